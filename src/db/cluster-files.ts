@@ -1,5 +1,5 @@
-import { existsSync, readFileSync } from 'node:fs'
-import { chmod, chown, cp, mkdtemp, readFile, symlink, writeFile } from 'node:fs/promises'
+import { cpSync, existsSync, readFileSync } from 'node:fs'
+import { chmod, chown, mkdtemp, readFile, symlink, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join, relative } from 'node:path'
@@ -53,7 +53,8 @@ export async function prepareFiles(version: ClusterVersion, user: ClusterUser): 
   let home = native
   if (user !== null || links.length > 0) {
     home = join(root, 'native')
-    await cp(native, home, { recursive: true, verbatimSymlinks: true })
+    // 60 MB in 1,000 files: 70 ms in one call, 300 ms by as many promises.
+    cpSync(native, home, { recursive: true, verbatimSymlinks: true })
     for (const { source, target } of links) await symlink(relative(dirname(target), source), join(root, target))
   }
   const suffix = process.platform === 'win32' ? '.exe' : ''
