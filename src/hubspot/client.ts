@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { Agent, type Dispatcher } from 'undici'
-import { Misuse, Refused, SyncError, Transient } from '../lib/errors.ts'
+import { Bug, Misuse, Refused, SyncError, Transient } from '../lib/errors.ts'
 import { AGAIN, type Answer, type AnswerHead, bodyOf, checkedJson, headOf } from './answer.ts'
 export type { Answer, AnswerHead, Limits } from './answer.ts'
 import { failureOf, type FailedAnswer } from './failure.ts'
@@ -93,6 +93,7 @@ export function createClient({
       'user-agent': 'pg-hubspot',
     }
     if (body !== undefined) headers['content-type'] = 'application/json'
+    const text = body === undefined || typeof body === 'string' ? (body ?? null) : JSON.stringify(body)
 
     using clock = deadline(limits, signal)
     const sentAt = performance.now()
@@ -104,7 +105,7 @@ export function createClient({
         path: prefix + sent.url,
         method: sent.method,
         headers,
-        body: body === undefined ? null : typeof body === 'string' ? body : JSON.stringify(body),
+        body: text,
         signal: clock.signal,
       })
       clock.firstByte()
@@ -192,6 +193,7 @@ function unreached(cause: unknown, detail: Record<string, unknown>, passed: stri
     Object.assign(cause.detail, detail)
     return cause
   }
+  if ((cause as { code?: unknown }).code === 'UND_ERR_INVALID_ARG') throw new Bug('a request that cannot be sent', { detail, cause })
   const why = passed ?? (cause instanceof Error ? cause.message || cause.name : String(cause))
   const brokeOff = passed === undefined && detail['answer'] !== undefined
   return brokeOff

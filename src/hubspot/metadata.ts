@@ -1,6 +1,7 @@
 import { z } from 'zod'
-import { type Answer, unreadable } from './answer.ts'
-import type { Call, Client } from './client.ts'
+import { unreadable } from './answer.ts'
+import { parsed } from './body.ts'
+import type { Answer, Call, Client } from './client.ts'
 
 /**
  * Definitions, owners and the account. The bodies go to SQL as they came, which takes them apart;
@@ -46,7 +47,7 @@ export async function readOwners(client: Client, call: Call, { signal }: Asked =
       const query = { limit: 100, archived, after }
       const answer = await call('burst', () => client.request({ path: client.paths.owners(), query, signal }))
       pages.push(answer)
-      after = parsed(answer, Page).paging?.next?.after ?? undefined
+      after = parsed(answer.body, Page).paging?.next?.after ?? undefined
       if (after !== undefined && seen.has(after)) throw unreadable(`it sends us to "${after}" a second time`)
       if (after !== undefined) seen.add(after)
     } while (after !== undefined)
@@ -61,7 +62,7 @@ export async function readAccount(
   { signal }: Asked = {},
 ): Promise<{ value: Account; answer: Answer }> {
   const answer = await call('burst', () => client.request({ path: client.paths.account(), signal }))
-  return { value: parsed(answer, Account), answer }
+  return { value: parsed(answer.body, Account), answer }
 }
 
 const optional = z.string().optional().catch(undefined)
@@ -85,11 +86,3 @@ const Page = z.looseObject({
     .looseObject({ next: z.looseObject({ after: z.union([z.string(), z.number().transform(String)]) }).nullish() })
     .nullish(),
 })
-
-function parsed<T>({ body }: Answer, shape: z.ZodType<T>): T {
-  try {
-    return shape.parse(JSON.parse(body.toString('utf8')))
-  } catch (cause) {
-    throw unreadable('it has another shape than HubSpot describes', cause)
-  }
-}
