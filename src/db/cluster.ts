@@ -179,7 +179,7 @@ class Server {
     const log = await open(files.log, 'a')
     // In a session of its own: a Ctrl-C is for us, and we stop it when we no longer need it.
     const child = spawn(files.postgres, ['-D', data, '-p', String(port), ...args], {
-      ...(user ?? {}),
+      ...user,
       cwd: files.root,
       env: environment(),
       stdio: ['ignore', log.fd, log.fd],
@@ -216,7 +216,7 @@ async function initialise(files: ClusterFiles, data: string, password: string, u
   // The C locale is on every system; nothing of the product depends on a collation.
   args.push('--encoding=UTF8', '--locale=C', '--no-sync')
   try {
-    await promisify(execFile)(files.initdb, args, { ...(user ?? {}), cwd: files.root, env: environment() })
+    await promisify(execFile)(files.initdb, args, { ...user, cwd: files.root, env: environment() })
   } catch (cause) {
     const output = cause instanceof Error && 'stderr' in cause ? String(cause.stderr).trim() : String(cause)
     throw new Misuse('SH007', `PostgreSQL could not be set up in ${data}:\n${output}`, {
