@@ -1,0 +1,122 @@
+import type { Table } from '../store/table.ts'
+import type { Tables } from '../store/tables.ts'
+import type { CallKind } from '../types.ts'
+import { accountDetails, dailyUsage, enablement, getOwner, getPipeline, listOwners, listPipelines, listStages } from './account.ts'
+import { type Answer, refuse } from './answers.ts'
+import { batchRead, get, list } from './objects.ts'
+import { getProperty, getSchema, listGroups, listProperties, listSchemas } from './properties.ts'
+import type { Request, Route } from './request.ts'
+import { search } from './search.ts'
+
+/** The dated versions this account answers, besides v3. */
+const dates = '2025-09|2026-03|2026-09'
+
+/** Paths of one API in all the forms HubSpot has had for it: version first or last, with or without the prefix. */
+const prefixes: readonly [api: string, path: RegExp][] = [
+  ['objects', new RegExp(`^/crm/(?:(v3)/objects|objects/(v3|${dates}))(?=/)`)],
+  ['properties', new RegExp(`^/crm/(?:(v3)/properties|properties/(v3|${dates}))(?=/)`)],
+  ['pipelines', new RegExp(`^/crm/(?:(v3)/pipelines|pipelines/(v3|${dates}))(?=/)`)],
+  ['owners', new RegExp(`^/crm/(?:(v3)/owners|owners/(v3|${dates}))(?=/|$)`)],
+  ['schemas', new RegExp(`^/(?:crm-object-schemas/(v3|${dates})|crm/(v3))/schemas(?=/|$)`)],
+  ['account', new RegExp(`^/account-info/(v3|${dates})(?=/)`)],
+  ['library', new RegExp(`^/crm/object-library/(${dates})(?=/)`)],
+]
+
+interface Endpoint {
+  readonly kind: CallKind
+  readonly handle: (request: Request) => Answer
+}
+
+/** The route of a method and a path without its query. Nothing is refused here: unknown paths get a route that answers 404. */
+export function route(tables: Tables, method: string, pathname: string): Route {
+  const path = pathname.replace(/\/+$/, '')
+  for (const [api, prefix] of prefixes) {
+    const match = prefix.exec(path)
+    if (!match) continue
+    const version = match[1] ?? match[2] ?? ''
+    const parts = path.slice(match[0].length).split('/').slice(1).map(decode)
+    return { version, ...endpoint(tables, api, method, parts) }
+  }
+  return { version: '', ...unknown(404) }
+}
+
+function endpoint(tables: Tables, api: string, method: string, parts: readonly string[]): Omit<Route, 'version'> {
+  const named = api === 'objects' || api === 'properties' || api === 'pipelines' || (api === 'schemas' && parts.length > 0)
+  const found = shapes[api]!(method, named ? parts.slice(1) : parts, named)
+  if (typeof found === 'number') return unknown(found)
+  const asked = named ? parts[0]! : undefined
+  const table = asked === undefined ? null : (tables.find(asked) ?? null)
+  return { ...found, table, ...(asked !== undefined && { asked }), path: named ? parts.slice(1) : parts, scopes: scopesOf(api, table) }
+}
+
+/** The endpoint behind each API's prefix (and the object's name), or the status of there being none. */
+const shapes: Readonly<Record<string, (method: string, rest: readonly string[], named: boolean) => Endpoint | number>> = {
+  objects(method, rest) {
+    const path = rest.join('/')
+    if (path === 'search') return method === 'POST' ? { kind: 'search', handle: search } : 405
+    if (path === 'batch/read') return method === 'POST' ? { kind: 'batch read', handle: batchRead } : 405
+    if (rest.length > 1) return 404
+    if (method !== 'GET') return 405
+    return rest.length === 0 ? { kind: 'list', handle: list } : { kind: 'get', handle: get }
+  },
+  properties(method, rest) {
+    if (rest.length > 1) return 404
+    if (method !== 'GET') return 405
+    if (rest.length === 0) return { kind: 'properties', handle: listProperties }
+    return rest[0] === 'groups' ? { kind: 'property groups', handle: listGroups } : { kind: 'property', handle: getProperty }
+  },
+  pipelines(method, rest) {
+    if (rest.length > 2 || (rest.length === 2 && rest[1] !== 'stages')) return 404
+    if (method !== 'GET') return 405
+    if (rest.length === 0) return { kind: 'pipelines', handle: listPipelines }
+    return rest.length === 1 ? { kind: 'pipeline', handle: getPipeline } : { kind: 'stages', handle: listStages }
+  },
+  owners(method, rest) {
+    if (rest.length > 1) return 404
+    if (method !== 'GET') return 405
+    return rest.length === 0 ? { kind: 'owners', handle: listOwners } : { kind: 'owner', handle: getOwner }
+  },
+  schemas(method, rest, named) {
+    if (rest.length > 0) return 404
+    if (method !== 'GET') return 405
+    return named ? { kind: 'schema', handle: getSchema } : { kind: 'schemas', handle: listSchemas }
+  },
+  account(method, rest) {
+    const path = rest.join('/')
+    if (path === 'details') return method === 'GET' ? { kind: 'account', handle: accountDetails } : 405
+    if (path === 'api-usage/daily/private-apps') return method === 'GET' ? { kind: 'usage', handle: dailyUsage } : 405
+    return 404
+  },
+  library: (method, rest) => {
+    if (rest.join('/') !== 'enablement') return 404
+    return method === 'GET' ? { kind: 'enablement', handle: enablement } : 405
+  },
+}
+
+function scopesOf(api: string, table: Table | null): string[] {
+  if (api === 'owners') return ['crm.objects.owners.read']
+  if (api === 'schemas') return ['crm.schemas.custom.read']
+  if (!table) return []
+  if (api === 'objects') return [...table.type.scopes]
+  return [...table.type.scopes, `crm.schemas.${table.type.custom ? 'custom' : table.type.name}.read`]
+}
+
+function unknown(status: number): Omit<Route, 'version'> {
+  return {
+    kind: 'unknown',
+    handle: () => {
+      throw status === 404 ? refuse(404, 'Unable to find resource', { category: 'OBJECT_NOT_FOUND' }) : refuse(405, 'HTTP 405 Method Not Allowed')
+    },
+    scopes: [],
+    table: null,
+    path: [],
+  }
+}
+
+function decode(part: string): string {
+  try {
+    return decodeURIComponent(part)
+  } catch {
+    return part
+  }
+}

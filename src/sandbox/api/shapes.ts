@@ -1,0 +1,66 @@
+import type { Version } from '../store/version.ts'
+import { shape } from '../store/records.ts'
+import type { Table } from '../store/table.ts'
+import { missingScopes } from './answers.ts'
+import type { Request } from './request.ts'
+
+/** What a call wants to know of each record. */
+export interface Wanted {
+  /** In the order of the answer: alphabetical. */
+  readonly names: readonly string[]
+  readonly history: readonly string[]
+}
+
+/**
+ * The properties an answer holds: those asked for that exist, or the usual ones if none was asked for, and always id and
+ * dates. Unknown names are passed over; a sensitive one without its scope refuses the call.
+ */
+export function wanted(request: Request, asked: readonly string[], history: readonly string[] = []): Wanted {
+  const table = request.table!
+  const { created, modified, usual } = table.type
+  const known = (name: string) => {
+    const property = table.property(name)
+    if (property && property.dataSensitivity !== 'non_sensitive') needSensitive(request, property.dataSensitivity)
+    return property !== undefined
+  }
+  const chosen = asked.length > 0 ? asked : usual
+  const names = new Set([...chosen.filter(known), created, modified, 'hs_object_id'])
+  return { names: [...names].sort(), history: [...new Set(history.filter(known))].sort() }
+}
+
+function needSensitive(request: Request, sensitivity: string): void {
+  const { scopes, table } = request
+  const object = table!.type.custom ? 'custom' : table!.type.name
+  const needed = ['', '.v2'].map((version) => `crm.objects.${object}.${sensitivity}.read${version}`)
+  if (scopes && !needed.some((scope) => scopes.has(scope))) throw missingScopes(needed)
+}
+
+/** A record as lists, reads and searches answer it. */
+export function recordAnswer(request: Request, version: Version, { names, history }: Wanted): Record<string, unknown> {
+  const { table, account } = request
+  const { portalId, settings } = account
+  const host = settings.hosting === 'eu1' ? 'app-eu1' : 'app'
+  return {
+    ...shape(table!, version, names, settings.emptyKeys === 'absent'),
+    ...(history.length > 0 && { propertiesWithHistory: Object.fromEntries(history.map((name) => [name, historyOf(table!, version, name)])) }),
+    url: `https://${host}.hubspot.com/contacts/${portalId}/record/${table!.type.typeId}/${version.id}`,
+  }
+}
+
+/** The values a property has had, newest first. */
+function historyOf(table: Table, newest: Version, name: string): Record<string, unknown>[] {
+  const entries: Record<string, unknown>[] = []
+  for (let version: Version | null = newest; version; version = version.before) {
+    const value = table.value(version, name)
+    const before: string | null = version.before ? table.value(version.before, name) : null
+    if (value === before) continue
+    const generated = version.seq === 0
+    entries.push({
+      value: value ?? '',
+      timestamp: table.time(generated ? version.createdAt : version.updatedAt),
+      sourceType: generated ? 'IMPORT' : 'API',
+      ...(generated && { sourceId: 'generated' }),
+    })
+  }
+  return entries
+}

@@ -1,0 +1,100 @@
+import { createOwner, createPipelines } from '../data/account.ts'
+import { changeProperty, createProperty } from '../data/properties.ts'
+import { applySettings, type Settings } from '../settings.ts'
+import type { ObjectName, SandboxRecord, Store } from '../types.ts'
+import type { Clock } from './clock.ts'
+import { snapshot, snapshots } from './records.ts'
+import type { Table } from './table.ts'
+import type { Tables } from './tables.ts'
+import { createWrites, recordId } from './writes.ts'
+
+/** The parts of a store that do not concern calls: those belong to the HTTP side. */
+export type DataStore = Omit<Store, 'addToken' | 'revokeToken' | 'addFault' | 'faults' | 'removeFaults' | 'calls' | 'counts' | 'resetCalls' | 'nextCall'>
+
+/** The data of one account and everything that can be done to it. */
+export function createDataStore(input: { portalId: number; seed: number; tables: Tables; clock: Clock; settings: Settings }): DataStore {
+  const { portalId, seed, tables, clock, settings } = input
+
+  const definition = (object: ObjectName, name: string) => {
+    const table = tables.get(object)
+    const property = table.properties.get(name)
+    if (!property) throw new Error(`no property ${table.type.name}.${name}`)
+    return { table, property }
+  }
+  const some = (object: ObjectName | undefined): Table[] => (object === undefined ? tables.all() : [tables.get(object)])
+
+  return {
+    portalId,
+    settings,
+    configure: (changes) => applySettings(settings, changes),
+    now: clock.now,
+    setClock: clock.set,
+    advance: clock.advance,
+    freeze: (frozen = true) => clock.freeze(frozen),
+
+    objects: () => tables.all().map(({ type }) => type.name),
+    ...createWrites(tables, clock, settings, seed),
+
+    records(object, { archived = false } = {}) {
+      return slices(tables.get(object), archived)
+    },
+    record(object, id) {
+      const table = tables.get(object)
+      const version = table.newest(recordId(id))
+      return version && !version.gone ? snapshot(table, version) : undefined
+    },
+    count: (object, { archived = false } = {}) => tables.get(object).count(archived),
+    pending(object) {
+      for (const { index } of some(object)) index.settle(clock.now())
+      return some(object).reduce((sum, { index }) => sum + index.waiting, 0)
+    },
+    flushIndex() {
+      for (const { index } of tables.all()) index.settle(Infinity)
+    },
+
+    addProperty(object, property) {
+      const table = tables.get(object)
+      if (table.properties.has(property.name)) throw new Error(`there is a property ${table.type.name}.${property.name}`)
+      table.properties.set(property.name, createProperty(property, tables.context(table), clock.now()))
+    },
+    changeProperty(object, name, changes) {
+      const { table, property } = definition(object, name)
+      table.properties.set(name, changeProperty(property, changes, clock.now()))
+    },
+    archiveProperty(object, name) {
+      const { table, property } = definition(object, name)
+      table.properties.set(name, { ...property, archivedAt: clock.now() })
+    },
+    restoreProperty(object, name) {
+      const { table, property } = definition(object, name)
+      table.properties.set(name, { ...property, archivedAt: null })
+    },
+
+    addObject: (object) => tables.addCustom(object).type.typeId,
+    setPipelines(object, pipelines) {
+      tables.get(object).pipelines = createPipelines(pipelines, clock.now())
+    },
+    addOwner(owner) {
+      const next = Math.max(0, ...tables.owners.map(({ id }) => Number(id))) + 1
+      const added = createOwner(owner, owner.id === undefined ? next : recordId(owner.id), clock.now())
+      if (tables.owners.some(({ id }) => id === added.id)) throw new Error(`there is an owner ${added.id}`)
+      tables.owners.push(added)
+      return added.id
+    },
+    archiveOwner(id) {
+      const at = tables.owners.findIndex((owner) => owner.id === String(id))
+      if (at < 0) throw new Error(`no owner ${id}`)
+      tables.owners[at] = { ...tables.owners[at]!, archived: true, updatedAt: clock.now() }
+    },
+  }
+}
+
+/** Records a few hundred at a time, so that the store may change while someone reads them. */
+function* slices(table: Table, archived: boolean): Generator<SandboxRecord, undefined> {
+  for (let from = 0; ; ) {
+    const slice = [...(archived ? table.archived(from) : table.live(from)).take(500)]
+    yield* snapshots(table, slice)
+    if (slice.length < 500) return
+    from = slice.at(-1)!.id + 1
+  }
+}

@@ -1,0 +1,131 @@
+import type { Pipeline } from '../data/account.ts'
+import type { ObjectType } from '../data/object-types.ts'
+import type { Property } from '../data/properties.ts'
+import type { Settings } from '../settings.ts'
+import { SearchIndex } from './search-index.ts'
+import type { Segment } from './segment.ts'
+import { SortedList } from './sorted-list.ts'
+import { isLive, isoTime, type Version } from './version.ts'
+
+/** One object type of the account: definition, properties, records and what search knows of them. */
+export class Table {
+  readonly type: ObjectType
+  /** What a custom object's schema says besides its name. */
+  readonly labels: { readonly singular: string; readonly plural: string }
+  readonly createdAt: number
+  readonly index = new SearchIndex()
+  readonly properties = new Map<string, Property>()
+  pipelines: readonly Pipeline[] = []
+  primaryDisplayProperty: string | null = null
+  readonly #settings: Readonly<Settings>
+  readonly #segments: Segment[] = []
+  /** The newest version of every record that was ever written to. */
+  readonly #written = new Map<number, Version>()
+  /** Ids that no segment holds. */
+  readonly #added = new SortedList<number>((a, b) => a - b)
+  readonly #archived = new SortedList<number>((a, b) => a - b)
+  #highest = 0
+  #live = 0
+
+  constructor(type: ObjectType, settings: Readonly<Settings>, createdAt: number, labels?: { singular: string; plural: string }) {
+    this.type = type
+    this.createdAt = createdAt
+    this.labels = labels ?? { singular: type.singular, plural: type.name }
+    this.#settings = settings
+    this.#highest = type.firstId - 1
+  }
+
+  /** The id a new record gets. */
+  get nextId(): number {
+    return this.#highest + 1
+  }
+
+  count(archived: boolean): number {
+    return archived ? this.#archived.size : this.#live
+  }
+
+  addSegment(segment: Segment): void {
+    if (segment.firstId <= this.#highest) throw new Error(`generated ids must lie above ${this.#highest}`)
+    this.#segments.push(segment)
+    this.#highest = segment.lastId
+    this.#live += segment.count
+    this.index.addSegment(segment)
+  }
+
+  /** The newest version of a record, live, archived or gone. */
+  newest(id: number): Version | undefined {
+    const written = this.#written.get(id)
+    if (written) return written
+    for (const segment of this.#segments) {
+      const index = segment.indexOf(id)
+      if (index >= 0) return segment.version(index)
+    }
+    return undefined
+  }
+
+  /** Puts a new version in place of the newest; the search index is told apart from this. */
+  write(version: Version): void {
+    const before = version.before
+    if (!before) this.#added.add(version.id)
+    if (before && isLive(before)) this.#live--
+    if (before && before.archivedAt !== null && !before.gone) this.#archived.delete(version.id)
+    if (isLive(version)) this.#live++
+    else if (!version.gone) this.#archived.add(version.id)
+    this.#written.set(version.id, version)
+    this.#highest = Math.max(this.#highest, version.id)
+  }
+
+  /** Live records by ascending id, from an id on. */
+  *live(from: number): Generator<Version, undefined> {
+    const added = this.#added.from(this.#added.position((id) => id < from))
+    let next = added.next().value
+    for (const segment of this.#segments) {
+      for (let index = segment.indexFrom(from); index < segment.count; index++) {
+        const id = segment.idAt(index)
+        for (; next !== undefined && next < id; next = added.next().value) {
+          const version = this.#written.get(next)!
+          if (isLive(version)) yield version
+        }
+        const version = this.#written.get(id) ?? segment.version(index)
+        if (isLive(version)) yield version
+      }
+    }
+    for (; next !== undefined; next = added.next().value) {
+      const version = this.#written.get(next)!
+      if (isLive(version)) yield version
+    }
+  }
+
+  /** Archived records by ascending id, from an id on. */
+  *archived(from: number): Generator<Version, undefined> {
+    for (const id of this.#archived.from(this.#archived.position((other) => other < from))) yield this.#written.get(id)!
+  }
+
+  /** A record's value in a property; null where it has none. */
+  value(version: Version, name: string): string | null {
+    if (name === 'hs_object_id') return String(version.id)
+    if (name === this.type.modified) return this.time(version.updatedAt)
+    const own = version.own
+    if (own && Object.hasOwn(own, name)) return this.#shown(own[name]!)
+    if (name === this.type.created) return this.time(version.createdAt)
+    if (!version.filled) return null
+    return this.properties.get(name)?.generate?.(version.id) ?? null
+  }
+
+  /** A time as this account's answers write it. */
+  time(ms: number): string {
+    return isoTime(ms, this.#settings.zeroMillis)
+  }
+
+  /** A property that exists and is not archived. */
+  property(name: string): Property | undefined {
+    const property = this.properties.get(name)
+    return property?.archivedAt === null ? property : undefined
+  }
+
+  #shown(value: string | null): string | null {
+    if (value !== null && value !== '') return value
+    if (this.#settings.cleared === 'as written') return value
+    return this.#settings.cleared === 'empty' ? '' : null
+  }
+}

@@ -1,0 +1,126 @@
+import { extraProperties, createProperty } from '../data/properties.ts'
+import type { Settings } from '../settings.ts'
+import type { ObjectName, RecordId, SeedOptions, Store, Values, WriteOptions } from '../types.ts'
+import { type Clock, epoch } from './clock.ts'
+import { drawSpan, hashText, randomStream } from './random.ts'
+import { snapshot } from './records.ts'
+import { createSegment } from './segment.ts'
+import type { Table } from './table.ts'
+import type { Tables } from './tables.ts'
+import { isLive, type Version } from './version.ts'
+
+type Writes = Pick<Store, 'seed' | 'create' | 'edit' | 'archive' | 'restore' | 'purge'>
+
+/** The writes of a store: each makes a new version, in the store at once, and tells the search index when to learn of it. */
+export function createWrites(tables: Tables, clock: Clock, settings: Readonly<Settings>, seed: number): Writes {
+  const lags = randomStream(seed, 'lag')
+  let seq = 0
+
+  const write = (table: Table, version: Omit<Version, 'seq'>, options: WriteOptions) => {
+    const written: Version = { ...version, seq: ++seq }
+    table.write(written)
+    table.index.write(written, clock.now() + drawSpan(options.lag ?? settings.lag, lags))
+    return written
+  }
+
+  /** Writes to each of some records; refuses all of them before the first is written if one does not fit. */
+  const change = (
+    object: ObjectName,
+    ids: RecordId | readonly RecordId[],
+    fits: (version: Version) => boolean,
+    next: (version: Version, at: number) => Partial<Version>,
+    options: WriteOptions,
+  ) => {
+    const table = tables.get(object)
+    const at = timeOf(options, clock)
+    const versions = [ids].flat().map((id) => {
+      const version = table.newest(recordId(id as RecordId))
+      if (!version || !fits(version)) throw new Error(`no such record: ${table.type.name} ${id}`)
+      return version
+    })
+    // A record that is named twice is written twice: the second write builds on the first.
+    return versions.map(({ id }) => {
+      const before = table.newest(id)!
+      return snapshot(table, write(table, { ...before, ...next(before, at), before }, options))
+    })
+  }
+
+  return {
+    seed(object, options) {
+      const table = tables.get(object)
+      const wanted: SeedOptions = typeof options === 'number' ? { count: options } : options
+      addExtra(tables, table, wanted.properties ?? 0, clock.now())
+      const segment = createSegment({
+        count: wanted.count,
+        firstId: wanted.firstId ?? table.nextId,
+        now: clock.now(),
+        salt: hashText(`${seed}:${table.type.name}:${wanted.firstId ?? table.nextId}`),
+        ...(wanted.ties !== undefined && { ties: wanted.ties }),
+      })
+      table.addSegment(segment)
+      return { count: segment.count, firstId: String(segment.firstId), lastId: String(segment.lastId) }
+    },
+    create(object, records, options = {}) {
+      const table = tables.get(object)
+      const at = timeOf(options, clock)
+      const ids = new Set<number>()
+      for (const { id } of records) {
+        if (id === undefined) continue
+        const number = recordId(id)
+        if (table.newest(number) || ids.has(number)) throw new Error(`${table.type.name} ${id} was already there`)
+        ids.add(number)
+      }
+      return records.map(({ id, properties = {} }) => {
+        let free = id === undefined ? table.nextId : recordId(id)
+        while (id === undefined && ids.has(free)) free++
+        return snapshot(table, write(table, {
+          id: free,
+          createdAt: at,
+          updatedAt: at,
+          archivedAt: null,
+          gone: false,
+          filled: options.fill ?? false,
+          own: texts(properties),
+          before: null,
+        }, options))
+      })
+    },
+    edit: (object, ids, properties, options = {}) =>
+      change(object, ids, isLive, (version, at) => ({
+        own: { ...version.own, ...texts(properties) },
+        ...(options.touch !== false && { updatedAt: at }),
+      }), options),
+    archive(object, ids, options = {}) {
+      change(object, ids, isLive, (_, at) => ({ archivedAt: at, ...(settings.archiveBumps && { updatedAt: at }) }), options)
+    },
+    restore(object, ids, options = {}) {
+      const archived = (version: Version) => version.archivedAt !== null && !version.gone
+      change(object, ids, archived, (_, at) => ({ archivedAt: null, ...(settings.restoreBumps && { updatedAt: at }) }), options)
+    },
+    purge(object, ids, options = {}) {
+      change(object, ids, (version) => !version.gone, () => ({ gone: true }), options)
+    },
+  }
+}
+
+function timeOf(options: WriteOptions, clock: Clock): number {
+  return options.at === undefined ? clock.now() : epoch(options.at)
+}
+
+/** An id as the store keeps it; throws where it is none. */
+export function recordId(id: RecordId): number {
+  const number = Number(id)
+  if (!Number.isSafeInteger(number) || number < 1) throw new Error(`not a record id: ${id}`)
+  return number
+}
+
+function texts(values: Values): Record<string, string | null> {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === null ? null : String(value)]))
+}
+
+function addExtra(tables: Tables, table: Table, count: number, at: number): void {
+  const had = [...table.properties.keys()].filter((name) => name.startsWith('extra_')).length
+  for (const property of extraProperties(had + 1, count)) {
+    table.properties.set(property.name, createProperty(property, tables.context(table), at))
+  }
+}
