@@ -26,33 +26,32 @@ const app = { role: 'hubspot_test', password: 'hubspot_test' }
 
 /** One server and one migrated template for the whole run: `PG_VERSION` chooses, `TEST_DATABASE_URL` brings its own. */
 export default async function setup(project: TestProject): Promise<() => Promise<void>> {
-  const { TEST_DATABASE_URL, PG_VERSION = '18' } = process.env
-  if (PG_VERSION !== '15' && PG_VERSION !== '18') throw new Error(`PG_VERSION is 15 or 18, not ${PG_VERSION}`)
-  const cluster =
-    TEST_DATABASE_URL === undefined
-      ? await startCluster({
-          version: PG_VERSION === '15' ? 15 : 18,
-          // A crash of the machine costs the run anyway. Commits stay synchronous: tests kill the server.
-          settings: { fsync: 'off', full_page_writes: 'off', max_connections: '200' },
-        })
-      : undefined
-  const adminUrl = TEST_DATABASE_URL ?? cluster?.url() ?? ''
   const template = `hubspot_template_${randomBytes(4).toString('hex')}`
-  const drop = () => query(adminUrl, `drop database if exists ${template}`)
+  const { adminUrl, end } = await findServer(template)
   try {
     const appUrl = await makeRole(adminUrl)
     await query(appUrl, `create database ${template}`)
     await install(at(appUrl, template))
     project.provide('server', { adminUrl, appUrl, template })
+    return end
   } catch (error) {
-    await drop()
-    await cluster?.stop()
+    await end()
     throw error
   }
-  return async () => {
-    if (cluster === undefined) await drop()
-    else await cluster.stop()
+}
+
+async function findServer(template: string): Promise<{ adminUrl: string; end(): Promise<void> }> {
+  const { TEST_DATABASE_URL: url, PG_VERSION = '18' } = process.env
+  if (url !== undefined) {
+    return { adminUrl: url, end: async () => void (await query(url, `drop database if exists ${template}`)) }
   }
+  if (PG_VERSION !== '15' && PG_VERSION !== '18') throw new Error(`PG_VERSION is 15 or 18, not ${PG_VERSION}`)
+  const cluster = await startCluster({
+    version: PG_VERSION === '15' ? 15 : 18,
+    // A crash of the machine costs the run anyway. Commits stay synchronous: tests kill the server.
+    settings: { fsync: 'off', full_page_writes: 'off', max_connections: '200' },
+  })
+  return { adminUrl: cluster.url(), end: () => cluster.stop() }
 }
 
 /** The same server and role, another database. */
