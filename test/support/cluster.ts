@@ -22,7 +22,8 @@ export type FreshDatabase = AsyncDisposable & {
  * `name` only makes it easier to find in the server's log.
  */
 export async function freshDatabase(name = 'test'): Promise<FreshDatabase> {
-  const { adminUrl, appUrl, template } = inject('server')
+  const { adminUrl, appUrl, template, failure } = inject('server')
+  if (failure !== null) throw new Error(`the product could not be installed: ${failure}`)
   const database = `${name.toLowerCase().replaceAll(/[^a-z0-9]+/g, '_').slice(0, 40)}_${randomBytes(4).toString('hex')}`
   await query(appUrl, `create database ${database} template ${template}`)
   const url = at(appUrl, database)

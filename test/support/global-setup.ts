@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { inspect } from 'node:util'
 import pg from 'pg'
 import type { TestProject } from 'vitest/node'
 import { startCluster } from '../../src/db/cluster.ts'
+import { migrate } from '../../src/db/migrate.ts'
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -19,6 +20,8 @@ export type TestServer = {
   appUrl: string
   /** A database with the product installed. */
   template: string
+  /** Why the product could not be installed there; tests without a database run all the same. */
+  failure: string | null
 }
 
 /** Roles of test servers; the databases are thrown away, so the password is no secret. */
@@ -31,8 +34,11 @@ export default async function setup(project: TestProject): Promise<() => Promise
   try {
     const appUrl = await makeRole(adminUrl)
     await query(appUrl, `create database ${template}`)
-    await install(at(appUrl, template))
-    project.provide('server', { adminUrl, appUrl, template })
+    const failure = await migrate(at(appUrl, template)).then(
+      () => null,
+      (error: unknown) => inspect(error),
+    )
+    project.provide('server', { adminUrl, appUrl, template, failure })
     return end
   } catch (error) {
     await end()
@@ -94,11 +100,4 @@ async function makeRole(adminUrl: string): Promise<string> {
   url.username = app.role
   url.password = app.password
   return url.href
-}
-
-async function install(url: string): Promise<void> {
-  const path = `${import.meta.dirname}/../../src/db/migrate.ts`
-  if (!existsSync(path)) return
-  const { migrate } = (await import(path)) as { migrate(databaseUrl: string): Promise<void> }
-  await migrate(url)
 }
