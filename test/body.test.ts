@@ -90,9 +90,11 @@ describe('a body that Postgres refuses', () => {
 
   test('has numbers beyond Postgres\' own range made text', () => {
     const wide = '9'.repeat(20_000)
-    expect(repaired(page(`{"results":[{"id":"1","n":1e999999},{"id":"2","n":1E-20000},{"id":"3","n":${wide}},{"id":"4","n":1}]}`))).toEqual({
-      text: `{"results":[{"id":"1","n":"1e999999"},{"id":"2","n":"1E-20000"},{"id":"3","n":"${wide}"},{"id":"4","n":1}]}`,
-      ids: ['1', '2', '3'],
+    const deep = `0.${'1'.repeat(8_000)}e-15000`
+    const body = `{"results":[{"id":"1","n":1e999999},{"id":"2","n":1E-20000},{"id":"3","n":${wide}},{"id":"4","n":${deep}},{"id":"5","n":1}]}`
+    expect(repaired(page(body))).toEqual({
+      text: `{"results":[{"id":"1","n":"1e999999"},{"id":"2","n":"1E-20000"},{"id":"3","n":"${wide}"},{"id":"4","n":"${deep}"},{"id":"5","n":1}]}`,
+      ids: ['1', '2', '3', '4'],
     })
   })
 

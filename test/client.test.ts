@@ -1,8 +1,8 @@
+import { getEventListeners } from 'node:events'
 import { inspect } from 'node:util'
 import { gzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
-import { type Answer, type Call, createClient } from '../src/hubspot/client.ts'
-import { readAccount, readOwners, readProperties } from '../src/hubspot/metadata.ts'
+import { createClient } from '../src/hubspot/client.ts'
 import { batchRead, fitsInUrl, listPage } from '../src/hubspot/objects.ts'
 import { pathsOf } from '../src/hubspot/paths.ts'
 import { search } from '../src/hubspot/search.ts'
@@ -11,7 +11,6 @@ import { answering, failure, json, TOKEN } from './support/answers.ts'
 
 const PAGE = { results: [{ id: '1', properties: { email: 'ada@example.com' } }] }
 const list = { type: '0-1', properties: ['email'] }
-const through: Call = (_kind, send) => send()
 
 describe('a success', () => {
   test('comes back as the bytes that were sent, with clock, correlation id and limits', async () => {
@@ -130,47 +129,6 @@ describe('what is sent', () => {
   })
 })
 
-describe('metadata', () => {
-  test('is read to the last page, archived owners too, each call through the caller', async () => {
-    await using hubspot = await answering((request, response) => {
-      const { searchParams } = new URL(request.url ?? '', 'http://hubspot')
-      const [archived, after] = [searchParams.get('archived'), searchParams.get('after')]
-      json(response, { results: [{ id: `${archived} ${after}` }], ...(after ? {} : { paging: { next: { after: '1' } } }) })
-    })
-    const kinds: string[] = []
-    const answers: Answer[] = []
-    const call: Call = async (kind, send) => {
-      kinds.push(kind)
-      answers.push(await send())
-      return answers.at(-1)!
-    }
-    const pages = await readOwners(hubspot.client, call)
-    expect(pages.map(({ body }) => JSON.parse(body.toString()).results[0].id)).toEqual(
-      ['false null', 'false 1', 'true null', 'true 1'],
-    )
-    expect(pages).toEqual(answers)
-    expect(kinds).toEqual(['burst', 'burst', 'burst', 'burst'])
-
-    const refuse: Call = () => Promise.reject(new Error('no permit'))
-    await expect(readProperties(hubspot.client, refuse, { type: '0-1' })).rejects.toThrow('no permit')
-    expect(hubspot.requests).toHaveLength(4)
-  })
-
-  test('that leads in a circle, or has another shape, is asked again and not believed', async () => {
-    await using hubspot = await answering((_, response) => json(response, { results: [], paging: { next: { after: '1' } } }))
-    expect(await failure(readOwners(hubspot.client, through))).toMatchObject({ code: 'SH208' })
-    expect(hubspot.requests).toHaveLength(2)
-    expect(await failure(readAccount(hubspot.client, through))).toMatchObject({ code: 'SH208' })
-  })
-
-  test('of the account gives portal and time zone', async () => {
-    await using hubspot = await answering((_, response) => json(response, { portalId: 7974676, timeZone: 'US/Eastern' }))
-    const { value, answer } = await readAccount(hubspot.client, through)
-    expect(value).toMatchObject({ portalId: 7_974_676, timeZone: 'US/Eastern' })
-    expect(answer.status).toBe(200)
-  })
-})
-
 describe('an answer that cannot be used is transient:', () => {
   const cases: Record<string, [string, RegExp, Parameters<typeof answering>[0]]> = {
     'reset before it': ['SH206', /reach/, (request) => request.socket.resetAndDestroy()],
@@ -241,6 +199,17 @@ describe('an answer that cannot be used is transient:', () => {
   })
 })
 
+test('a body may take longer than its head', async () => {
+  await using hubspot = await answering(
+    (_, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' }).write('{"results":')
+      setTimeout(() => response.end('[]}'), 150)
+    },
+    { timeouts: { firstByteMs: 100 } },
+  )
+  expect((await listPage(hubspot.client, list)).body.toString()).toBe('{"results":[]}')
+})
+
 describe('an aborted call', () => {
   test('ends at once with the reason, before it is sent, before the head, and in the body', async () => {
     const reason = new Error('the worker stops')
@@ -258,6 +227,17 @@ describe('an aborted call', () => {
     stop.abort(reason)
     await expect(listPage(hubspot.client, { ...list, signal: stop.signal })).rejects.toBe(reason)
     expect(hubspot.requests).toHaveLength(2)
+  })
+
+  test('leaves nothing on the signal, nor a timer, however many went before', async () => {
+    const { signal } = new AbortController()
+    const timers = () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout').length
+    await using hubspot = await answering((_, response) => json(response, PAGE))
+    await listPage(hubspot.client, { ...list, signal })
+    const before = timers()
+    for (let i = 0; i < 5; i += 1) await listPage(hubspot.client, { ...list, signal })
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0)
+    expect(timers()).toBeLessThan(before + 5)
   })
 
   test('and a closed client leave no call hanging', async () => {

@@ -86,8 +86,9 @@ const exactNumbers = ((_key: string, value: unknown, { source }: { source?: stri
     ? rawJSON(source)
     : value) as unknown as (key: string, value: unknown) => unknown
 
-// jsonb keeps numbers as numeric: 131,072 digits before the point, 16,383 after it.
-const EXPONENT_LIMIT = 16_000
+// jsonb keeps numbers as numeric: 131,072 digits before the point, 16,383 after it. Digits and
+// exponent together stay below the smaller one; no measure anywhere comes near it.
+const DIGITS_LIMIT = 16_000
 
 function repairer({ damaged }: { damaged: boolean }) {
   let count = 0
@@ -98,7 +99,7 @@ function repairer({ damaged }: { damaged: boolean }) {
   }
   const number = (raw: RawNumber) => {
     const exponent = Number(/e([+-]?\d+)$/i.exec(raw.rawJSON)?.[1] ?? 0)
-    if (Math.abs(exponent) <= EXPONENT_LIMIT && raw.rawJSON.length <= EXPONENT_LIMIT) return raw
+    if (Math.abs(exponent) + raw.rawJSON.length <= DIGITS_LIMIT) return raw
     count += 1
     return raw.rawJSON
   }

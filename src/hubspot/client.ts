@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks'
 import { Agent, type Dispatcher } from 'undici'
 import { Bug, Misuse, Refused, SyncError, Transient } from '../lib/errors.ts'
 import { AGAIN, type Answer, type AnswerHead, bodyOf, checkedJson, headOf } from './answer.ts'
-export type { Answer, AnswerHead, Limits } from './answer.ts'
+export type { Answer } from './answer.ts'
 import { failureOf, type FailedAnswer } from './failure.ts'
 import { API_VERSION, pathsOf, type Paths } from './paths.ts'
 

@@ -124,10 +124,6 @@ const LONGEST_MS = 24 * 3_600_000
 // Seconds or a date. A date is HubSpot's, so it is compared with HubSpot's own Date header alone.
 function retryAfter({ headers, head }: FailedAnswer): number | undefined {
   const said = header(headers, 'retry-after') ?? ''
-  const ms = /^\d+(\.\d+)?$/.test(said)
-    ? Number(said) * 1_000
-    : head.date === undefined
-      ? Number.NaN
-      : Date.parse(said) - Date.parse(head.date)
+  const ms = /^\d+(\.\d+)?$/.test(said) ? Number(said) * 1_000 : Date.parse(said) - Date.parse(head.date ?? '')
   return Number.isNaN(ms) ? undefined : Math.min(Math.max(Math.ceil(ms), 0), LONGEST_MS)
 }

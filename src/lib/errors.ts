@@ -41,10 +41,8 @@ export const ERRORS = {
   SH901: 'bug',
 } as const
 
-/** A five-character code of class SH, usable as SQLSTATE. */
+/** A five-character code of class SH, as SQLSTATE has it; the table's values are what `hubspot_private.fail()` takes. */
 export type ErrorCode = keyof typeof ERRORS
-/** The name of a code, as `hubspot_private.fail()` takes it. */
-export type ErrorName = (typeof ERRORS)[ErrorCode]
 
 /** What every error carries beside its code and message. */
 export type ErrorParts = {

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type RequestListener, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { type Client, type ClientOptions, createClient } from '../../src/hubspot/client.ts'
 import { SyncError } from '../../src/lib/errors.ts'
 
@@ -19,12 +20,14 @@ export type Answering = AsyncDisposable & {
 export async function answering(handler: RequestListener, options: Partial<ClientOptions> = {}): Promise<Answering> {
   const requests: Answering['requests'] = []
   const sockets = new Set<Socket>()
-  const server = createServer(async (request, response) => {
-    const chunks: Buffer[] = []
-    for await (const chunk of request) chunks.push(chunk as Buffer)
+  const server = createServer((request, response) => {
     const { method = '', url = '', headers } = request
-    requests.push({ method, url, headers, body: Buffer.concat(chunks).toString() })
-    handler(request, response)
+    const answer = (body: string) => {
+      requests.push({ method, url, headers, body })
+      handler(request, response)
+    }
+    // a request that breaks off needs no answer
+    text(request).then(answer, () => response.destroy())
   })
   server.on('connection', (socket) => sockets.add(socket))
   await new Promise<void>((listening) => server.listen(0, '127.0.0.1', listening))
