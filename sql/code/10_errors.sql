@@ -1,0 +1,76 @@
+-- Errors: one table, one helper. Classes: SH0 set-up, SH1 the caller's mistake, SH2 HubSpot refused, SH3 budget, SH9 our bug.
+insert into hubspot_private.errors as e (code, name, message, hint) values
+  ('SH001', 'newer_database', 'this database was installed by a newer pg-hubspot', 'Upgrade the package: npm install pg-hubspot@latest'),
+  ('SH002', 'missing_privilege', 'missing privilege: %s', '%s'),
+  ('SH003', 'not_connected', 'no HubSpot account is connected', 'Run select hubspot.connect(access_token => ''pat-…''), or pg-hubspot connect.'),
+  ('SH004', 'pooled_connection', 'the connection goes through a transaction pooler', 'Give the worker a direct or session-pooled connection in DATABASE_URL; SQL verbs work through any pooler.'),
+  ('SH005', 'wrong_database', 'this database is a copy of the one that was installed', 'Install into a database of its own.'),
+  ('SH006', 'queue_version', 'the queue schema %s is of another graphile-worker version', '%s'),
+  ('SH007', 'postgres_unsupported', 'PostgreSQL %s is not supported', 'Use PostgreSQL 15 to 18.'),
+  ('SH008', 'no_worker', 'no worker is running', 'Start one with: npx pg-hubspot worker'),
+  ('SH009', 'database_refused', 'the database refused a step: %s', 'Read the message: a lock held for long, or a trigger of yours that raises. It is tried again by itself.'),
+  ('SH101', 'object_not_tracked', 'object %s is not tracked', 'Run select hubspot.track(%s);'),
+  ('SH102', 'object_unknown', 'HubSpot has no object %s', '%s'),
+  ('SH103', 'property_unknown', 'object %s has no property %s', '%s'),
+  ('SH104', 'argument_invalid', '%s', '%s'),
+  ('SH105', 'table_read_only', 'table hubspot.%s is read-only', 'Its rows come from HubSpot. Change the record there, or keep your own columns in a table of your own.'),
+  ('SH106', 'role_unknown', 'role %s does not exist', 'Create it first: create role %s;'),
+  ('SH107', 'setting_unknown', 'there is no setting %s', '%s'),
+  ('SH108', 'in_transaction', '%s cannot run inside a transaction block', 'Run it alone: call hubspot.%s(…);'),
+  ('SH109', 'stream_unknown', 'there is no stream %s to schedule', 'Streams with a schedule: %s.'),
+  ('SH110', 'wait_timed_out', 'timed out after %s', '%s'),
+  ('SH111', 'budget_unknown', 'there is no budget %s', 'Budgets: burst, search, daily.'),
+  ('SH112', 'setting_invalid', 'setting %s cannot be %s', '%s'),
+  ('SH113', 'object_parked', 'object %s is parked: %s', '%s'),
+  ('SH201', 'token_refused', 'HubSpot refused the access token', 'Create a new token in HubSpot and run select hubspot.connect(access_token => ''…'');'),
+  ('SH202', 'scope_missing', 'the access token may not read %s', 'Grant the app the scopes named and run select hubspot.resume();'),
+  ('SH203', 'request_refused', 'HubSpot refused a request', 'Read the message; after mending run select hubspot.resume();'),
+  ('SH204', 'portal_differs', 'the token belongs to portal %s, this database mirrors portal %s', 'Use a token of portal %2$s, or another database for portal %1$s.'),
+  ('SH205', 'account_locked', 'HubSpot has locked the account for a while', 'Nothing to do: it is tried again when HubSpot said.'),
+  ('SH206', 'hubspot_unreachable', 'HubSpot cannot be reached', 'Check network, proxy and DNS of the worker; it is tried again by itself.'),
+  ('SH207', 'hubspot_failed', 'HubSpot failed to answer', 'Nothing to do: it is tried again.'),
+  ('SH208', 'answer_unreadable', 'an answer of HubSpot cannot be read: %s', 'Nothing to do: it is asked again.'),
+  ('SH209', 'value_not_castable', 'value of %s is not a %s', 'The column is null; the raw text is in _extra.'),
+  ('SH210', 'body_repaired', 'text that Postgres cannot hold was repaired', 'NUL characters were removed, lone surrogates became U+FFFD. Clean the record in HubSpot.'),
+  ('SH211', 'object_unavailable', 'HubSpot does not serve object %s to this account', 'Activate it in HubSpot, or run select hubspot.untrack(…).'),
+  ('SH212', 'record_unreadable', 'a record of %s has no usable id', 'It is left out; report it to HubSpot.'),
+  ('SH301', 'throttled', 'HubSpot asked to slow down', 'Nothing to do: the budget slows and recovers by itself. table hubspot.quota shows it.'),
+  ('SH302', 'daily_spent', 'the daily budget is spent', 'It resets at midnight in the account''s time zone; select hubspot.set_quota(''daily'', …) if your limit is higher.'),
+  ('SH901', 'bug', '%s', 'Please report it.')
+on conflict (code) do update set name = excluded.name, message = excluded.message, hint = excluded.hint
+where (e.name, e.message, e.hint) is distinct from (excluded.name, excluded.message, excluded.hint);
+
+create or replace function hubspot_private.fill(pattern text, args text[])
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- format() wants as many arguments as the pattern names; spare ones are harmless.
+  select format(fill.pattern, variadic fill.args || array_fill(''::text, array[9]));
+$$;
+comment on function hubspot_private.fill(text, text[]) is 'format() that never lacks an argument.';
+
+create or replace function hubspot_private.fail(name text, variadic args text[] default '{}')
+returns void
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_error hubspot_private.errors;
+  -- Arguments fill the message first; what is left fills the hint. A numbered hint (%1$s) takes them all.
+  v_in_message integer;
+begin
+  select e.* into strict v_error from hubspot_private.errors e where e.name = fail.name;
+  v_in_message := (length(v_error.message) - length(replace(v_error.message, '%s', ''))) / 2;
+  raise exception using
+    errcode = v_error.code,
+    message = hubspot_private.fill(v_error.message, fail.args),
+    hint = hubspot_private.fill(
+      v_error.hint, case when v_error.hint like '%$s%' then fail.args else fail.args[v_in_message + 1:] end);
+end;
+$$;
+comment on function hubspot_private.fail(text, text[]) is
+  'Raises the error of that name. Arguments fill the placeholders of its message, then those of its hint.';

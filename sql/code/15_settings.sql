@@ -1,0 +1,101 @@
+-- The clock and the settings: every number that a user may want to change has a row here.
+create or replace function hubspot_private.clock()
+returns timestamptz
+language sql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select clock_timestamp() + coalesce((select i.clock_shift from hubspot_private.installation i), '0');
+$$;
+comment on function hubspot_private.clock() is
+  'The only clock that this product''s SQL asks: real time, plus a shift that only tests set.';
+
+create or replace view hubspot_private.setting_defaults as
+select * from (values
+  ('settle_windows', '["10 minutes", "60 minutes"]'::jsonb, 'array',
+    'How far behind HubSpot''s now each settle pass searches again, for what the search index showed late.'),
+  ('max_columns', '1000'::jsonb, 'number',
+    'Most property columns a table gets; what is beyond goes to _extra.'),
+  ('runs_kept', '"14 days"'::jsonb, 'interval',
+    'How long hubspot.runs keeps runs that changed something; quiet ones go after an hour.'),
+  ('hints_kept', '"1 day"'::jsonb, 'interval',
+    'How long it is remembered that search named a version which a read did not show.'),
+  ('problems_kept', '"30 days"'::jsonb, 'interval',
+    'How long hubspot.problems keeps what is resolved.')
+) as d (name, default_value, kind, description);
+comment on view hubspot_private.setting_defaults is 'Name, default, kind and meaning of every setting.';
+
+create or replace view hubspot.settings as
+select d.name, coalesce(s.value, d.default_value) as value, d.default_value, d.description
+from hubspot_private.setting_defaults d
+left join hubspot_private.settings s on s.name = d.name;
+comment on view hubspot.settings is
+  'Settings, their value, default and meaning. Change one: select hubspot.configure(''max_columns'', 500);';
+
+create or replace function hubspot_private.setting(name text)
+returns jsonb
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select s.value from hubspot.settings s where s.name = setting.name;
+$$;
+comment on function hubspot_private.setting(text) is 'The value in force.';
+
+create or replace function hubspot_private.setting_interval(name text)
+returns interval
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select (hubspot_private.setting(setting_interval.name) #>> '{}')::interval;
+$$;
+comment on function hubspot_private.setting_interval(text) is 'The value in force of a setting that is a duration.';
+
+create or replace function hubspot_private.settle_windows()
+returns interval[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select array_agg(w.value::interval order by w.ordinality)
+  from jsonb_array_elements_text(hubspot_private.setting('settle_windows')) with ordinality w;
+$$;
+comment on function hubspot_private.settle_windows() is 'Settle windows in the order of their ranges.';
+
+create or replace function hubspot_private.setting_check(name text, kind text, value jsonb)
+returns void
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_windows interval[];
+begin
+  if setting_check.kind = 'number' then
+    if jsonb_typeof(setting_check.value) <> 'number' or (setting_check.value #>> '{}')::numeric not between 1 and 1500 then
+      perform hubspot_private.fail('setting_invalid', name, value::text, 'Give a whole number from 1 to 1500.');
+    end if;
+  elsif setting_check.kind = 'interval' then
+    begin
+      if jsonb_typeof(setting_check.value) <> 'string' or (setting_check.value #>> '{}')::interval <= '0' then
+        perform hubspot_private.fail('setting_invalid', name, value::text, 'Give a duration above zero, such as ''7 days''.');
+      end if;
+    exception when invalid_datetime_format or datetime_field_overflow or interval_field_overflow then
+      perform hubspot_private.fail('setting_invalid', name, value::text, 'Give a duration, such as ''7 days''.');
+    end;
+  elsif setting_check.name = 'settle_windows' then
+    begin
+      select array_agg(w::interval) into v_windows from jsonb_array_elements_text(setting_check.value) w;
+    exception when invalid_datetime_format or datetime_field_overflow or interval_field_overflow or invalid_parameter_value then
+      v_windows := null;
+    end;
+    if v_windows is null or cardinality(v_windows) > 8 or '0' >= any (v_windows) or '1 day' < any (v_windows) then
+      perform hubspot_private.fail('setting_invalid', name, value::text,
+        'Give one to eight durations up to a day, such as ''["10 minutes", "60 minutes"]''.');
+    end if;
+  end if;
+end;
+$$;
+comment on function hubspot_private.setting_check(text, text, jsonb) is 'SH112 when the value is not one the setting can have.';

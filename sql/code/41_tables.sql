@@ -1,0 +1,185 @@
+-- The mirror's tables: made and widened as properties become known, read-only, commented; and the statements that fill them.
+create or replace function hubspot_private.column_type_for(type text, field_type text)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select case column_type_for.type
+    when 'number' then 'numeric'
+    when 'bool' then 'boolean'
+    when 'date' then 'date'
+    when 'datetime' then 'timestamptz'
+    when 'enumeration' then case when column_type_for.field_type = 'checkbox' then 'text[]' else 'text' end
+    else 'text'
+  end;
+$$;
+comment on function hubspot_private.column_type_for(text, text) is 'The type of a property''s column, by the property''s type.';
+
+create or replace function hubspot_private.cast_expression(column_type text, raw text)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select format('hubspot_private.cast_%s(%s)',
+    case cast_expression.column_type when 'text[]' then 'text_array' else cast_expression.column_type end,
+    cast_expression.raw);
+$$;
+comment on function hubspot_private.cast_expression(text, text) is 'SQL text that casts raw text tolerantly.';
+
+create or replace function hubspot_private.refuse_write()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- The sync's own writes are known by a private row that marks this transaction; writes from users' triggers are deeper.
+  if tg_op <> 'TRUNCATE' and pg_trigger_depth() = 1 and exists (
+    select from hubspot_private.streams s
+    join hubspot_private.objects o on o.name = s.object
+    where o.number = tg_argv[0]::integer and s.writer = pg_current_xact_id_if_assigned()
+  ) then
+    return null;
+  end if;
+  perform hubspot_private.fail('table_read_only', tg_table_name);
+  return null;
+end;
+$$;
+comment on function hubspot_private.refuse_write() is 'Trigger: only the sync writes the mirror. SH105 for anyone else.';
+revoke all on function hubspot_private.refuse_write() from public;
+
+create or replace function hubspot_private.comment_set(target text, was text, now text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if was is distinct from now then
+    execute format('comment on %s is %L', target, now);
+  end if;
+end;
+$$;
+comment on function hubspot_private.comment_set(text, text, text) is 'Comments on something, if that changes what it says.';
+
+create or replace function hubspot_private.columns_name(object text)
+returns boolean
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_property record;
+  v_taken text[];
+  v_reserved constant text[] := '{id,_created_at,_updated_at,_archived_at,_synced_at,_extra,tableoid,xmin,cmin,xmax,cmax,ctid}';
+  v_room integer;
+  v_name name;
+  v_any boolean := false;
+begin
+  select coalesce(array_agg(p.column_name::text), '{}'), (hubspot_private.setting('max_columns'))::integer - count(*)
+  into v_taken, v_room
+  from hubspot_private.properties p
+  where p.object = columns_name.object and p.column_name is not null;
+  -- Under a ceiling the account's own and the visible properties come first.
+  for v_property in
+    select p.property, p.type, p.field_type
+    from hubspot_private.properties p
+    where p.object = columns_name.object and p.is_selected and p.column_name is null and p.archived_at is null
+    order by p.is_hidden, p.property like 'hs\_%', p.property
+  loop
+    exit when v_room <= 0;
+    v_name := hubspot_private.short_name(v_property.property, v_taken, v_reserved);
+    update hubspot_private.properties p
+    set column_name = v_name, column_type = hubspot_private.column_type_for(p.type, p.field_type),
+      locked_at = hubspot_private.clock()
+    where p.object = columns_name.object and p.property = v_property.property;
+    v_taken := v_taken || v_name::text;
+    v_room := v_room - 1;
+    v_any := true;
+  end loop;
+  return v_any;
+end;
+$$;
+comment on function hubspot_private.columns_name(text) is
+  'Gives selected properties their column names and types, for good; true when there were any.';
+
+create or replace function hubspot_private.table_build(object text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_object hubspot_private.objects;
+  v_table text;
+  v_new text;
+  v_column record;
+begin
+  select o.* into strict v_object from hubspot_private.objects o where o.name = table_build.object;
+  if v_object.table_name is null then
+    update hubspot_private.objects o set table_name = hubspot_private.table_name_for(o.name)
+    where o.name = table_build.object
+    returning o.* into v_object;
+  end if;
+  v_table := format('hubspot.%I', v_object.table_name);
+  if to_regclass(v_table) is null then
+    execute format(
+      'create table %s (id bigint primary key, _created_at timestamptz, _updated_at timestamptz, %s_synced_at timestamptz not null, _extra jsonb)',
+      v_table, case when v_object.on_delete = 'mark' then '_archived_at timestamptz, ' end);
+    execute format(
+      'create trigger _000_read_only before insert or update or delete on %s for each statement execute function hubspot_private.refuse_write(%L)',
+      v_table, v_object.number);
+    execute format(
+      'create trigger _000_no_truncate before truncate on %s for each statement execute function hubspot_private.refuse_write(%L)',
+      v_table, v_object.number);
+    perform hubspot_private.comment_set('column ' || v_table || '.' || c.name, null, c.comment)
+    from (values
+      ('id', 'HubSpot''s id'), ('_created_at', 'When HubSpot created the record.'),
+      ('_updated_at', 'When HubSpot last changed the record: its version.'),
+      ('_synced_at', 'When the answer that last changed this row was applied, by this database''s clock.'),
+      ('_extra', 'Raw values without a column of their own: not castable, or beyond the ceiling; null as a rule.')
+    ) as c (name, comment);
+    perform hubspot_private.grants_apply(v_object.table_name);
+  end if;
+  if v_object.on_delete = 'mark' and not exists (
+    select from pg_attribute a
+    where a.attrelid = v_table::regclass and a.attname = '_archived_at' and not a.attisdropped
+  ) then
+    execute format('alter table %s add column _archived_at timestamptz', v_table);
+  end if;
+  if v_object.on_delete = 'mark' then
+    execute format('comment on column %s._archived_at is %L', v_table, 'When the record was seen gone from HubSpot; null while it is there.');
+  end if;
+  select string_agg(format('add column %I %s', p.column_name, p.column_type), ', '
+    order by p.property like 'hs\_%', p.column_name)
+  into v_new
+  from hubspot_private.properties p
+  where p.object = table_build.object and p.column_name is not null
+    and not exists (
+      select from pg_attribute a
+      where a.attrelid = v_table::regclass and a.attname = p.column_name and not a.attisdropped);
+  if v_new is not null then
+    execute format('alter table %s %s', v_table, v_new);
+  end if;
+  perform hubspot_private.comment_set('table ' || v_table, obj_description(v_table::regclass, 'pg_class'),
+    format('%s of HubSpot (%s). Rows follow HubSpot; status: select * from hubspot.status where object = %L;',
+      coalesce(v_object.label, v_object.name), coalesce(v_object.object_type_id, v_object.name), v_object.name));
+  for v_column in
+    select p.column_name, a.attnum,
+      concat_ws(': ', nullif(p.label, ''), nullif(p.description, '')) || case
+        when p.archived_at is not null then ' (archived in HubSpot)'
+        when not p.is_selected then ' (no longer chosen: not kept up to date)'
+        else '' end as comment
+    from hubspot_private.properties p
+    join pg_attribute a on a.attrelid = v_table::regclass and a.attname = p.column_name
+    where p.object = table_build.object
+  loop
+    perform hubspot_private.comment_set(format('column %s.%I', v_table, v_column.column_name),
+      col_description(v_table::regclass, v_column.attnum), v_column.comment);
+  end loop;
+end;
+$$;
+comment on function hubspot_private.table_build(text) is
+  'Makes or widens the table of an object, with its triggers, comments and grants. Changes nothing when it is as it should be.';

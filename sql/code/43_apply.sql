@@ -1,0 +1,262 @@
+-- What may change a row. Values come from store reads only; asked_at is when a read was sent, by this database's clock:
+--   asked after the row or its tombstone was last written: the truth, applied where a value differs;
+--   asked before that, or before the object's last resync began: it overlaps, writes nothing, and where it differs its id is fetched;
+--   found gone: a tombstone, whether or not the mirror held it.
+create or replace function hubspot_private.fetch_enqueue(
+  object text, ids bigint[], reason text, not_before timestamptz default null
+)
+returns bigint
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_count bigint;
+begin
+  insert into hubspot_private.fetch_queue as q (object, id, reason, not_before)
+  select fetch_enqueue.object, i, fetch_enqueue.reason, coalesce(fetch_enqueue.not_before, hubspot_private.clock())
+  from (select distinct i from unnest(fetch_enqueue.ids) i where i is not null order by i) ids (i)
+  on conflict on constraint fetch_queue_pkey do update
+  set seq = excluded.seq,
+    -- Read and still in doubt, as a row that someone keeps locked: later each time, up to an hour.
+    attempts = q.attempts + (excluded.reason = 'fetch')::integer,
+    not_before = case
+      when excluded.reason = 'fetch' then excluded.not_before + make_interval(secs => least(power(2, least(q.attempts, 12)), 3600) - 1)
+      else least(q.not_before, excluded.not_before)
+    end,
+    reason = case when excluded.reason = 'fetch' then q.reason else excluded.reason end;
+  get diagnostics v_count = row_count;
+  if v_count > 0 then
+    perform hubspot_private.stream_wake(fetch_enqueue.object, 'fetch', 0, fetch_enqueue.not_before);
+  end if;
+  return v_count;
+end;
+$$;
+comment on function hubspot_private.fetch_enqueue(text, bigint[], text, timestamptz) is
+  'Puts ids on the list to batch-read; an id that is there gets a new seq, so that a read under way does not take it off.';
+
+create or replace function hubspot_private.object_lock(object_number integer, is_deleting boolean)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A page that inserts and a read that found ids gone must not pass each other unseen: the second takes the lock alone.
+  if is_deleting then
+    perform pg_advisory_xact_lock(hashtext('hubspot.object'), object_number);
+  else
+    perform pg_advisory_xact_lock_shared(hashtext('hubspot.object'), object_number);
+  end if;
+end;
+$$;
+comment on function hubspot_private.object_lock(integer, boolean) is
+  'Held to the end of a step: pages of one object are applied side by side, findings that records are gone alone.';
+
+do $$
+begin
+  if to_regtype('hubspot_private.page_result') is null then
+    create type hubspot_private.page_result as (
+      rows_read bigint, inserted bigint, updated bigint, unchanged bigint, stale bigint, regressed bigint, deleted bigint
+    );
+  end if;
+end;
+$$;
+comment on type hubspot_private.page_result is 'What applying a page came to.';
+
+create or replace function hubspot_private.stream_marks_writing(object text, stream text, range integer)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  update hubspot_private.streams s
+  set writer = pg_current_xact_id()
+  where s.object = stream_marks_writing.object and s.stream = stream_marks_writing.stream
+    and s.range = stream_marks_writing.range and s.writer is distinct from pg_current_xact_id();
+$$;
+comment on function hubspot_private.stream_marks_writing(text, text, integer) is
+  'Marks this transaction as the sync''s own for the read-only triggers.';
+
+create or replace function hubspot_private.values_judge(object text, extras jsonb, written bigint[])
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update hubspot_private.problems p
+  set resolved_at = hubspot_private.clock()
+  where p.object = values_judge.object and p.resolved_at is null and p.code = 'SH209'
+    and p.record_id = any (written)
+    and extras -> p.record_id::text -> p.property is null;
+  perform hubspot_private.problem_report('SH209', values_judge.object,
+    format('value of %s is not a %s: %s', p.property, p.column_type, left(v.value #>> '{}', 200)),
+    null, r.key::bigint, p.property)
+  from jsonb_each(extras) r
+  cross join lateral jsonb_each(r.value) v
+  join hubspot_private.properties p on p.object = values_judge.object and p.property = v.key
+  where p.column_name is not null;
+end;
+$$;
+comment on function hubspot_private.values_judge(text, jsonb, bigint[]) is
+  'Reports values that did not cast, as {record id: {property: raw}}, and closes the problems of those that now do.';
+
+-- page_apply and gone_apply write the mirror: invoker, no SET, everything qualified, since users' triggers run under them.
+create or replace function hubspot_private.page_apply(
+  object text, stream text, range integer, body jsonb, asked_at timestamptz, reason text
+)
+returns hubspot_private.page_result
+language plpgsql
+volatile
+as $$
+#variable_conflict use_variable
+declare
+  v_object hubspot_private.objects;
+  v_result hubspot_private.page_result := (0, 0, 0, 0, 0, 0, 0);
+  v_now timestamptz;
+  v_unreadable bigint;
+  v_new text[];
+  v_known text[];
+  v_behind text[];
+  v_hidden bigint[];
+  v_differ bigint[];
+  v_older bigint[];
+  v_free bigint[];
+  v_write text[];
+  v_written bigint[];
+  v_extras jsonb;
+  v_again bigint[];
+begin
+  if jsonb_typeof(body -> 'results') is distinct from 'array' then
+    perform hubspot_private.fail('answer_unreadable', 'it has no results');
+  end if;
+  select o.* into strict v_object from hubspot_private.objects o where o.name = object;
+  execute pg_catalog.format($judge$
+    select count(*), count(*) filter (where x.id is null),
+      array_agg(x.id) filter (where x.is_new and x.is_true),
+      array_agg(x.id) filter (where not x.is_new),
+      array_agg(x.id) filter (where not x.is_new and not x.is_true),
+      array_agg(x.id::bigint) filter (where x.is_new and not x.is_true)
+    from (
+      select r.id, t.id is null as is_new,
+        $2 > greatest(t._synced_at, g.seen_gone_at, $3) as is_true
+      from (
+        select distinct case when j.id ~ '^[0-9]{1,18}$' then j.id end as id
+        from jsonb_to_recordset($1 -> 'results') as j (id text, archived text)
+        where j.archived is distinct from 'true'
+      ) r
+      left join hubspot.%I t on t.id = r.id::bigint
+      left join hubspot_private.tombstones g on g.object = $4 and g.id = r.id::bigint
+    ) x$judge$, v_object.table_name)
+  into v_result.rows_read, v_unreadable, v_new, v_known, v_behind, v_hidden
+  using body, asked_at, v_object.resync_started_at, v_object.name;
+  if v_unreadable > 0 then
+    perform hubspot_private.problem_report('SH212', object);
+  end if;
+  v_result.stale := coalesce(pg_catalog.cardinality(v_behind), 0) + coalesce(pg_catalog.cardinality(v_hidden), 0);
+  v_again := v_hidden;
+
+  if v_known is not null then
+    execute pg_catalog.format('select array_agg(d.id order by d.id), array_agg(d.id) filter (where d.older) from (%s) d (id, older)',
+      (select a.differs from hubspot_private.apply_statements a where a.object = v_object.name))
+    into v_differ, v_older using body, v_known;
+    v_again := v_again || array(select i from unnest(v_differ) i where i::text = any (v_behind));
+    v_differ := array(select i from unnest(v_differ) i where i::text <> all (coalesce(v_behind, '{}')) order by i);
+    -- Rows that someone holds locked are left to the fetch queue, so that a user's lock never stops a page.
+    execute pg_catalog.format(
+      'select array_agg(l.id) from (select t.id from hubspot.%I t where t.id = any ($1) order by t.id for update skip locked) l',
+      v_object.table_name)
+    into v_free using v_differ;
+  end if;
+  v_write := coalesce(v_new, '{}') || coalesce(v_free::text[], '{}');
+  v_result.unchanged := coalesce(pg_catalog.cardinality(v_known), 0) - coalesce(pg_catalog.cardinality(v_behind), 0)
+    - coalesce(pg_catalog.cardinality(v_differ), 0);
+
+  if pg_catalog.cardinality(v_write) > 0 then
+    perform hubspot_private.stream_marks_writing(object, stream, range);
+    v_now := hubspot_private.clock();
+    execute pg_catalog.format(
+      'select array_agg(w.written_id), jsonb_object_agg(w.written_id, w.written_extra) filter (where w.written_extra is not null)
+       from hubspot_private.write_%s($1, $2, $3, $4) w', v_object.number)
+    into v_written, v_extras using body, v_write, asked_at, v_now;
+    v_result.updated := (select count(*) from unnest(v_written) i where i = any (v_free));
+    v_result.inserted := coalesce(pg_catalog.cardinality(v_written), 0) - v_result.updated;
+    v_result.regressed := (select count(*) from unnest(v_older) i where i = any (v_written));
+    delete from hubspot_private.tombstones g where g.object = v_object.name and g.id = any (v_written);
+    if v_extras is not null
+      or exists (select from hubspot_private.problems p where p.object = v_object.name and p.code = 'SH209' and p.resolved_at is null)
+    then
+      perform hubspot_private.values_judge(v_object.name, coalesce(v_extras, '{}'), v_written);
+    end if;
+  end if;
+  -- Locked, or written by a read that was asked later while this one was on its way.
+  v_again := v_again
+    || array(select i from unnest(v_differ) i where i <> all (coalesce(v_free, '{}')))
+    || array(select i::bigint from unnest(v_write) i where i::bigint <> all (coalesce(v_written, '{}')));
+  if pg_catalog.cardinality(v_again) > 0 then
+    perform hubspot_private.fetch_enqueue(v_object.name, v_again, reason,
+      -- What another transaction holds now is asked again when it may be over.
+      hubspot_private.clock() + interval '1 second');
+  end if;
+  return v_result;
+end;
+$$;
+comment on function hubspot_private.page_apply(text, text, integer, jsonb, timestamptz, text) is
+  'Applies a page of records ({"results": […]} as HubSpot sent it) by the rule above, and queues what is in doubt.';
+
+create or replace function hubspot_private.gone_apply(
+  object text, stream text, range integer, ids bigint[], asked_at timestamptz, reason text
+)
+returns bigint
+language plpgsql
+volatile
+as $$
+#variable_conflict use_variable
+declare
+  v_object hubspot_private.objects;
+  v_now timestamptz;
+  v_held bigint[];
+  v_free bigint[];
+  v_deleted bigint[];
+begin
+  select o.* into strict v_object from hubspot_private.objects o where o.name = object;
+  execute pg_catalog.format('select array_agg(t.id) from hubspot.%I t where t.id = any ($1)%s',
+    v_object.table_name, case when v_object.on_delete = 'mark' then ' and t._archived_at is null' end)
+  into v_held using ids;
+  if asked_at > v_object.resync_started_at then
+    execute pg_catalog.format(
+      'select array_agg(l.id) from (
+         select t.id from hubspot.%I t where t.id = any ($1) and t._synced_at < $2 order by t.id for update skip locked
+       ) l', v_object.table_name)
+    into v_free using v_held, asked_at;
+  end if;
+  v_now := hubspot_private.clock();
+  if v_free is not null then
+    perform hubspot_private.stream_marks_writing(object, stream, range);
+    execute pg_catalog.format(
+      case v_object.on_delete
+        when 'mark' then 'with d as (update hubspot.%I t set _archived_at = $2, _synced_at = $2 where t.id = any ($1) returning t.id)'
+        else 'with d as (delete from hubspot.%I t where t.id = any ($1) returning t.id)'
+      end || ' select array_agg(d.id) from d', v_object.table_name)
+    into v_deleted using v_free, v_now;
+  end if;
+  insert into hubspot_private.tombstones as g (object, id, seen_gone_at)
+  select v_object.name, i, v_now
+  from unnest(ids) i
+  where i = any (v_deleted) or i <> all (coalesce(v_held, '{}'))
+  order by i
+  on conflict on constraint tombstones_pkey do update set seen_gone_at = excluded.seen_gone_at
+  where g.id = any (v_deleted);
+  -- A row that is locked, or was written after this was asked, is in doubt.
+  perform hubspot_private.fetch_enqueue(v_object.name,
+    array(select i from unnest(v_held) i where i <> all (coalesce(v_deleted, '{}'))), reason,
+    hubspot_private.clock() + interval '1 second');
+  return coalesce(pg_catalog.cardinality(v_deleted), 0);
+end;
+$$;
+comment on function hubspot_private.gone_apply(text, text, integer, bigint[], timestamptz, text) is
+  'Records that a store read did not find leave the mirror (or are marked) and get a tombstone. Returns how many left.';
+
+revoke all on function hubspot_private.page_apply(text, text, integer, jsonb, timestamptz, text) from public;
+revoke all on function hubspot_private.gone_apply(text, text, integer, bigint[], timestamptz, text) from public;

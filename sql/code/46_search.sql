@@ -1,0 +1,149 @@
+-- Search is a hint: it is late and says old things. It yields ids and dates; values are read from the store.
+-- A search cursor is {date, walked, id}: date the last hit's modified date (ms since 1970, HubSpot's clock), walked: its ties are
+-- done, so begin after it; id: in the middle of the walk through one millisecond. Paging by offset over a moving set loses
+-- records, so each page is a new query from the last hit's date; that passes the cap of 10,000 too.
+create or replace function hubspot_private.hubspot_now()
+returns timestamptz
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select hubspot_private.clock() + a.hubspot_ahead from hubspot_private.account a;
+$$;
+comment on function hubspot_private.hubspot_now() is 'HubSpot''s clock, as its last Date header told it (to the second, rather early).';
+
+create or replace function hubspot_private.as_ms(at timestamptz)
+returns bigint
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select floor(extract(epoch from as_ms.at) * 1000)::bigint;
+$$;
+comment on function hubspot_private.as_ms(timestamptz) is 'Milliseconds since 1970: the resolution of HubSpot''s index.';
+
+create or replace function hubspot_private.search_request(object text, cursor jsonb, upto bigint default null)
+returns jsonb
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_build_object('kind', 'search', 'upto', search_request.upto, 'body', jsonb_build_object(
+    'filterGroups', jsonb_build_array(jsonb_build_object('filters', case
+      when search_request.cursor -> 'id' is not null then jsonb_build_array(
+        jsonb_build_object('propertyName', o.modified_property, 'operator', 'EQ', 'value', search_request.cursor ->> 'date'),
+        jsonb_build_object('propertyName', 'hs_object_id', 'operator', 'GT', 'value', search_request.cursor ->> 'id'))
+      else jsonb_build_array(jsonb_build_object('propertyName', o.modified_property,
+        'operator', case when (search_request.cursor -> 'walked')::boolean then 'GT' else 'GTE' end,
+        'value', search_request.cursor ->> 'date'))
+        || case when search_request.upto is null then '[]'::jsonb else jsonb_build_array(jsonb_build_object(
+          'propertyName', o.modified_property, 'operator', 'LTE', 'value', search_request.upto::text)) end
+      end)),
+    'sorts', jsonb_build_array(jsonb_build_object('direction', 'ASCENDING', 'propertyName',
+      case when search_request.cursor -> 'id' is not null then 'hs_object_id' else o.modified_property end)),
+    'properties', jsonb_build_array(o.modified_property),
+    'limit', 200))
+  from hubspot_private.objects o
+  where o.name = search_request.object;
+$$;
+comment on function hubspot_private.search_request(text, jsonb, bigint) is
+  'The search that a cursor stands at: up to a date (ms) where one is given.';
+
+create or replace function hubspot_private.search_hits(object text, answer jsonb)
+returns table (n bigint, id bigint, version timestamptz)
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if jsonb_typeof(answer -> 'results') is distinct from 'array' then
+    perform hubspot_private.fail('answer_unreadable', 'a search has no results');
+  end if;
+  return query
+  select h.ordinality, (h.value ->> 'id')::bigint,
+    coalesce(
+      hubspot_private.cast_timestamptz(h.value -> 'properties' ->> o.modified_property),
+      hubspot_private.cast_timestamptz(h.value ->> 'updatedAt'),
+      to_timestamp(0))
+  from jsonb_array_elements(answer -> 'results') with ordinality h
+  join hubspot_private.objects o on o.name = search_hits.object
+  where h.value ->> 'id' ~ '^[0-9]{1,18}$';
+end;
+$$;
+comment on function hubspot_private.search_hits(text, jsonb) is 'The hits of a page of search, in its order: id and modified date.';
+
+create or replace function hubspot_private.hints_apply(object text, answer jsonb, reason text)
+returns bigint
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_ids bigint[];
+begin
+  execute format($new$
+    with new as (
+      insert into hubspot_private.hints (object, id, version, seen_at)
+      select $1, h.id, h.version, hubspot_private.clock()
+      from hubspot_private.search_hits($1, $2) h
+      left join hubspot.%I t on t.id = h.id
+      where t.id is null or t._updated_at is null or h.version > t._updated_at
+      order by h.id, h.version
+      on conflict do nothing
+      returning id
+    )
+    select array_agg(distinct new.id) from new$new$,
+    (select o.table_name from hubspot_private.objects o where o.name = hints_apply.object))
+  into v_ids using object, answer;
+  if v_ids is null then
+    return 0;
+  end if;
+  return hubspot_private.fetch_enqueue(object, v_ids, reason);
+end;
+$$;
+comment on function hubspot_private.hints_apply(text, jsonb, text) is
+  'Queues a read of what search says is newer than the mirror, or missing in it: once for each version.';
+
+create or replace function hubspot_private.search_advance(object text, cursor jsonb, answer jsonb, out next jsonb, out is_over boolean)
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_count bigint;
+  v_date bigint;
+  v_latest bigint;
+  v_id bigint;
+  v_is_full boolean;
+begin
+  select count(*), hubspot_private.as_ms((array_agg(h.version order by h.n desc))[1]),
+    hubspot_private.as_ms(max(h.version)), max(h.id)
+  into v_count, v_date, v_latest, v_id
+  from hubspot_private.search_hits(object, answer) h;
+  -- A page that ends short says that nothing follows, unless it names a next one.
+  v_is_full := jsonb_array_length(answer -> 'results') >= 200 or answer #> '{paging,next,after}' is not null;
+  is_over := false;
+  if cursor -> 'id' is not null then
+    if v_is_full and v_id > (cursor -> 'id')::bigint then
+      next := jsonb_build_object('date', cursor -> 'date', 'id', v_id);
+    else
+      next := jsonb_build_object('date', cursor -> 'date', 'walked', true);
+    end if;
+  elsif v_count = 0 then
+    next := cursor;
+    is_over := true;
+  elsif v_is_full and v_date <= (cursor -> 'date')::bigint and (cursor -> 'walked')::boolean then
+    -- Its ties are walked already: an index that contradicts its own order must not hold the cursor here for ever.
+    next := jsonb_build_object('date', greatest(v_latest, (cursor -> 'date')::bigint), 'walked', v_latest <= (cursor -> 'date')::bigint);
+    is_over := v_latest <= (cursor -> 'date')::bigint;
+  elsif v_is_full and v_date <= (cursor -> 'date')::bigint then
+    -- More ties than a page holds: walk the millisecond where the cursor stands by id.
+    next := jsonb_build_object('date', cursor -> 'date', 'id', 0);
+  else
+    next := jsonb_build_object('date', v_date);
+    is_over := not v_is_full;
+  end if;
+end;
+$$;
+comment on function hubspot_private.search_advance(text, jsonb, jsonb) is
+  'Where a search cursor stands after a page, and whether that page was the last.';

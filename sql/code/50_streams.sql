@@ -1,0 +1,263 @@
+-- Streams: due, held by lease and epoch, run, released. A job only wakes one; a step commits only with its epoch and its cursor.
+-- Waking needs no counter: work is queued before its job can start, a claim waits for the row that a release holds, and a release
+-- looks for work after it holds the row. So either the release sees the work or the claim finds the lease free.
+create or replace function hubspot_private.schedule_every(object text, stream text)
+returns interval
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when s.cron is not null then null
+    else coalesce(s.every, d.every)
+  end
+  from (values
+    ('poll', interval '10 seconds'), ('settle', interval '2 minutes'), ('schema', interval '10 minutes'), ('resync', interval '7 days')
+  ) as d (stream, every)
+  left join hubspot_private.schedules s on s.object = schedule_every.object and s.stream = d.stream
+  where d.stream = schedule_every.stream;
+$$;
+comment on function hubspot_private.schedule_every(text, text) is 'The interval of a stream: as scheduled, else the default.';
+
+create or replace function hubspot_private.schedule_next(object text, stream text, started_at timestamptz)
+returns timestamptz
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(
+    (select hubspot_private.cron_next(s.cron, s.timezone, hubspot_private.clock())
+     from hubspot_private.schedules s
+     where s.object = schedule_next.object and s.stream = schedule_next.stream and s.cron is not null),
+    -- greatest() alone would make a time of null.
+    case when hubspot_private.schedule_every(schedule_next.object, schedule_next.stream) is not null then
+      greatest(schedule_next.started_at + hubspot_private.schedule_every(schedule_next.object, schedule_next.stream), hubspot_private.clock())
+    end);
+$$;
+comment on function hubspot_private.schedule_next(text, text, timestamptz) is
+  'When a stream''s next run begins by itself; null for streams without a schedule.';
+
+create or replace function hubspot_private.run_request(object text, stream text, range integer default 0)
+returns bigint
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id bigint;
+begin
+  loop
+    insert into hubspot_private.runs (object, stream, range, state, requested_at)
+    values (object, stream, range, 'waiting', hubspot_private.clock())
+    on conflict do nothing
+    returning id into v_id;
+    if v_id is null then
+      select r.id into v_id from hubspot_private.runs r
+      where r.object = run_request.object and r.stream = run_request.stream and r.range = run_request.range and r.state = 'waiting';
+    end if;
+    exit when v_id is not null;
+  end loop;
+  perform hubspot_private.stream_wake(object, stream, range);
+  return v_id;
+end;
+$$;
+comment on function hubspot_private.run_request(text, text, integer) is
+  'Asks for a run of a stream, besides its schedule, and returns its id. One that waits already serves both.';
+
+create or replace function hubspot_private.stream_is_open(s hubspot_private.streams)
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Open: connected, not paused, and what the stream builds on is there.
+  select a.is_connected and not a.is_paused and (
+    s.object = '*' or exists (
+      select from hubspot_private.objects o
+      where o.name = s.object and o.is_tracked and not o.is_paused
+        and (o.object_type_id is not null or o.label is not null)
+        and (s.stream = 'schema' or o.column_set > 0)
+        and (s.stream <> 'resync' or o.loaded_at is not null)))
+  from hubspot_private.account a;
+$$;
+comment on function hubspot_private.stream_is_open(hubspot_private.streams) is 'Whether a stream may run at all now.';
+
+create or replace function hubspot_private.stream_has_work(s hubspot_private.streams, horizon timestamptz)
+returns boolean
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select s.run_id is not null or s.next_at <= horizon
+    or exists (
+      select from hubspot_private.runs r
+      where r.object = s.object and r.stream = s.stream and r.range = s.range and r.state = 'waiting')
+    or s.stream = 'fetch' and exists (
+      select from hubspot_private.fetch_queue q where q.object = s.object and q.not_before <= horizon);
+$$;
+comment on function hubspot_private.stream_has_work(hubspot_private.streams, timestamptz) is
+  'Whether a stream has something to do by then: a run under way or asked for, its time come, or ids to fetch.';
+
+create or replace function hubspot_private.run_begin(s hubspot_private.streams)
+returns hubspot_private.streams
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if s.run_id is not null then
+    return s;
+  end if;
+  update hubspot_private.runs r
+  set state = 'running', started_at = hubspot_private.clock()
+  where r.object = s.object and r.stream = s.stream and r.range = s.range and r.state = 'waiting'
+  returning r.id into s.run_id;
+  if s.run_id is null then
+    insert into hubspot_private.runs (object, stream, range, state, requested_at, started_at)
+    values (s.object, s.stream, s.range, 'running', hubspot_private.clock(), hubspot_private.clock())
+    returning id into s.run_id;
+  end if;
+  if s.stream = 'resync' then
+    -- From here on, reads asked earlier overlap with this full read.
+    update hubspot_private.objects o set resync_started_at = hubspot_private.clock() where o.name = s.object;
+    s.cursor := '{}';
+  end if;
+  return s;
+end;
+$$;
+comment on function hubspot_private.run_begin(hubspot_private.streams) is
+  'The run that a stream is in: the one under way, else the one asked for, else a new one.';
+
+create or replace function hubspot_private.stream_plan(object text)
+returns jsonb
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Asked for whatever the user chose: the modified date and what was merged in.
+  select jsonb_build_object(
+    'type', hubspot_private.object_path(o),
+    'column_set', o.column_set,
+    'has_pipelines', o.has_pipelines,
+    'properties', (
+      select coalesce(jsonb_agg(n.name order by n.name), '[]')
+      from (
+        select p.property as name from hubspot_private.properties p
+        where p.object = o.name and p.is_selected and p.archived_at is null
+        union
+        select o.modified_property
+        union
+        select 'hs_merged_object_ids'
+      ) n))
+  from hubspot_private.objects o
+  where o.name = stream_plan.object;
+$$;
+comment on function hubspot_private.stream_plan(text) is
+  'What does not change from step to step: the object''s path, the properties to ask for, the number of its column set.';
+
+create or replace function hubspot_private.stream_claim(object text, stream text, range integer, worker text)
+returns table (epoch bigint, cursor jsonb, request jsonb, plan jsonb)
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+#variable_conflict use_column
+declare
+  v_stream hubspot_private.streams;
+begin
+  select s.* into v_stream
+  from hubspot_private.streams s
+  where (s.object, s.stream, s.range) = (stream_claim.object, stream_claim.stream, stream_claim.range)
+  for update;
+  if not found
+    or v_stream.lease_until > hubspot_private.clock()
+    or v_stream.retry_at > hubspot_private.clock()
+    or not hubspot_private.stream_is_open(v_stream)
+    or not hubspot_private.stream_has_work(v_stream, hubspot_private.clock())
+  then
+    return;
+  end if;
+  v_stream := hubspot_private.run_begin(v_stream);
+  update hubspot_private.streams s
+  set epoch = s.epoch + 1, holder = worker, lease_until = hubspot_private.clock() + interval '30 seconds',
+    run_id = v_stream.run_id, cursor = v_stream.cursor
+  where (s.object, s.stream, s.range) = (v_stream.object, v_stream.stream, v_stream.range)
+  returning s.* into v_stream;
+  return query select v_stream.epoch, v_stream.cursor, hubspot_private.stream_request(v_stream),
+    hubspot_private.stream_plan(v_stream.object);
+end;
+$$;
+comment on function hubspot_private.stream_claim(text, text, integer, text) is
+  'Takes the lease of a stream that is due: its epoch, cursor, what to ask first, and the plan. No row: nothing to do, or held.';
+
+create or replace function hubspot_private.stream_release(object text, stream text, range integer, epoch bigint)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update hubspot_private.streams s
+  set lease_until = null, holder = null
+  where (s.object, s.stream, s.range, s.epoch)
+    = (stream_release.object, stream_release.stream, stream_release.range, stream_release.epoch);
+  if found then
+    perform hubspot_private.stream_wake(object, stream, range);
+  end if;
+end;
+$$;
+comment on function hubspot_private.stream_release(text, text, integer, bigint) is
+  'Gives a lease back in the middle of a run, when the time slice is over or the worker stops; the run goes on with the next claim.';
+
+create or replace function hubspot_private.stream_fail(
+  object text, stream text, range integer, epoch bigint, kind text, code text, message text, hint text,
+  retry_after_ms double precision default null
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_stream hubspot_private.streams;
+  v_ceiling constant interval := case when kind = 'transient' then interval '1 hour' else interval '15 minutes' end;
+begin
+  update hubspot_private.streams s
+  set lease_until = null, holder = null, failures = s.failures + 1,
+    parked_at = case when stream_fail.kind = 'refused' then coalesce(s.parked_at, hubspot_private.clock()) end,
+    retry_at = hubspot_private.clock() + greatest(
+      make_interval(secs => retry_after_ms / 1000),
+      least(v_ceiling, make_interval(secs => power(2, least(s.failures, 20)))) * (0.5 + random() / 2))
+  where (s.object, s.stream, s.range, s.epoch) = (stream_fail.object, stream_fail.stream, stream_fail.range, stream_fail.epoch)
+  returning s.* into v_stream;
+  if not found then
+    return;
+  end if;
+  update hubspot_private.runs r
+  set error_code = stream_fail.code, error = left(stream_fail.message, 2000)
+  where r.id = v_stream.run_id;
+  -- A hiccup is no problem; what HubSpot refuses, or what fails three times in a row, is.
+  if kind <> 'transient' or v_stream.failures >= 3 then
+    perform hubspot_private.problem_report(code, object, left(message, 2000), hint, null, null);
+  end if;
+  perform hubspot_private.stream_wake(object, stream, range, v_stream.retry_at);
+end;
+$$;
+comment on function hubspot_private.stream_fail(text, text, integer, bigint, text, text, text, text, double precision) is
+  'A step failed (kind: transient, refused, bug): the lease goes, the run is tried again after a back-off that doubles from 1 s to 1 h, refusals every 15 min.';
+
+create or replace function hubspot_private.stream_healed(s hubspot_private.streams)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select hubspot_private.problem_resolve('{SH009,SH201,SH202,SH203,SH205,SH206,SH207,SH208,SH211,SH301,SH302,SH901}', s.object)
+  where not exists (
+    select from hubspot_private.streams o
+    where o.object = s.object and o.failures > 0 and (o.stream, o.range) <> (s.stream, s.range));
+$$;
+comment on function hubspot_private.stream_healed(hubspot_private.streams) is
+  'A step went through after failures: the object''s problems are over once no other stream of it fails.';

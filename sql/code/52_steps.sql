@@ -1,0 +1,227 @@
+-- One step, one transaction: the page is applied, the cursor advanced, what follows queued and the run counted, together or not at all.
+create or replace function hubspot_private.step_missing(request jsonb, asked jsonb, answer jsonb)
+returns bigint[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- What was asked for by id and not answered under that id, or answered as archived.
+  select array(
+    select i::bigint
+    from jsonb_array_elements_text(coalesce(step_missing.asked, step_missing.request -> 'ids')) i
+    where i ~ '^[0-9]{1,18}$' and not exists (
+      select from jsonb_to_recordset(step_missing.answer -> 'results') as r (id text, archived text)
+      where r.id = i and r.archived is distinct from 'true')
+    order by 1);
+$$;
+comment on function hubspot_private.step_missing(jsonb, jsonb, jsonb) is 'Ids that were read and not found.';
+
+create or replace function hubspot_private.step_finish(
+  s hubspot_private.streams, step hubspot_private.step, requests integer, inout cursor jsonb, out outcome text, out request jsonb
+)
+returns record
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_stream hubspot_private.streams;
+  v_result hubspot_private.page_result := step.result;
+begin
+  update hubspot_private.runs r
+  set requests = r.requests + step_finish.requests,
+    rows_read = r.rows_read + coalesce(v_result.rows_read, 0),
+    inserted = r.inserted + coalesce(v_result.inserted, 0), updated = r.updated + coalesce(v_result.updated, 0),
+    unchanged = r.unchanged + coalesce(v_result.unchanged, 0), stale = r.stale + coalesce(v_result.stale, 0),
+    regressed = r.regressed + coalesce(v_result.regressed, 0), deleted = r.deleted + coalesce(v_result.deleted, 0),
+    hinted = r.hinted + coalesce(step.hinted, 0),
+    error_code = null, error = null,
+    state = case when step.is_over then 'done' else r.state end,
+    finished_at = case when step.is_over then hubspot_private.clock() end
+  where r.id = s.run_id;
+  update hubspot_private.streams t
+  set cursor = case when step.is_over and t.stream in ('poll', 'settle') and not step.cursor ? 'date' then '{}' else step.cursor end,
+    rows = t.rows + coalesce(v_result.inserted, 0) - coalesce(v_result.deleted, 0),
+    lease_until = hubspot_private.clock() + interval '30 seconds', failures = 0, retry_at = null, parked_at = null,
+    run_id = case when not step.is_over then t.run_id end,
+    next_at = case
+      when not step.is_over then t.next_at
+      else hubspot_private.schedule_next(t.object, t.stream, (select r.started_at from hubspot_private.runs r where r.id = s.run_id))
+    end
+  where (t.object, t.stream, t.range) = (s.object, s.stream, s.range)
+  returning t.* into v_stream;
+  if s.failures > 0 then
+    perform hubspot_private.stream_healed(v_stream);
+  end if;
+  if hubspot_private.stream_is_open(v_stream) and hubspot_private.stream_has_work(v_stream, hubspot_private.clock()) then
+    -- The row is held, so this look sees all that was queued before a job could find the lease live.
+    if v_stream.run_id is null then
+      v_stream := hubspot_private.run_begin(v_stream);
+      update hubspot_private.streams t set run_id = v_stream.run_id, cursor = v_stream.cursor
+      where (t.object, t.stream, t.range) = (s.object, s.stream, s.range);
+    end if;
+    outcome := 'more';
+    cursor := v_stream.cursor;
+    request := hubspot_private.stream_request(v_stream);
+    return;
+  end if;
+  update hubspot_private.streams t set lease_until = null, holder = null
+  where (t.object, t.stream, t.range) = (s.object, s.stream, s.range);
+  if v_stream.next_at is not null then
+    perform hubspot_private.stream_wake(s.object, s.stream, s.range, v_stream.next_at);
+  end if;
+  outcome := 'done';
+  cursor := v_stream.cursor;
+end;
+$$;
+comment on function hubspot_private.step_finish(hubspot_private.streams, hubspot_private.step, integer, jsonb) is
+  'Counts the run, moves the cursor, and either goes on (more) or releases the lease until the next run is due (done).';
+
+create or replace function hubspot_private.step_commit(
+  object text, stream text, range integer, epoch bigint, cursor jsonb, request jsonb, column_set integer,
+  asked_at timestamptz, answered_at timestamptz, answer jsonb, after text default null, asked jsonb default null, requests integer default 1
+)
+returns table (outcome text, next_cursor jsonb, next_request jsonb)
+language plpgsql
+volatile
+as $$
+#variable_conflict use_variable
+declare
+  v_stream hubspot_private.streams;
+  v_object hubspot_private.objects;
+  v_step hubspot_private.step;
+  v_missing bigint[];
+  v_after text;
+begin
+  perform pg_catalog.set_config('lock_timeout', '2s', true);
+  select s.* into v_stream from hubspot_private.streams s
+  where (s.object, s.stream, s.range) = (object, stream, range)
+  for update;
+  -- Another holder, or another place: each alone was seen to fail.
+  if not found or v_stream.epoch <> epoch or v_stream.cursor <> cursor then
+    return query select 'lost', null::jsonb, null::jsonb;
+    return;
+  end if;
+  update hubspot_private.account a
+  set hubspot_ahead = answered_at - hubspot_private.clock()
+  where pg_catalog.abs(extract(epoch from answered_at - hubspot_private.clock() - a.hubspot_ahead)) > 0.5;
+  if object = '*' then
+    v_step := hubspot_private.catalogue_step(answer);
+  elsif stream = 'schema' then
+    v_step := hubspot_private.schema_step(object, answer);
+  else
+    select o.* into v_object from hubspot_private.objects o where o.name = object;
+    if v_object.column_set <> column_set then
+      return query select 'again', null::jsonb, null::jsonb;
+      return;
+    end if;
+    v_missing := hubspot_private.step_missing(request, asked, answer);
+    perform hubspot_private.object_lock(v_object.number, pg_catalog.cardinality(v_missing) > 0);
+    v_after := coalesce(after, answer #>> '{paging,next,after}');
+    case
+      when stream = 'fetch' then
+        v_step := hubspot_private.fetch_step(v_stream, request, answer, v_missing, asked_at);
+      when stream = 'backfill' then
+        v_step := hubspot_private.backfill_step(v_stream, request, answer, v_after, v_missing, asked_at, answered_at);
+      when request ->> 'kind' = 'list' then
+        v_step := hubspot_private.list_step(v_stream, answer, v_after, v_missing, asked_at);
+      else
+        v_step := hubspot_private.search_step(v_stream, request, answer, answered_at);
+    end case;
+  end if;
+  return query
+  select f.outcome, f.cursor, f.request from hubspot_private.step_finish(v_stream, v_step, requests, null) f;
+end;
+$$;
+comment on function hubspot_private.step_commit(
+  text, text, integer, bigint, jsonb, jsonb, integer, timestamptz, timestamptz, jsonb, text, jsonb, integer) is
+  'Takes in the answer of one step. outcome: more (ask next_request), done (released), lost (another holds the stream: nothing was applied), again (the columns changed: claim anew).';
+revoke all on function hubspot_private.step_commit(
+  text, text, integer, bigint, jsonb, jsonb, integer, timestamptz, timestamptz, jsonb, text, jsonb, integer) from public;
+
+create or replace function hubspot_private.catalogue_step(answer jsonb)
+returns hubspot_private.step
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_step hubspot_private.step;
+  v_part record;
+begin
+  -- A part that HubSpot refused is null: what it told before stays.
+  for v_part in
+    select r.key, r.value from jsonb_each(coalesce(answer -> 'refused', '{}')) r
+    -- An account without custom objects refuses their schemas: no problem unless one is wanted.
+    where r.key <> 'schemas' or exists (
+      select from hubspot_private.objects o where o.is_tracked and (o.is_custom or o.object_type_id is null and o.label is null))
+  loop
+    perform hubspot_private.problem_report(v_part.value ->> 'code', '*',
+      format('%s: %s', v_part.key, v_part.value ->> 'message'), v_part.value ->> 'hint', null, v_part.key);
+  end loop;
+  update hubspot_private.problems p set resolved_at = hubspot_private.clock()
+  where p.object is null and p.resolved_at is null and p.property in ('owners', 'schemas')
+    and not coalesce(answer -> 'refused', '{}') ? p.property;
+  if jsonb_typeof(answer -> 'owners') = 'array' then
+    perform hubspot_private.owners_apply(answer -> 'owners');
+  end if;
+  if jsonb_typeof(answer -> 'schemas') = 'object' then
+    perform hubspot_private.schemas_apply(answer -> 'schemas');
+  end if;
+  update hubspot_private.account a set catalogue_at = hubspot_private.clock();
+  perform hubspot_private.pending_resolve();
+  v_step.cursor := '{}';
+  v_step.is_over := true;
+  return v_step;
+end;
+$$;
+comment on function hubspot_private.catalogue_step(jsonb) is
+  'Takes in {schemas, owners: [pages], refused: {part: {code, message, hint}}}.';
+
+create or replace function hubspot_private.pending_resolve()
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_object hubspot_private.objects;
+begin
+  for v_object in
+    select o.* from hubspot_private.objects o where o.is_tracked and o.column_set = 0
+  loop
+    if v_object.object_type_id is null and v_object.label is null then
+      perform hubspot_private.problem_report('SH102', v_object.name, format('HubSpot has no object %s', v_object.name),
+        hubspot_private.object_hint(v_object.name));
+    else
+      perform hubspot_private.problem_resolve('{SH102}', v_object.name);
+      perform hubspot_private.stream_wake(v_object.name, 'schema');
+    end if;
+  end loop;
+end;
+$$;
+comment on function hubspot_private.pending_resolve() is
+  'Names tracked before the catalogue was known: found now, or a problem with the near name.';
+
+create or replace function hubspot_private.schema_step(object text, answer jsonb)
+returns hubspot_private.step
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_step hubspot_private.step;
+begin
+  perform hubspot_private.properties_apply(object, answer -> 'properties');
+  perform hubspot_private.options_apply(object, answer -> 'properties');
+  if jsonb_typeof(answer -> 'pipelines' -> 'results') = 'array' then
+    perform hubspot_private.pipelines_apply(object, answer -> 'pipelines');
+  end if;
+  perform hubspot_private.selection_apply(object);
+  v_step.cursor := '{}';
+  v_step.is_over := true;
+  return v_step;
+end;
+$$;
+comment on function hubspot_private.schema_step(text, jsonb) is 'Takes in {properties, pipelines} of an object: definitions, then columns.';

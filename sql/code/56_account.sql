@@ -1,0 +1,132 @@
+-- The account: a token is a candidate until the worker has seen which portal it opens; a bad one never replaces a good one.
+create or replace function hubspot.connect(access_token text)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if access_token is null or access_token !~ '^[\x21-\x7e]+$' or length(access_token) not between 8 and 4096 then
+    perform hubspot_private.fail('argument_invalid', 'that is no access token',
+      'Copy it from HubSpot: Development, Keys. It begins with pat- as a rule and has no spaces.');
+  end if;
+  delete from hubspot_private.credentials c where c.state = 'candidate';
+  insert into hubspot_private.credentials (kind, secret, state, created_at)
+  values ('token', access_token, 'candidate', hubspot_private.clock());
+  perform hubspot_private.problem_resolve('{SH201,SH204}', '*', null, 'token');
+  perform hubspot_private.enqueue('hubspot:connect', '{}', 'connect');
+end;
+$$;
+comment on function hubspot.connect(text) is
+  'Connects a HubSpot account by a private-app token or service key. Returns at once; the worker checks the token, and hubspot.health() tells. Statements end up in logs: pg-hubspot connect reads the token from standard input instead. SH104.';
+
+create or replace function hubspot.disconnect()
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from hubspot_private.credentials;
+  update hubspot_private.account a
+  set is_connected = false,
+    -- While tables hold its records the database stays that portal's.
+    portal_id = case when exists (select from hubspot_private.objects o where o.column_set > 0) then a.portal_id end;
+  perform hubspot_private.problem_resolve('{SH201,SH204}', '*', null, 'token');
+end;
+$$;
+comment on function hubspot.disconnect() is
+  'Forgets the credentials. Tables and tracking stay; streams stand still until hubspot.connect().';
+
+create or replace function hubspot_private.credential_get(is_candidate boolean)
+returns table (id bigint, secret text)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select c.id, c.secret from hubspot_private.credentials c
+  where c.state = case when credential_get.is_candidate then 'candidate' else 'active' end;
+$$;
+comment on function hubspot_private.credential_get(boolean) is 'The token to check, or the token in use.';
+
+create or replace function hubspot_private.account_confirm(details jsonb, credential_id bigint default null)
+returns text
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_account hubspot_private.account;
+  v_portal bigint := (details ->> 'portalId')::bigint;
+  v_zone text := details ->> 'timeZone';
+begin
+  select a.* into strict v_account from hubspot_private.account a for update;
+  if v_portal is null then
+    perform hubspot_private.fail('answer_unreadable', 'the account''s details name no portal');
+  end if;
+  if credential_id is not null and not exists (
+    select from hubspot_private.credentials c where c.id = account_confirm.credential_id
+  ) then
+    return 'superseded';
+  end if;
+  if v_account.portal_id <> v_portal then
+    perform hubspot_private.problem_report('SH204', '*',
+      format('the token belongs to portal %s, this database mirrors portal %s', v_portal, v_account.portal_id),
+      format('Use a token of portal %s, or another database for portal %s.', v_account.portal_id, v_portal), null, 'token');
+    delete from hubspot_private.credentials c where c.id = account_confirm.credential_id and c.state = 'candidate';
+    if credential_id is null or exists (select from hubspot_private.credentials c where c.id = account_confirm.credential_id) then
+      update hubspot_private.account a set is_connected = false;
+    end if;
+    return 'portal_differs';
+  end if;
+  if credential_id is not null then
+    delete from hubspot_private.credentials c where c.state = 'active' and c.id <> account_confirm.credential_id;
+    update hubspot_private.credentials c set state = 'active', failures = 0, retry_at = null where c.id = account_confirm.credential_id;
+  end if;
+  update hubspot_private.account a
+  set portal_id = v_portal, details = account_confirm.details, is_connected = true, checked_at = hubspot_private.clock(),
+    time_zone = case when exists (select from pg_timezone_names z where z.name = v_zone) then v_zone else 'UTC' end;
+  perform hubspot_private.problem_resolve('{SH201,SH204,SH206,SH207,SH208}', '*', null, 'token');
+  insert into hubspot_private.streams (object, stream, next_at) values ('*', 'schema', hubspot_private.clock())
+  on conflict (object, stream, range) do nothing;
+  -- A new token may be what the parked were waiting for.
+  update hubspot_private.streams s set retry_at = null where s.retry_at is not null and s.lease_until is null;
+  perform hubspot_private.stream_wake(s.object, s.stream, s.range)
+  from hubspot_private.streams s
+  where hubspot_private.stream_has_work(s, hubspot_private.clock());
+  return 'connected';
+end;
+$$;
+comment on function hubspot_private.account_confirm(jsonb, bigint) is
+  'A token answered with these account details. connected: it is in use now (credential_id null: the environment''s); portal_differs: it is not; superseded: it was replaced meanwhile.';
+
+create or replace function hubspot_private.credential_fail(
+  credential_id bigint, is_refused boolean, code text, message text, hint text
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_credential hubspot_private.credentials;
+begin
+  perform hubspot_private.problem_report(code, '*', message, hint, null, 'token');
+  if is_refused then
+    delete from hubspot_private.credentials c where c.id = credential_id and c.state = 'candidate';
+    return;
+  end if;
+  update hubspot_private.credentials c
+  set failures = c.failures + 1,
+    retry_at = hubspot_private.clock() + make_interval(secs => least(power(2, least(c.failures, 12)), 3600) * (0.5 + random() / 2))
+  where c.id = credential_id and c.state = 'candidate'
+  returning c.* into v_credential;
+  if found then
+    perform hubspot_private.enqueue('hubspot:connect', '{}', 'connect', v_credential.retry_at);
+  end if;
+end;
+$$;
+comment on function hubspot_private.credential_fail(bigint, boolean, text, text, text) is
+  'A candidate could not be checked: refused, it goes; else it is tried again.';

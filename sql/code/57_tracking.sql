@@ -1,0 +1,157 @@
+-- The verbs: what to mirror, and when to look.
+create or replace function hubspot_private.object_hint(object text)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(format('Did you mean %s? ', hubspot_private.near_name(object_hint.object, array_agg(n.name))), '')
+    || 'table hubspot.object_types lists them; select hubspot.sync(); reads them again.'
+  from (
+    select o.name from hubspot_private.objects o where o.object_type_id is not null or o.label is not null
+    union
+    select o.fully_qualified_name from hubspot_private.objects o where o.fully_qualified_name is not null
+  ) n;
+$$;
+comment on function hubspot_private.object_hint(text) is 'What to do about an object''s name that HubSpot does not know.';
+
+create or replace function hubspot_private.streams_make(object text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into hubspot_private.streams (object, stream, next_at) values
+    (object, 'schema', hubspot_private.clock()), (object, 'backfill', null), (object, 'poll', null), (object, 'fetch', null), (object, 'resync', null)
+  on conflict on constraint streams_pkey do nothing;
+  delete from hubspot_private.streams s
+  where s.object = streams_make.object and s.stream = 'settle' and s.range >= cardinality(hubspot_private.settle_windows());
+  -- A window added while the object is live begins where the widest one stands.
+  insert into hubspot_private.streams (object, stream, range, next_at, cursor)
+  select object, 'settle', w.ordinality - 1, o.next_at, coalesce(o.cursor, '{}')
+  from unnest(hubspot_private.settle_windows()) with ordinality w
+  left join lateral (
+    select hubspot_private.clock() as next_at, jsonb_build_object('date', s.cursor -> 'date') as cursor
+    from hubspot_private.streams s
+    where s.object = streams_make.object and s.stream = 'settle' and s.cursor ? 'date'
+    order by (s.cursor -> 'date')::bigint
+    limit 1
+  ) o on true
+  on conflict on constraint streams_pkey do nothing;
+end;
+$$;
+comment on function hubspot_private.streams_make(text) is 'Makes the streams that an object lacks, one settle stream for each window.';
+
+create or replace function hubspot.track(object text, properties text[] default null, on_delete text default 'delete')
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_object hubspot_private.objects := hubspot_private.object_find(object);
+  v_unknown text;
+  v_rows bigint := 0;
+begin
+  if object is null or object !~ '^[A-Za-z0-9_\-]{1,200}$' then
+    perform hubspot_private.fail('object_unknown', coalesce(object, 'null'), hubspot_private.object_hint(coalesce(object, '')));
+  end if;
+  if on_delete is null or on_delete not in ('delete', 'mark') then
+    perform hubspot_private.fail('argument_invalid', format('on_delete cannot be %s', coalesce(on_delete, 'null')), 'Give ''delete'' or ''mark''.');
+  end if;
+  if array_position(properties, null) is not null or '' = any (properties) then
+    perform hubspot_private.fail('argument_invalid', 'a property''s name is null or empty', 'Leave properties out to get all of them.');
+  end if;
+  if v_object.name is null and (select a.catalogue_at from hubspot_private.account a) is not null then
+    perform hubspot_private.fail('object_unknown', object, hubspot_private.object_hint(object));
+  end if;
+  if v_object.archived_at is not null then
+    perform hubspot_private.fail('object_unknown', object, 'It is archived in HubSpot.');
+  end if;
+  select w into v_unknown
+  from unnest(properties) w
+  where exists (select from hubspot_private.properties p where p.object = v_object.name)
+    and not exists (
+      select from hubspot_private.properties p where p.object = v_object.name and p.property = w and p.archived_at is null)
+  limit 1;
+  if v_unknown is not null then
+    perform hubspot_private.fail('property_unknown', v_object.name, v_unknown, coalesce(
+      'Did you mean ' || hubspot_private.near_name(v_unknown, (
+        select array_agg(p.property) from hubspot_private.properties p where p.object = v_object.name and p.archived_at is null)) || '?',
+      format('select property from hubspot.properties where object = %L lists them.', v_object.name)));
+  end if;
+  if v_object.column_set > 0 and v_object.on_delete <> on_delete then
+    perform hubspot_private.fail('argument_invalid', format('object %s has on_delete %s', v_object.name, v_object.on_delete),
+      format('Make the table anew to change that: select hubspot.untrack(%L, drop_table => true); then track it.', v_object.name));
+  end if;
+  if v_object.name is null then
+    -- Its name is looked up once the catalogue is known.
+    insert into hubspot_private.objects (name) values (object) on conflict (name) do nothing;
+    v_object.name := object;
+  end if;
+  if v_object.column_set > 0 and not v_object.is_tracked then
+    execute format('select count(*) from hubspot.%I', v_object.table_name) into v_rows;
+  end if;
+  update hubspot_private.objects o
+  set is_tracked = true, wanted = properties, on_delete = track.on_delete,
+    tracked_at = case when o.is_tracked then o.tracked_at else hubspot_private.clock() end
+  where o.name = v_object.name;
+  perform hubspot_private.streams_make(v_object.name);
+  if v_object.is_tracked then
+    perform hubspot_private.run_request(v_object.name, 'schema');
+  else
+    update hubspot_private.streams s
+    set rows = v_rows, next_at = case when v_object.column_set > 0 then hubspot_private.clock() end
+    where s.object = v_object.name and s.stream = 'backfill';
+    perform hubspot_private.stream_wake(v_object.name, 'schema');
+  end if;
+end;
+$$;
+comment on function hubspot.track(text, text[], text) is
+  'Mirrors an object into table hubspot.<object>: a standard one by name, a custom one by name, fully qualified name or type id. properties: null for all. on_delete: delete rows, or mark them in _archived_at. Again with other properties: changes the choice. SH102, SH103, SH104.';
+
+create or replace function hubspot.untrack(object text, drop_table boolean default false)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_object hubspot_private.objects := hubspot_private.object_find(object);
+begin
+  -- What is no longer tracked may still have its table.
+  if v_object.name is null or not (v_object.is_tracked or drop_table and v_object.column_set > 0) then
+    v_object := hubspot_private.object_tracked(object);
+  end if;
+  delete from hubspot_private.streams s where s.object = v_object.name;
+  delete from hubspot_private.schedules s where s.object = v_object.name;
+  delete from hubspot_private.fetch_queue q where q.object = v_object.name;
+  delete from hubspot_private.hints h where h.object = v_object.name;
+  update hubspot_private.runs r set state = 'stopped', finished_at = hubspot_private.clock()
+  where r.object = v_object.name and r.state in ('waiting', 'running');
+  update hubspot_private.problems p set resolved_at = hubspot_private.clock()
+  where p.object = v_object.name and p.resolved_at is null;
+  update hubspot_private.objects o
+  set is_tracked = false, is_paused = false, wanted = null, loaded_at = null, total = null, tracked_at = null
+  where o.name = v_object.name;
+  if drop_table and v_object.column_set > 0 then
+    execute format('drop table if exists hubspot.%I', v_object.table_name);
+    execute format('drop function if exists hubspot_private.write_%s(jsonb, text[], timestamptz, timestamptz)', v_object.number);
+    delete from hubspot_private.apply_statements a where a.object = v_object.name;
+    delete from hubspot_private.tombstones g where g.object = v_object.name;
+    update hubspot_private.properties p
+    set is_selected = false, column_name = null, column_type = null, locked_at = null
+    where p.object = v_object.name;
+    update hubspot_private.objects o set column_set = 0, on_delete = 'delete', resync_started_at = '-infinity'
+    where o.name = v_object.name;
+  end if;
+  delete from hubspot_private.objects o where o.name = v_object.name and o.object_type_id is null and o.label is null;
+end;
+$$;
+comment on function hubspot.untrack(text, boolean) is
+  'Stops mirroring an object; its table stays as it is, or goes with drop_table => true. SH101.';

@@ -1,0 +1,110 @@
+-- Workers: they beat every 10 s and are dead after 30; a sweep wakes what nobody holds.
+create or replace function hubspot_private.worker_beat(id text, host text, pid integer, queue_ids text[], held jsonb default '[]')
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+begin
+  insert into hubspot_private.workers as w (id, host, pid, queue_ids, started_at, beat_at)
+  values (id, host, pid, queue_ids, hubspot_private.clock(), hubspot_private.clock())
+  on conflict on constraint workers_pkey do update set beat_at = excluded.beat_at, queue_ids = excluded.queue_ids;
+  -- A call may take longer than a lease; a row that a commit holds is being renewed by it.
+  update hubspot_private.streams s
+  set lease_until = hubspot_private.clock() + interval '30 seconds'
+  from (
+    select t.object, t.stream, t.range
+    from jsonb_to_recordset(held) as h (object text, stream text, range integer, epoch bigint)
+    join hubspot_private.streams t
+      on (t.object, t.stream, t.range, t.epoch) = (h.object, h.stream, h.range, h.epoch)
+    where t.lease_until is not null
+    order by t.object, t.stream, t.range
+    for update of t skip locked
+  ) l
+  where (s.object, s.stream, s.range) = (l.object, l.stream, l.range);
+end;
+$$;
+comment on function hubspot_private.worker_beat(text, text, integer, text[], jsonb) is
+  'A worker is alive and still holds these streams: [{object, stream, range, epoch}].';
+
+create or replace function hubspot_private.worker_stop(id text)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  delete from hubspot_private.workers w where w.id = worker_stop.id;
+$$;
+comment on function hubspot_private.worker_stop(text) is 'A worker stopped in order.';
+
+create or replace function hubspot_private.streams_due(started_at timestamptz default null)
+returns table (object text, stream text, range integer, at timestamptz)
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select s.object, s.stream, s.range, greatest(s.retry_at, s.lease_until)
+  from hubspot_private.streams s
+  where hubspot_private.stream_is_open(s)
+    and case
+      when streams_due.started_at is null then
+        coalesce(s.lease_until, '-infinity') < hubspot_private.clock() and coalesce(s.retry_at, '-infinity') <= hubspot_private.clock()
+        and hubspot_private.stream_has_work(s, hubspot_private.clock())
+      -- Since a time: no interval that began later, nothing parked, but what is queued for a little later.
+      else s.parked_at is null and (
+        s.next_at <= streams_due.started_at or s.run_id is not null
+        or s.stream in ('poll', 'settle', 'backfill') and s.next_at is not null and not exists (
+          select from hubspot_private.runs r where r.object = s.object and r.stream = s.stream and r.range = s.range and r.state = 'done')
+        or hubspot_private.stream_has_work(s, '-infinity')
+        or s.stream = 'fetch' and exists (select from hubspot_private.fetch_queue q where q.object = s.object))
+    end
+  order by s.object, s.stream, s.range;
+$$;
+comment on function hubspot_private.streams_due(timestamptz) is
+  'Streams that nobody holds and that have something to do; since a time: all that must still run for everything due then, and what it woke, to be over.';
+
+create or replace function hubspot_private.sweep()
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_dead text[];
+  v_count integer;
+begin
+  -- One sweep at a time is enough.
+  if not pg_try_advisory_xact_lock(hashtext('hubspot.sweep')) then
+    return 0;
+  end if;
+  with dead as (
+    delete from hubspot_private.workers w
+    where w.beat_at < hubspot_private.clock() - interval '30 seconds'
+    returning w.queue_ids
+  )
+  select array_agg(q) into v_dead from dead, unnest(dead.queue_ids) q;
+  if v_dead is not null then
+    -- The queue itself would free a killed worker's jobs after four hours.
+    execute format('select %I.force_unlock_workers($1)', (select i.queue_schema from hubspot_private.installation i)) using v_dead;
+  end if;
+  select count(hubspot_private.stream_wake(d.object, d.stream, d.range)) into v_count from hubspot_private.streams_due() d;
+  if exists (
+    select from hubspot_private.credentials c
+    where c.state = 'candidate' and coalesce(c.retry_at, '-infinity') <= hubspot_private.clock()
+  ) then
+    perform hubspot_private.enqueue('hubspot:connect', '{}', 'connect');
+  end if;
+  delete from hubspot_private.hints h
+  where h.seen_at < hubspot_private.clock() - hubspot_private.setting_interval('hints_kept');
+  delete from hubspot_private.runs r
+  where r.state in ('done', 'stopped') and r.finished_at < hubspot_private.clock() - case
+    when r.inserted + r.updated + r.deleted + r.regressed > 0 or r.stream in ('backfill', 'resync')
+    then hubspot_private.setting_interval('runs_kept') else interval '1 hour' end;
+  delete from hubspot_private.problems p
+  where p.resolved_at < hubspot_private.clock() - hubspot_private.setting_interval('problems_kept');
+  return v_count;
+end;
+$$;
+comment on function hubspot_private.sweep() is
+  'Every 20 s: wakes due streams whose lease is dead or whose job was lost, frees jobs of dead workers, forgets what is old. Returns the streams woken.';

@@ -1,0 +1,97 @@
+-- What a person looks at first.
+create or replace view hubspot.runs as
+select r.id, nullif(r.object, '*') as object, r.stream,
+  case
+    when r.state = 'running' and s.run_id = r.id and (s.retry_at > hubspot_private.clock() or o.is_paused) then 'waiting'
+    when r.state = 'running' and s.run_id = r.id and s.lease_until < hubspot_private.clock() then 'interrupted'
+    else r.state
+  end as state,
+  r.started_at, r.finished_at, r.requests, r.rows_read, r.inserted, r.updated, r.unchanged, r.stale, r.regressed, r.deleted,
+  r.error_code, r.error, r.requested_at, r.range, r.hinted
+from hubspot_private.runs r
+left join hubspot_private.streams s on s.object = r.object and s.stream = r.stream and s.range = r.range
+left join hubspot_private.objects o on o.name = r.object
+order by r.id;
+comment on view hubspot.runs is
+  'Every reading of an object from start to end, and what it came to. interrupted: its worker died, the next claim goes on.';
+
+create or replace view hubspot.properties as
+select p.object, p.property, p.column_name, coalesce(p.column_type, hubspot_private.column_type_for(p.type, p.field_type)) as column_type,
+  p.type, p.field_type, p.label, p.description, p.is_selected, p.is_calculated, p.is_read_only, p.archived_at, p.locked_at
+from hubspot_private.properties p
+order by p.object, p.property;
+comment on view hubspot.properties is
+  'HubSpot''s properties of tracked objects and the column that each has; names and types of columns stay once given.';
+
+create or replace view hubspot.problems as
+select p.id, p.object, p.record_id, p.property, p.code, p.message, p.hint, p.first_seen_at, p.last_seen_at, p.count, p.resolved_at
+from hubspot_private.problems p
+order by p.resolved_at is not null, p.last_seen_at desc;
+comment on view hubspot.problems is
+  'What went wrong in the background and what to do; resolved_at is set by itself when it heals. Open ones: where resolved_at is null.';
+
+create or replace view hubspot.status as
+select o.name as object,
+  case
+    when o.is_paused or a.is_paused then 'paused'
+    when t.is_parked or k.is_unknown then 'parked'
+    when o.loaded_at is null and o.column_set = 0 then 'waiting'
+    when o.loaded_at is null then 'backfilling'
+    when not o.has_search then 'list only'
+    else 'live'
+  end as state,
+  t.rows,
+  case
+    when o.loaded_at is not null then 1
+    when o.total > 0 then least(round(t.read::numeric / o.total, 4), 0.9999)
+    else 0
+  end as progress,
+  case when o.loaded_at is null and o.total > t.read and t.read > 0 and t.backfill_started_at is not null then
+    date_trunc('second', (hubspot_private.clock() - t.backfill_started_at) * ((o.total - t.read)::double precision / t.read))
+  end as eta,
+  hubspot_private.clock() - t.polled_at as lag,
+  t.complete_until,
+  null::timestamptz as deletes_complete_until,
+  null::timestamptz as associations_complete_until,
+  t.last_run_at,
+  t.next_run_at,
+  t.found_by_settle,
+  k.problems,
+  k.last_error,
+  o.table_name,
+  o.tracked_at,
+  o.loaded_at
+from hubspot_private.objects o
+cross join hubspot_private.account a
+cross join lateral (
+  select coalesce(sum(s.rows), 0)::bigint as rows,
+    coalesce(bool_or(s.parked_at is not null), false) as is_parked,
+    max(b.started_at) as backfill_started_at,
+    coalesce(max(b.rows_read), 0) as read,
+    max(l.started_at) filter (where s.stream = 'poll') as polled_at,
+    case when bool_and(s.cursor ? 'until') filter (where s.stream = 'settle') then
+      to_timestamp(min((s.cursor -> 'until')::bigint) filter (where s.stream = 'settle') / 1000.0)
+    end as complete_until,
+    max(l.finished_at) as last_run_at,
+    min(s.next_at) filter (where s.stream = 'poll') as next_run_at,
+    coalesce(sum((s.cursor -> 'found')::bigint) filter (where s.stream = 'settle'), 0)::bigint as found_by_settle
+  from hubspot_private.streams s
+  left join hubspot_private.runs b on s.stream = 'backfill' and b.id = s.run_id
+  left join lateral (
+    select r.started_at, r.finished_at from hubspot_private.runs r
+    where r.object = s.object and r.stream = s.stream and r.range = s.range and r.state = 'done'
+    order by r.id desc
+    limit 1
+  ) l on s.stream in ('poll', 'backfill', 'resync')
+  where s.object = o.name
+) t
+cross join lateral (
+  select count(*) as problems, (array_agg(p.message order by p.last_seen_at desc))[1] as last_error,
+    coalesce(bool_or(p.code = 'SH102'), false) as is_unknown
+  from hubspot_private.problems p
+  where p.object = o.name and p.resolved_at is null
+) k
+where o.is_tracked
+order by o.name;
+comment on view hubspot.status is
+  'One row per tracked object: state, rows, progress of the first load, how late the mirror is (lag: since the last poll began; complete_until: HubSpot''s time up to which even its late index is settled).';

@@ -1,0 +1,205 @@
+import type { Database } from './database.ts'
+
+// One wrapper for each function of hubspot_private that the worker calls, always in named notation.
+
+/** A stream: one way of reading one object; `range` is a part of it, or a settle window. Object `*` is the account. */
+export type StreamKey = { object: string; stream: string; range: number }
+
+/** What a stream's cursor stands at; see `stream_request` in sql/code/51_requests.sql. */
+export type StreamRequest =
+  | { kind: 'list'; after: string | null }
+  | { kind: 'read'; ids: string[]; seqs: number[] }
+  | { kind: 'search' | 'count'; body: object; upto?: number | null }
+  | { kind: 'schema' }
+  | { kind: 'catalogue' }
+
+/** What stays the same from step to step. */
+export type Plan = { type: string; column_set: number; has_pipelines: boolean; properties: string[] }
+
+/** A lease taken: commits need its epoch and the cursor they were asked at. */
+export type Claim = { epoch: string; cursor: unknown; request: StreamRequest; plan: Plan | null }
+
+/** Takes the lease of a stream that is due; undefined: nothing to do, or another holds it. */
+export async function streamClaim(db: Database, key: StreamKey, worker: string): Promise<Claim | undefined> {
+  const { rows } = await db.pool.query<Claim>({
+    name: 'stream_claim',
+    text: 'select * from hubspot_private.stream_claim(object => $1, stream => $2, range => $3, worker => $4)',
+    values: [key.object, key.stream, key.range, worker],
+  })
+  return rows[0]
+}
+
+/** Gives a lease back in the middle of a run. */
+export async function streamRelease(db: Database, key: StreamKey, epoch: string): Promise<void> {
+  await db.pool.query(
+    'select hubspot_private.stream_release(object => $1, stream => $2, range => $3, epoch => $4)',
+    [key.object, key.stream, key.range, epoch],
+  )
+}
+
+/** How a step failed; `transient` heals by itself, `refused` parks the object, `bug` is ours. */
+export type Failure = {
+  kind: 'transient' | 'refused' | 'bug'
+  code: string
+  message: string
+  hint: string
+  retryAfterMs: number | undefined
+}
+
+/** Gives a lease back after a failure, with a back-off. */
+export async function streamFail(db: Database, key: StreamKey, epoch: string, failure: Failure): Promise<void> {
+  await db.pool.query(
+    `select hubspot_private.stream_fail(object => $1, stream => $2, range => $3, epoch => $4,
+       kind => $5, code => $6, message => $7, hint => $8, retry_after_ms => $9)`,
+    [key.object, key.stream, key.range, epoch, failure.kind, failure.code, failure.message, failure.hint, failure.retryAfterMs ?? null],
+  )
+}
+
+/** The answer of one step; `body` by `asJsonb`, null where an optional question was refused. */
+export type StepAnswer = {
+  epoch: string
+  cursor: unknown
+  request: StreamRequest
+  columnSet: number
+  askedAt: string
+  answeredAt: string | undefined
+  body: Buffer | null
+  after: string | undefined
+  asked: readonly string[] | undefined
+  requests: number
+}
+
+/** What became of a step; see `step_commit` in sql/code/52_steps.sql. */
+export type StepOutcome = {
+  outcome: 'more' | 'done' | 'lost' | 'again'
+  next_cursor: unknown
+  next_request: StreamRequest | null
+}
+
+/** Takes in an answer in one transaction. */
+export async function stepCommit(db: Database, key: StreamKey, step: StepAnswer): Promise<StepOutcome> {
+  const { rows } = await db.pool.query<StepOutcome>({
+    name: 'step_commit',
+    text: `select * from hubspot_private.step_commit(object => $1, stream => $2, range => $3, epoch => $4, cursor => $5, request => $6,
+      column_set => $7, asked_at => $8, answered_at => $9, answer => $10, after => $11, asked => $12, requests => $13)`,
+    values: [
+      key.object, key.stream, key.range, step.epoch, JSON.stringify(step.cursor), JSON.stringify(step.request),
+      step.columnSet, step.askedAt, step.answeredAt ?? null, step.body, step.after ?? null,
+      step.asked === undefined ? null : JSON.stringify(step.asked), step.requests,
+    ],
+  })
+  return rows[0]!
+}
+
+/** A request's turn: wait `delay_ms`, then send; not granted: the day is spent until `asked_at`. */
+export type Permit = { is_granted: boolean; delay_ms: number; asked_at: string }
+
+/** What an answer told about delays and limits. */
+export type Seen = { first_byte_ms?: number; burst_max?: number; daily_max?: number; daily_remaining?: number; date?: string }
+
+/** Takes one request of a budget and of the day. */
+export async function quotaTake(db: Database, kind: 'burst' | 'search', seen: Seen | undefined): Promise<Permit> {
+  const { rows } = await db.pool.query<Permit>({
+    name: 'quota_take',
+    text: 'select * from hubspot_private.quota_take(kind => $1, seen => $2)',
+    values: [kind, seen === undefined ? null : JSON.stringify(seen)],
+  })
+  return rows[0]!
+}
+
+/** HubSpot answered 429. */
+export async function quotaThrottled(db: Database, budget: string, retryAfterMs: number | undefined): Promise<void> {
+  await db.pool.query('select hubspot_private.quota_throttled(budget => $1, retry_after_ms => $2)', [budget, retryAfterMs ?? null])
+}
+
+/** The token to check, or the token in use. */
+export async function credentialGet(db: Database, isCandidate: boolean): Promise<{ id: string; secret: string } | undefined> {
+  const { rows } = await db.pool.query<{ id: string; secret: string }>(
+    'select * from hubspot_private.credential_get(is_candidate => $1)',
+    [isCandidate],
+  )
+  return rows[0]
+}
+
+/** A token answered with these account details. */
+export async function accountConfirm(
+  db: Database,
+  details: Buffer,
+  credentialId: string | undefined,
+): Promise<'connected' | 'portal_differs' | 'superseded'> {
+  const { rows } = await db.pool.query<{ outcome: 'connected' | 'portal_differs' | 'superseded' }>(
+    'select hubspot_private.account_confirm(details => $1, credential_id => $2) as outcome',
+    [details, credentialId ?? null],
+  )
+  return rows[0]!.outcome
+}
+
+/** A candidate could not be checked. */
+export async function credentialFail(
+  db: Database,
+  credentialId: string | undefined,
+  { isRefused, code, message, hint }: { isRefused: boolean; code: string; message: string; hint: string },
+): Promise<void> {
+  await db.pool.query(
+    `select hubspot_private.credential_fail(credential_id => $1, is_refused => $2, code => $3, message => $4, hint => $5)`,
+    [credentialId ?? null, isRefused, code, message, hint],
+  )
+}
+
+/** A stream whose lease a worker holds. */
+export type Held = StreamKey & { epoch: string }
+
+/** A worker is alive and still holds these streams. */
+export async function workerBeat(
+  db: Database,
+  { id, host, pid, queueIds, held }: { id: string; host: string; pid: number; queueIds: readonly string[]; held: readonly Held[] },
+): Promise<void> {
+  await db.pool.query(
+    'select hubspot_private.worker_beat(id => $1, host => $2, pid => $3, queue_ids => $4, held => $5)',
+    [id, host, pid, queueIds, JSON.stringify(held)],
+  )
+}
+
+/** A worker stopped in order. */
+export async function workerStop(db: Database, id: string): Promise<void> {
+  await db.pool.query('select hubspot_private.worker_stop(id => $1)', [id])
+}
+
+/** Wakes what nobody holds; returns how many streams. */
+export async function sweep(db: Database): Promise<number> {
+  const { rows } = await db.pool.query<{ woken: number }>('select hubspot_private.sweep() as woken')
+  return rows[0]!.woken
+}
+
+/** Streams that nobody holds and that are due; since a time: all that everything due then still needs. */
+export async function streamsDue(db: Database, startedAt?: string): Promise<StreamKey[]> {
+  const { rows } = await db.pool.query<StreamKey>(
+    'select object, stream, range from hubspot_private.streams_due(started_at => $1)',
+    [startedAt ?? null],
+  )
+  return rows
+}
+
+/** The statements that end a first load; not in a transaction. */
+export async function vacuum(db: Database, object: string): Promise<void> {
+  const { rows } = await db.pool.query<{ statement: string }>(
+    `select format('vacuum (analyze) hubspot.%I', t.table_name) as statement
+     from hubspot.object_types t where t.object = $1 and t.is_tracked and t.table_name is not null`,
+    [object],
+  )
+  if (rows[0] !== undefined) await db.pool.query(rows[0].statement)
+}
+
+/** The product's clock, as text. */
+export async function clock(db: Database): Promise<string> {
+  const { rows } = await db.pool.query<{ now: string }>('select hubspot_private.clock() as now')
+  return rows[0]!.now
+}
+
+/** Opens a problem, or counts it again while it is open. */
+export async function problemReport(
+  db: Database,
+  { code, object, recordId }: { code: string; object: string; recordId: string },
+): Promise<void> {
+  await db.pool.query('select hubspot_private.problem_report(code => $1, object => $2, record_id => $3)', [code, object, recordId])
+}

@@ -1,0 +1,98 @@
+import { Kysely, PostgresDialect } from 'kysely'
+import pg from 'pg'
+import { Misuse } from '../lib/errors.ts'
+import type { DB } from './types.ts'
+
+/** The database: a pool for functions, kysely for reading views. */
+export type Database = AsyncDisposable & {
+  readonly pool: pg.Pool
+  readonly views: Kysely<DB>
+  close(): Promise<void>
+}
+
+/** How many connections and under which name. */
+export type DatabaseOptions = { max?: number; applicationName?: string; onError?: (error: Error) => void }
+
+/** Opens a pool. Nothing is sent before the first query. */
+export function openDatabase(
+  url: string | undefined,
+  { max = 10, applicationName = 'pg-hubspot', onError = () => undefined }: DatabaseOptions = {},
+): Database {
+  if (url === undefined || !/^postgres(ql)?:\/\//.test(url)) {
+    throw new Misuse('SH104', 'DATABASE_URL is not set to a postgres:// URL', {
+      hint: 'Set it, as in DATABASE_URL=postgres://user:password@host:5432/database',
+    })
+  }
+  const pool = new pg.Pool({
+    connectionString: url,
+    max,
+    application_name: applicationName,
+    types: { getTypeParser },
+    // A half-open connection is found out by the kernel, not by a user who waits.
+    keepAlive: true,
+    connectionTimeoutMillis: 15_000,
+  })
+  // An idle connection that breaks is replaced by the next query; nobody else would catch this event.
+  pool.on('error', onError)
+  const close = async () => {
+    if (!pool.ended) await pool.end()
+  }
+  return {
+    pool,
+    views: new Kysely<DB>({ dialect: new PostgresDialect({ pool }) }).withSchema('hubspot'),
+    close,
+    [Symbol.asyncDispose]: close,
+  }
+}
+
+const { builtins } = pg.types
+// Dates in JavaScript lose microseconds, and days in some time zones; ids lose digits as numbers.
+const TEXTUAL = new Set<number>([builtins.DATE, builtins.TIMESTAMP, builtins.TIMESTAMPTZ, builtins.INTERVAL, builtins.INT8])
+
+function getTypeParser(oid: number, format?: 'text' | 'binary') {
+  if (TEXTUAL.has(oid)) return (value: string) => value
+  return format === 'binary' ? pg.types.getTypeParser(oid, 'binary') : pg.types.getTypeParser(oid, 'text')
+}
+
+/**
+ * A JSON body as one binary parameter for `$n::jsonb`: version byte 1, then the text as it came. Nothing in
+ * JavaScript decodes, parses or escapes it.
+ */
+export function asJsonb(body: Buffer): Buffer {
+  return Buffer.concat([VERSION, body], body.length + 1)
+}
+
+const VERSION = Buffer.from([1])
+
+/** The SQLSTATE of an error that Postgres raised; undefined for any other error. */
+export function sqlState(error: unknown): string | undefined {
+  return error instanceof pg.DatabaseError ? error.code : undefined
+}
+
+/** Refusals of a body that parsing and repairing it may mend: not JSON, NUL, lone surrogate, out of range, too deep. */
+const BODY_STATES = new Set(['22P02', '22P05', '22021', '22003', '54000', '54001'])
+
+/** Whether Postgres refused the text of a body, and not what it says. */
+export function isBodyRefused(error: unknown): boolean {
+  return BODY_STATES.has(sqlState(error) ?? '')
+}
+
+/** Serialization failure, deadlock, lock time-out; a column or table that changed under a statement. */
+const AGAIN_STATES = new Set(['40001', '40P01', '55P03', '42703', '42P01', '42883'])
+
+/** Whether the same statement may go through at once. */
+export function isWorthRepeating(error: unknown): boolean {
+  return AGAIN_STATES.has(sqlState(error) ?? '')
+}
+
+/** Whether the database itself was away: no answer came from it, or it said that it is stopping, starting or full. */
+export function isConnectionLost(error: unknown): boolean {
+  const state = sqlState(error)
+  return state === undefined ? isNetworkError(error) : /^(57P|08|53)/.test(state)
+}
+
+function isNetworkError(error: unknown): boolean {
+  if (!(error instanceof Error)) return false
+  const code = (error as NodeJS.ErrnoException).code ?? ''
+  return /^E[A-Z]+$/.test(code) || /Connection terminated|connection timeout|Client has encountered/i.test(error.message)
+}

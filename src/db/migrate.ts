@@ -1,0 +1,226 @@
+import { createHash } from 'node:crypto'
+import { readdir, readFile } from 'node:fs/promises'
+import { runMigrations } from 'graphile-worker'
+import pg from 'pg'
+import { Bug, Misuse } from '../lib/errors.ts'
+import { VERSION } from '../lib/version.ts'
+
+/** What `migrate` found and did. */
+export type Migrated = { from: string | null; to: string; files: string[]; isCodeApplied: boolean; queueSchema: string }
+
+/**
+ * Installs the product or brings it up to date: pending `sql/schema` files once, in order; all of `sql/code` anew when any of
+ * it changed; one transaction. Safe to run again, and by many at once. Misuse SH001, SH002, SH006, SH007.
+ */
+export async function migrate(
+  databaseUrl: string,
+  { queueSchema = 'graphile_worker' }: { queueSchema?: string } = {},
+): Promise<Migrated> {
+  const client = new pg.Client({ connectionString: databaseUrl, application_name: 'pg-hubspot install' })
+  await client.connect()
+  try {
+    await client.query(`set statement_timeout = 0; set lock_timeout = 0; set client_min_messages = warning`)
+    // One installer at a time; the queue's own migrations are within.
+    await client.query(`select pg_advisory_lock(hashtext('hubspot.install'))`)
+    await checkServer(client)
+    const schema = await installedQueueSchema(client) ?? queueSchema
+    const before = await checkVersion(client)
+    const code = await files('code')
+    const pending = (await files('schema')).filter((file) => !before.applied.has(file.name))
+    await migrateQueue(client, databaseUrl, schema)
+    const hash = digest(code.map((file) => file.name + file.text).join('\n'))
+    const isCodeApplied = pending.length > 0 || before.codeHash !== hash
+    if (isCodeApplied) await apply(client, { pending, code, hash, schema })
+    return { from: before.version, to: VERSION, files: pending.map((file) => file.name), isCodeApplied, queueSchema: schema }
+  } finally {
+    await client.end()
+  }
+}
+
+/** Removes everything but the queue's schema, which others may use; its jobs of ours go. */
+export async function uninstall(databaseUrl: string): Promise<void> {
+  const client = new pg.Client({ connectionString: databaseUrl, application_name: 'pg-hubspot uninstall' })
+  await client.connect()
+  try {
+    const schema = await installedQueueSchema(client)
+    await client.query('begin')
+    if (schema !== undefined) {
+      const jobs = `${pg.escapeIdentifier(schema)}.jobs`
+      const { rows } = await client.query<{ ids: string[] }>(
+        `select coalesce(array_agg(id), '{}') as ids from ${jobs} where task_identifier like 'hubspot:%'`,
+      )
+      await client.query(`select ${pg.escapeIdentifier(schema)}.complete_jobs($1)`, [rows[0]?.ids ?? []])
+    }
+    await client.query('drop schema if exists hubspot, hubspot_private cascade')
+    await client.query('commit')
+  } finally {
+    await client.end()
+  }
+}
+
+type SqlFile = { name: string; text: string; hash: string }
+
+async function files(folder: 'schema' | 'code'): Promise<SqlFile[]> {
+  // The same place from src/db and from dist/db.
+  const directory = new URL(`../../sql/${folder}/`, import.meta.url)
+  const names = (await readdir(directory)).filter((name) => name.endsWith('.sql')).sort()
+  return Promise.all(
+    names.map(async (name) => {
+      const text = await readFile(new URL(name, directory), 'utf8')
+      return { name, text, hash: digest(text) }
+    }),
+  )
+}
+
+const digest = (text: string) => createHash('sha256').update(text).digest('hex')
+
+async function checkServer(client: pg.Client): Promise<void> {
+  const { rows } = await client.query<{ version: number; owner: string; database: string; may_create: boolean; not_ours: string | null; role: string }>(
+    `select current_setting('server_version_num')::integer / 10000 as version, current_database() as database, current_user as role,
+       has_database_privilege(current_database(), 'create') as may_create,
+       (select nspname from pg_namespace
+        where nspname in ('hubspot', 'hubspot_private') and not pg_has_role(nspowner, 'usage') limit 1) as not_ours`,
+  )
+  const server = rows[0]!
+  if (server.version < 15 || server.version > 18) {
+    throw new Misuse('SH007', `PostgreSQL ${server.version} is not supported`, { hint: 'Use PostgreSQL 15 to 18.' })
+  }
+  if (server.not_ours !== null) {
+    throw new Misuse('SH002', `schema ${server.not_ours} belongs to another role`, {
+      hint: `Install as its owner, or run: alter schema ${server.not_ours} owner to ${pg.escapeIdentifier(server.role)};`,
+    })
+  }
+  if (!server.may_create) {
+    throw new Misuse('SH002', `role ${server.role} may not create schemas in database ${server.database}`, {
+      hint: `As its owner run: grant create on database ${pg.escapeIdentifier(server.database)} to ${pg.escapeIdentifier(server.role)};`,
+    })
+  }
+}
+
+async function installedQueueSchema(client: pg.Client): Promise<string | undefined> {
+  const { rows } = await client.query<{ is_there: boolean }>(
+    `select to_regclass('hubspot_private.installation') is not null as is_there`,
+  )
+  if (rows[0]?.is_there !== true) return undefined
+  const { rows: found } = await client.query<{ queue_schema: string }>('select queue_schema from hubspot_private.installation')
+  return found[0]?.queue_schema
+}
+
+async function checkVersion(client: pg.Client) {
+  await client.query(`
+    create schema if not exists hubspot_private;
+    create table if not exists hubspot_private.schema_files (
+      name text primary key,
+      hash text not null,
+      version text not null,
+      applied_at timestamptz not null default clock_timestamp()
+    )`)
+  const { rows } = await client.query<{ name: string; hash: string; version: string }>(
+    'select name, hash, version from hubspot_private.schema_files order by name',
+  )
+  const known = new Map((await files('schema')).map((file) => [file.name, file.hash]))
+  const code = rows.find((row) => row.name === 'code')
+  for (const row of rows) {
+    if (row === code) continue
+    if (!known.has(row.name) || (code !== undefined && isNewer(code.version, VERSION))) {
+      throw new Misuse('SH001', `this database was installed by pg-hubspot ${code?.version ?? row.version}, this is ${VERSION}`, {
+        hint: 'Upgrade the package: npm install pg-hubspot@latest',
+      })
+    }
+    if (known.get(row.name) !== row.hash) {
+      throw new Bug(`sql/schema/${row.name} is not the file that was installed`, {
+        hint: 'Files in sql/schema are frozen once applied. In development: pg-hubspot uninstall --yes, then install.',
+      })
+    }
+  }
+  return {
+    applied: new Set(rows.map((row) => row.name)),
+    version: code?.version ?? null,
+    codeHash: code?.hash,
+  }
+}
+
+/** Whether version `a` comes after `b`. */
+export function isNewer(a: string, b: string): boolean {
+  const [left, right] = [a, b].map((version) => version.split(/[.-]/).slice(0, 3).map(Number))
+  for (let i = 0; i < 3; i += 1) {
+    const difference = (left?.[i] ?? 0) - (right?.[i] ?? 0)
+    if (difference !== 0) return difference > 0
+  }
+  return false
+}
+
+/** Migrations of the queue that workers of an older version do not survive, as graphile-worker 0.18 marks them. */
+const QUEUE_BREAKING = [1, 3, 11, 13, 14, 16, 19]
+const QUEUE_LATEST = 20
+
+async function migrateQueue(client: pg.Client, databaseUrl: string, schema: string): Promise<void> {
+  const { rows: there } = await client.query<{ is_there: boolean }>(
+    `select to_regclass(format('%I.migrations', $1::text)) is not null as is_there`,
+    [schema],
+  )
+  if (there[0]?.is_there === true) {
+    const { rows } = await client.query<{ latest: number | null }>(
+      `select max(id) as latest from ${pg.escapeIdentifier(schema)}.migrations`,
+    )
+    const latest = rows[0]?.latest ?? 0
+    const broken = QUEUE_BREAKING.filter((id) => id > latest)
+    if (latest > 0 && broken.length > 0) {
+      throw new Misuse('SH006', `queue schema ${schema} is at migration ${latest}; bringing it to ${QUEUE_LATEST} would break its workers`, {
+        hint: `Upgrade graphile-worker to 0.18 everywhere it runs and run its own --schema-only, or install with --queue-schema hubspot_queue.`,
+      })
+    }
+    if (latest >= QUEUE_LATEST) return
+  }
+  await runMigrations({ connectionString: databaseUrl, schema })
+}
+
+async function apply(
+  client: pg.Client,
+  { pending, code, hash, schema }: { pending: SqlFile[]; code: SqlFile[]; hash: string; schema: string },
+): Promise<void> {
+  await client.query('begin')
+  try {
+    for (const file of pending) {
+      await run(client, 'schema', file)
+      await record(client, file.name, file.hash)
+    }
+    await client.query(
+      `insert into hubspot_private.installation (database_name, database_oid, system_identifier, queue_schema)
+       select d.datname, d.oid, (select system_identifier from pg_control_system()), $1
+       from pg_database d where d.datname = current_database()
+       on conflict (is_only) do nothing`,
+      [schema],
+    )
+    for (const file of code) await run(client, 'code', file)
+    await client.query(
+      `select hubspot_private.table_build(o.name), hubspot_private.apply_generate(o.name)
+       from hubspot_private.objects o where o.column_set > 0 and to_regclass(format('hubspot.%I', o.table_name)) is not null`,
+    )
+    await record(client, 'code', hash)
+    await client.query('commit')
+  } catch (error) {
+    await client.query('rollback')
+    throw error
+  }
+}
+
+async function run(client: pg.Client, folder: string, file: SqlFile): Promise<void> {
+  try {
+    await client.query(file.text)
+  } catch (error) {
+    if (error instanceof pg.DatabaseError) {
+      const line = file.text.slice(0, Number(error.position ?? 0)).split('\n').length
+      error.message = `sql/${folder}/${file.name}:${line}: ${error.message}`
+    }
+    throw error
+  }
+}
+
+async function record(client: pg.Client, name: string, hash: string): Promise<void> {
+  await client.query(
+    `insert into hubspot_private.schema_files (name, hash, version) values ($1, $2, $3)
+     on conflict (name) do update set hash = excluded.hash, version = excluded.version, applied_at = clock_timestamp()`,
+    [name, hash, VERSION],
+  )
+}

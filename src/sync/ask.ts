@@ -1,0 +1,159 @@
+import type { Plan, StreamRequest } from '../db/calls.ts'
+import { idsOf } from '../hubspot/body.ts'
+import type { Answer, Client } from '../hubspot/client.ts'
+import { readOwners, readPipelines, readProperties, readSchemas } from '../hubspot/metadata.ts'
+import { afterOf } from '../hubspot/body.ts'
+import { batchRead, fitsInUrl, listPage } from '../hubspot/objects.ts'
+import { search } from '../hubspot/search.ts'
+import { Bug, Refused } from '../lib/errors.ts'
+import type { Asked, Caller } from './call.ts'
+
+/** What came back for a request of SQL's, as `step_commit` takes it. */
+export type Got = {
+  body: Buffer | null
+  askedAt: string
+  answeredAt: string | undefined
+  /** Of the list, where the body is a batch read's. */
+  after: string | undefined
+  /** The ids that were batch-read, where SQL did not name them. */
+  asked: string[] | undefined
+  requests: number
+}
+
+/** Sends what SQL decided to ask: transport only. */
+export function ask(
+  { hubspot, caller, signal }: { hubspot: Client; caller: Caller; signal: AbortSignal },
+  request: StreamRequest,
+  plan: Plan | null,
+): Promise<Got> {
+  if (request.kind === 'catalogue') return askCatalogue({ hubspot, caller, signal })
+  if (plan === null) throw new Bug(`a ${request.kind} without a plan`)
+  const { type, properties } = plan
+  switch (request.kind) {
+    case 'list':
+      return askList({ hubspot, caller, signal }, plan, request.after)
+    case 'read':
+      if (request.ids.length === 0) return Promise.resolve(NOTHING_TO_READ())
+      return caller.call('burst', () => batchRead(hubspot, { type, ids: request.ids, properties, signal })).then(one)
+    case 'search':
+      return caller
+        .call('search', () => search(hubspot, { type, body: JSON.stringify(request.body), signal }))
+        .then(one)
+    case 'count':
+      return askCount({ hubspot, caller, signal }, type, request.body)
+    case 'schema':
+      return askSchema({ hubspot, caller, signal }, plan)
+  }
+}
+
+/** Where the page after this one begins, as far as its tail tells; SQL's word decides. */
+export function nextOf(got: Got): string | undefined {
+  return got.asked === undefined ? got.body === null ? undefined : afterOf(got.body) : got.after
+}
+
+type Way = { hubspot: Client; caller: Caller; signal: AbortSignal }
+
+function one({ answer, askedAt }: Asked): Got {
+  return { body: answer.body, askedAt, answeredAt: answer.date, after: undefined, asked: undefined, requests: 1 }
+}
+
+/** The queue was emptied by another way; the step only moves on. A read asked at no time can change nothing. */
+function NOTHING_TO_READ(): Got {
+  return { body: EMPTY, askedAt: '-infinity', answeredAt: undefined, after: undefined, asked: undefined, requests: 0 }
+}
+
+const EMPTY = Buffer.from('{"results":[]}')
+
+async function askList({ hubspot, caller, signal }: Way, { type, properties }: Plan, after: string | null): Promise<Got> {
+  const inUrl = fitsInUrl(properties)
+  const page = one(
+    await caller.call('burst', () =>
+      listPage(hubspot, { type, after: after ?? undefined, properties: inUrl ? properties : [], signal }),
+    ),
+  )
+  if (inUrl || page.body === null) return page
+  // More names than a URL takes: the list gives the ids, a batch read their values.
+  const ids = idsOf(page.body)
+  const next = { after: afterOf(page.body), asked: ids }
+  if (ids.length === 0) return { ...page, ...next, body: EMPTY }
+  const read = one(await caller.call('burst', () => batchRead(hubspot, { type, ids, properties, signal })))
+  return { ...read, ...next, answeredAt: page.answeredAt, requests: 2 }
+}
+
+async function askCount({ hubspot, caller, signal }: Way, type: string, body: object): Promise<Got> {
+  try {
+    return one(await caller.call('search', () => search(hubspot, { type, body: JSON.stringify(body), signal })))
+  } catch (error) {
+    // Only progress rests on it. What the token may not do, the list will say.
+    if (!(error instanceof Refused) || error.status === 401) throw error
+    return { body: null, askedAt: '-infinity', answeredAt: undefined, after: undefined, asked: undefined, requests: 1 }
+  }
+}
+
+async function askSchema({ hubspot, caller, signal }: Way, { type, has_pipelines }: Plan): Promise<Got> {
+  const counted = counting(caller)
+  const properties = await readProperties(hubspot, counted.call, { type, signal })
+  const pipelines = has_pipelines
+    ? await optional(() => readPipelines(hubspot, counted.call, { type, signal }))
+    : { value: null }
+  return counted.got(properties, [['properties', properties.body], ['pipelines', 'value' in pipelines ? pipelines.value?.body : null]])
+}
+
+async function askCatalogue({ hubspot, caller, signal }: Way): Promise<Got> {
+  const counted = counting(caller)
+  const refused: Record<string, Refusal> = {}
+  const schemas = await optional(() => readSchemas(hubspot, counted.call, { signal }))
+  if ('refused' in schemas) refused['schemas'] = schemas.refused
+  const owners = await optional(() => readOwners(hubspot, counted.call, { signal }))
+  if ('refused' in owners) refused['owners'] = owners.refused
+  const pages = 'value' in owners ? joined('[', owners.value.map(({ body }) => body), ']') : null
+  return counted.got('value' in schemas ? schemas.value : undefined, [
+    ['schemas', 'value' in schemas ? schemas.value.body : null],
+    ['owners', pages],
+    ['refused', Buffer.from(JSON.stringify(refused))],
+  ])
+}
+
+type Refusal = { code: string; message: string; hint: string }
+
+/** A part that this account or token may lack. */
+async function optional<T>(read: () => Promise<T>): Promise<{ value: T } | { refused: Refusal }> {
+  try {
+    return { value: await read() }
+  } catch (error) {
+    if (!(error instanceof Refused) || error.status === 401) throw error
+    return { refused: { code: error.code, message: error.message, hint: error.hint } }
+  }
+}
+
+/** Counts the calls of a step that makes several, and puts their bodies together unparsed. */
+function counting(caller: Caller) {
+  let requests = 0
+  let first: Asked | undefined
+  return {
+    async call(kind: 'burst' | 'search', send: () => Promise<Answer>): Promise<Answer> {
+      const asked = await caller.call(kind, send)
+      requests += 1
+      first ??= asked
+      return asked.answer
+    },
+    got(dated: Answer | undefined, parts: readonly (readonly [string, Buffer | null | undefined])[]): Got {
+      const bodies = parts.map(([name, body]) => Buffer.concat([Buffer.from(`"${name}":`), body ?? Buffer.from('null')]))
+      return {
+        body: joined('{', bodies, '}'),
+        askedAt: first?.askedAt ?? '-infinity',
+        answeredAt: dated?.date,
+        after: undefined,
+        asked: undefined,
+        requests,
+      }
+    },
+  }
+}
+
+function joined(open: string, bodies: readonly Buffer[], close: string): Buffer {
+  const parts = bodies.flatMap((body, i) => (i === 0 ? [body] : [COMMA, body]))
+  return Buffer.concat([Buffer.from(open), ...parts, Buffer.from(close)])
+}
+
+const COMMA = Buffer.from(',')

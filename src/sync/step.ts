@@ -1,0 +1,165 @@
+import { asJsonb, type Database, isBodyRefused, isConnectionLost, isWorthRepeating, sqlState } from '../db/database.ts'
+import {
+  type Claim, type Held, type Plan, problemReport, stepCommit, type StepOutcome, streamClaim, streamFail, streamRelease,
+  type StreamKey, type StreamRequest,
+} from '../db/calls.ts'
+import { repairBody } from '../hubspot/body.ts'
+import type { Client } from '../hubspot/client.ts'
+import { Refused, SyncError, Throttled, Transient } from '../lib/errors.ts'
+import type { Log } from '../lib/log.ts'
+import { ask, type Got, nextOf } from './ask.ts'
+import { createCaller } from './call.ts'
+
+/** What running a stream needs; built by worker, CLI or test. */
+export type SyncDeps = {
+  db: Database
+  hubspot: Client
+  log: Log
+  /** Ends waits and calls; leases held are given back. */
+  signal: AbortSignal
+  /** This worker's id, as in hubspot_private.workers. */
+  worker: string
+  /** The leases held just now, for the heartbeat. */
+  held: Set<Held>
+  sleep: (ms: number, signal: AbortSignal) => Promise<void>
+  /** Milliseconds that a stream is read in one go, so that others get their turn. */
+  sliceMs?: number
+}
+
+/** idle: nothing to do, or another holds it; done: the run is over; more: the slice is; failed: it is tried again later. */
+export type SliceOutcome = 'idle' | 'done' | 'more' | 'failed'
+
+/** Claims a stream and takes its steps until its run or the time slice is over. Safe to call at any time, any number of times. */
+export async function runStream(deps: SyncDeps, key: StreamKey): Promise<SliceOutcome> {
+  const claim = await streamClaim(deps.db, key, deps.worker)
+  if (claim === undefined) return 'idle'
+  const held = { ...key, epoch: claim.epoch }
+  deps.held.add(held)
+  try {
+    return await steps(deps, key, claim)
+  } catch (error) {
+    await giveBack(deps, key, claim.epoch, error)
+    return 'failed'
+  } finally {
+    deps.held.delete(held)
+  }
+}
+
+async function steps(deps: SyncDeps, key: StreamKey, { epoch, plan, ...first }: Claim): Promise<SliceOutcome> {
+  // A prefetch that is no longer wanted must not wait for its turn.
+  const over = new AbortController()
+  const signal = AbortSignal.any([deps.signal, over.signal])
+  const way = { hubspot: deps.hubspot, signal, caller: createCaller({ db: deps.db, signal, sleep: deps.sleep }) }
+  const until = performance.now() + (deps.sliceMs ?? 5_000)
+  let { cursor, request } = first
+  let page: Promise<Got> | undefined
+  try {
+    for (;;) {
+      const got = await (page ?? ask(way, request, plan))
+      const guess = performance.now() < until ? nextRequest(request, got) : undefined
+      page = guess && quietly(ask(way, guess, plan))
+      const answer = { epoch, cursor, request, columnSet: plan?.column_set ?? 0, ...got }
+      const outcome = await commit(deps, key, answer, got.body)
+      if (outcome.outcome === 'done') return 'done'
+      if (outcome.outcome === 'lost') return 'idle'
+      if (outcome.outcome === 'again' || outcome.next_request === null || performance.now() > until) {
+        await streamRelease(deps.db, key, epoch)
+        return 'more'
+      }
+      cursor = outcome.next_cursor
+      request = outcome.next_request
+      // The tail of a body only suggests what comes next.
+      if (guess === undefined || !isSame(guess, request)) page = undefined
+    }
+  } finally {
+    over.abort()
+  }
+}
+
+/** Page n + 1 of a list can be asked for while page n is applied; nothing else is known that early. */
+function nextRequest(request: StreamRequest, got: Got): StreamRequest | undefined {
+  const after = request.kind === 'list' ? nextOf(got) : undefined
+  return after === undefined ? undefined : { kind: 'list', after }
+}
+
+const isSame = (guess: StreamRequest, request: StreamRequest) =>
+  guess.kind === 'list' && request.kind === 'list' && guess.after === request.after
+
+/** Its failure counts when it is awaited, and not at all when it is not. */
+function quietly<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined)
+  return promise
+}
+
+type Answer = Got & { epoch: string; cursor: unknown; request: StreamRequest; columnSet: Plan['column_set'] }
+
+async function commit(deps: SyncDeps, key: StreamKey, answer: Answer, body: Buffer | null): Promise<StepOutcome> {
+  const step = { ...answer, body: body && asJsonb(body) }
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await stepCommit(deps.db, key, step)
+    } catch (error) {
+      // Locks, deadlocks, and columns that changed meanwhile: the same answer may go through at once.
+      if (isWorthRepeating(error) && tries < 2) continue
+      if (!isBodyRefused(error) || body === null) throw error
+      return await commitRepaired(deps, key, answer, body, error)
+    }
+  }
+}
+
+/** Text that Postgres cannot hold: NUL, lone surrogates. What is no JSON at all was torn on the way. */
+async function commitRepaired(deps: SyncDeps, key: StreamKey, answer: Answer, body: Buffer, cause: unknown): Promise<StepOutcome> {
+  const repair = repairBody(body)
+  if (repair === undefined) {
+    throw new Transient('SH208', 'an answer of HubSpot is not JSON', { cause, hint: 'Nothing to do: it is asked again.' })
+  }
+  if (repair.body.equals(body)) throw cause
+  const outcome = await stepCommit(deps.db, key, { ...answer, body: asJsonb(repair.body) })
+  for (const id of outcome.outcome === 'lost' ? [] : repair.repaired) {
+    await problemReport(deps.db, { code: 'SH210', object: key.object, recordId: id })
+  }
+  return outcome
+}
+
+/** Records a failure with its back-off. If even that fails, the lease runs out and the sweep finds the stream. */
+async function giveBack({ db, log, signal }: SyncDeps, key: StreamKey, epoch: string, error: unknown): Promise<void> {
+  try {
+    if (signal.aborted) return await streamRelease(db, key, epoch)
+    const failure = failureOf(error)
+    log[failure.kind === 'bug' ? 'error' : 'warn'](`${key.stream} of ${key.object} failed: ${failure.message}`, {
+      ...key,
+      code: failure.code,
+      hint: failure.hint,
+      ...(error instanceof SyncError && { correlationId: error.detail['correlationId'] }),
+      ...(failure.kind === 'bug' && error instanceof Error && { stack: error.stack }),
+    })
+    await streamFail(db, key, epoch, failure)
+  } catch (second) {
+    log.warn(`the lease of ${key.stream} of ${key.object} runs out by itself`, { ...key, error: String(second) })
+  }
+}
+
+/** What a step's error means for its stream. */
+function failureOf(error: unknown) {
+  const message = error instanceof Error ? error.message : String(error)
+  if (error instanceof SyncError) {
+    const isRefused = error instanceof Refused
+    const retryAfterMs = error instanceof Transient || error instanceof Throttled ? error.retryAfterMs : undefined
+    const kind = isRefused ? 'refused' : error.code === 'SH901' ? 'bug' : 'transient'
+    return { kind, code: error.code, message, hint: error.hint, retryAfterMs } as const
+  }
+  const state = sqlState(error)
+  if (state === 'SH208') {
+    return { kind: 'transient', code: state, message, hint: 'Nothing to do: it is asked again.', retryAfterMs: undefined } as const
+  }
+  const isOurs = state === undefined && !isConnectionLost(error)
+  return {
+    kind: isOurs ? 'bug' : 'transient',
+    code: isOurs ? 'SH901' : 'SH009',
+    message: isOurs ? message : `the database refused a step: ${message}`,
+    hint: isOurs
+      ? 'Please report it.'
+      : 'Read the message: a lock held for long, or a trigger of yours that raises. It is tried again by itself.',
+    retryAfterMs: undefined,
+  } as const
+}

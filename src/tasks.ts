@@ -1,0 +1,34 @@
+import { z } from 'zod'
+import { sweep, vacuum } from './db/calls.ts'
+import { checkCredentials, type HubSpotEnv } from './sync/credentials.ts'
+import { runStream, type SyncDeps } from './sync/step.ts'
+
+/** What every task gets. */
+export type TaskDeps = SyncDeps & { env: HubSpotEnv }
+
+/** A task: its payload's shape and what it does. It may run any number of times, anywhere, at once. */
+export type Task = { run(payload: unknown, deps: TaskDeps): Promise<void> }
+
+/** Pairs a payload's schema with what is done with it. */
+function task<Payload>(payload: z.ZodType<Payload>, run: (payload: Payload, deps: TaskDeps) => Promise<unknown>): Task {
+  return {
+    async run(raw, deps) {
+      await run(payload.parse(raw), deps)
+    },
+  }
+}
+
+const Stream = z.strictObject({ object: z.string(), stream: z.string(), range: z.int() })
+const Nothing = z.strictObject({})
+
+/** All tasks of the queue, by name; `task_names()` in sql/code/20_queue.sql lists the same. */
+export const tasks = {
+  /** Takes steps of one stream until its run or a time slice is over. A stream that is not due, or held, is left alone. */
+  'hubspot:stream': task(Stream, (key, deps) => runStream(deps, key)),
+  /** Checks the token that `hubspot.connect` left. */
+  'hubspot:connect': task(Nothing, (_, deps) => checkCredentials(deps)),
+  /** Wakes due streams that nobody holds, frees what dead workers held, forgets what is old. */
+  'hubspot:sweep': task(Nothing.nullish(), (_, { db }) => sweep(db)),
+  /** Statistics for a table after its first load. */
+  'hubspot:vacuum': task(z.strictObject({ object: z.string() }), ({ object }, { db }) => vacuum(db, object)),
+} satisfies Record<string, Task>

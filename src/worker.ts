@@ -1,0 +1,231 @@
+import { randomUUID } from 'node:crypto'
+import { EventEmitter } from 'node:events'
+import { hostname } from 'node:os'
+import { Logger, run, type TaskList, type WorkerEvents } from 'graphile-worker'
+import { clock, type Held, type StreamKey, streamsDue, sweep, vacuum, workerBeat, workerStop } from './db/calls.ts'
+import { type Database, isConnectionLost, openDatabase } from './db/database.ts'
+import { installed } from './db/installed.ts'
+import { Misuse } from './lib/errors.ts'
+import type { Log } from './lib/log.ts'
+import { sleep } from './lib/time.ts'
+import { checkCredentials, createHubSpot, type HubSpotEnv } from './sync/credentials.ts'
+import { runStream } from './sync/step.ts'
+import { type TaskDeps, tasks } from './tasks.ts'
+
+/** Where the database and HubSpot are, and how much to do at once. */
+export type WorkerOptions = {
+  databaseUrl: string | undefined
+  hubspot: HubSpotEnv
+  log: Log
+  /** Streams read side by side. */
+  concurrency?: number
+}
+
+/** A running worker. */
+export type RunningWorker = AsyncDisposable & {
+  id: string
+  /** Ends calls and waits, gives leases back, and closes; within seconds. */
+  stop(): Promise<void>
+  /** Resolves when it stopped; rejects when it cannot go on. */
+  done: Promise<void>
+}
+
+/** Heartbeats: a worker is dead after 30 s without one (hubspot_private.sweep). */
+const BEAT_MS = 10_000
+const SWEEP_MS = 20_000
+/** How late a job due in the future may start: the queue looks that often. */
+const POLL_MS = 500
+
+/** Starts a worker: jobs from the queue until it is stopped. */
+export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
+  const { log, concurrency = 12 } = options
+  const stopping = new AbortController()
+  const { db, queueSchema, deps } = await compose(options, stopping.signal)
+  const queueIds = new Set<string>()
+  try {
+    await checkNotifications(db, sleep)
+    const events: WorkerEvents = new EventEmitter()
+    events.on('worker:create', ({ worker }) => queueIds.add(worker.workerId))
+    const beat = () => workerBeat(db, { id: deps.worker, host: hostname(), pid: process.pid, queueIds: [...queueIds], held: [...deps.held] })
+    await beat()
+    const runner = await run({
+      pgPool: db.pool,
+      schema: queueSchema,
+      concurrency,
+      noHandleSignals: true,
+      pollInterval: POLL_MS,
+      taskList: taskList(deps),
+      events,
+      parsedCronItems: [],
+      logger: queueLogger(log),
+    })
+    await beat()
+    const timers = [every(BEAT_MS, beat, log), every(SWEEP_MS, () => sweep(db), log)]
+    // A token is checked at every start, and what was due while no worker ran is woken.
+    void keepChecking(deps)
+    await sweep(db)
+    let stopped: Promise<void> | undefined
+    const stop = () => (stopped ??= (async () => {
+      stopping.abort(new Error('the worker stops'))
+      for (const timer of timers) clearInterval(timer)
+      await runner.stop().catch((error: unknown) => log.debug('the queue was stopping', { error }))
+      await workerStop(db, deps.worker).catch((error: unknown) => log.debug('not signed off', { error }))
+      await deps.hubspot.close()
+      await db.close()
+      log.info('worker stopped')
+    })())
+    log.info('worker started', { worker: deps.worker, concurrency })
+    return { id: deps.worker, stop, done: runner.promise.then(stop), [Symbol.asyncDispose]: stop }
+  } catch (error) {
+    await deps.hubspot.close()
+    await db.close()
+    throw error
+  }
+}
+
+/**
+ * Runs every stream that is due now, and what these wake, to its end, waiting for budgets and back-offs; begins no new
+ * interval. Returns the objects that are parked, with what was wrong.
+ */
+export async function runOnce(
+  options: WorkerOptions & { signal: AbortSignal },
+): Promise<{ parked: { object: string; last_error: string | null }[] }> {
+  const { concurrency = 12, signal, log } = options
+  const { db, deps } = await compose(options, signal)
+  try {
+    const checked = await checkCredentials(deps)
+    if (checked !== 'connected') {
+      throw new Misuse('SH003', checked === 'none' ? 'no HubSpot account is connected' : 'the HubSpot account could not be confirmed', {
+        hint: 'See select * from hubspot.health(); then select hubspot.connect(…), or set HUBSPOT_ACCESS_TOKEN.',
+      })
+    }
+    const startedAt = await clock(db)
+    const beat = () => workerBeat(db, { id: deps.worker, host: hostname(), pid: process.pid, queueIds: [], held: [...deps.held] })
+    await beat()
+    const timer = every(BEAT_MS, beat, log)
+    try {
+      await drain(deps, { startedAt, concurrency })
+    } finally {
+      clearInterval(timer)
+    }
+    await db.views.selectFrom('status').select('object').where('loaded_at', '>=', startedAt).execute()
+      .then((rows) => Promise.all(rows.map(({ object }) => vacuum(db, object!))))
+    const parked = await db.views.selectFrom('status').select(['object', 'last_error']).where('state', '=', 'parked').execute()
+    return { parked: parked.map(({ object, last_error }) => ({ object: object!, last_error })) }
+  } finally {
+    await workerStop(db, deps.worker).catch((error: unknown) => log.debug('not signed off', { error }))
+    await deps.hubspot.close()
+    await db.close()
+  }
+}
+
+/** Runs what is due since a time until nothing is, several streams at once. */
+export async function drain(deps: TaskDeps, { startedAt, concurrency }: { startedAt: string; concurrency: number }): Promise<void> {
+  const running = new Map<string, Promise<unknown>>()
+  const nameOf = ({ object, stream, range }: StreamKey) => `${object} ${stream} ${range}`
+  while (!deps.signal.aborted) {
+    const due = await streamsDue(deps.db, startedAt)
+    if (due.length === 0 && running.size === 0) return
+    let isNew = false
+    for (const key of due) {
+      const name = nameOf(key)
+      if (running.has(name) || running.size >= concurrency) continue
+      const slice = runStream(deps, key).then((outcome) => (isNew ||= outcome !== 'idle')).finally(() => running.delete(name))
+      running.set(name, slice)
+    }
+    await Promise.race([...running.values(), deps.sleep(200, deps.signal)])
+    // All that is left waits: for a back-off, a lease or a time.
+    if (!isNew) await deps.sleep(50, deps.signal)
+  }
+  await Promise.allSettled(running.values())
+  deps.signal.throwIfAborted()
+}
+
+/** Builds what tasks need. The only place, with graphile-tasks.ts, where dependencies come together. */
+export async function compose(
+  { databaseUrl, hubspot: env, log, concurrency = 12 }: WorkerOptions,
+  signal: AbortSignal,
+): Promise<{ db: Database; queueSchema: string; deps: TaskDeps }> {
+  const db = openDatabase(databaseUrl, {
+    // Each stream holds one connection while it commits; the queue, heartbeat and sweep need theirs.
+    max: concurrency + 4,
+    applicationName: 'pg-hubspot worker',
+    onError: (error) => log.debug('an idle connection was lost', { error }),
+  })
+  try {
+    const { queueSchema } = await installed(db)
+    const deps: TaskDeps = {
+      db, env, log, signal, sleep,
+      hubspot: createHubSpot(db, env, log),
+      worker: randomUUID(),
+      held: new Set<Held>(),
+    }
+    return { db, queueSchema, deps }
+  } catch (error) {
+    await db.close()
+    throw error
+  }
+}
+
+/** The tasks as the queue wants them. A job that fails is not tried again: the sweep wakes what still has work. */
+export function taskList(deps: TaskDeps): TaskList {
+  return Object.fromEntries(
+    Object.entries(tasks).map(([name, task]) => [
+      name,
+      async (payload: unknown) => {
+        try {
+          await task.run(payload, deps)
+        } catch (error) {
+          if (deps.signal.aborted) return
+          const level = isConnectionLost(error) ? 'warn' : 'error'
+          deps.log[level](`${name} failed`, { payload, error })
+        }
+      },
+    ]),
+  )
+}
+
+/** A token that cannot be checked for now is tried again; a refused one waits for the next `hubspot.connect`. */
+async function keepChecking(deps: TaskDeps): Promise<void> {
+  for (let wait = 1_000; !deps.signal.aborted; wait = Math.min(wait * 2, 300_000)) {
+    const checked = await checkCredentials(deps).catch((error: unknown) => {
+      if (!deps.signal.aborted) deps.log.warn('the access token could not be checked', { error })
+      return 'failed' as const
+    })
+    if (checked !== 'failed') return
+    await deps.sleep(wait, deps.signal).catch(() => undefined)
+  }
+}
+
+/** LISTEN and leases fail through a transaction pooler; better to say so than to be slow and odd. Misuse SH004. */
+async function checkNotifications(db: Database, wait: typeof sleep): Promise<void> {
+  const channel = `hubspot_check_${randomUUID().replaceAll('-', '')}`
+  const client = await db.pool.connect()
+  try {
+    const heard = new Promise<boolean>((resolve) => client.once('notification', () => resolve(true)))
+    await client.query(`listen ${channel}`)
+    await db.pool.query('select pg_notify($1, $2)', [channel, ''])
+    const isHeard = await Promise.race([heard, wait(5_000).then(() => false)])
+    if (!isHeard) {
+      throw new Misuse('SH004', 'a notification did not come back: the connection goes through a transaction pooler', {
+        hint: 'Give the worker a direct or session-pooled connection in DATABASE_URL; SQL verbs work through any pooler.',
+      })
+    }
+    await client.query(`unlisten ${channel}`)
+  } finally {
+    client.release()
+  }
+}
+
+function every(ms: number, action: () => Promise<unknown>, log: Log): NodeJS.Timeout {
+  return setInterval(() => {
+    action().catch((error: unknown) => log.warn('heartbeat or sweep failed', { error }))
+  }, ms)
+}
+
+function queueLogger(log: Log): Logger {
+  return new Logger(() => (level, message, meta) => {
+    const to = level === 'error' ? 'error' : level === 'warning' ? 'warn' : 'debug'
+    log[to](`queue: ${message}`, meta)
+  })
+}
