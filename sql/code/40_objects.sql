@@ -137,13 +137,18 @@ begin
     -- A name may have been tracked before it was known here, in any of its forms.
     update hubspot_private.objects o
     set object_type_id = v_schema.object_type_id, fully_qualified_name = v_schema.qualified, label = v_schema.label,
-      is_custom = true, has_pipelines = true,
+      is_custom = true, has_pipelines = true, table_name = hubspot_private.table_name_for(v_schema.name),
       name = case
         when exists (select from hubspot_private.objects x where x.name = v_schema.name) then o.name
         else v_schema.name
       end
-    where o.object_type_id is null and not o.is_custom and o.label is null
-      and o.name in (v_schema.name, v_schema.qualified, v_schema.object_type_id);
+    where o.name = (
+      -- Tracked under two of its forms it stays under one; the other has a problem of its own.
+      select x.name from hubspot_private.objects x
+      where x.object_type_id is null and x.label is null
+        and x.name in (v_schema.name, v_schema.qualified, v_schema.object_type_id)
+      order by x.name = v_schema.name desc, x.name
+      limit 1);
     if found then
       perform hubspot_private.object_renamed(v_schema.object_type_id);
       continue;
@@ -153,8 +158,9 @@ begin
       when exists (select from hubspot_private.objects x where x.name = v_schema.name) then v_schema.qualified
       else v_schema.name
     end;
-    insert into hubspot_private.objects (name, object_type_id, fully_qualified_name, label, is_custom, has_pipelines)
-    values (v_name, v_schema.object_type_id, v_schema.qualified, v_schema.label, true, true);
+    insert into hubspot_private.objects (name, object_type_id, fully_qualified_name, label, is_custom, has_pipelines, table_name)
+    values (v_name, v_schema.object_type_id, v_schema.qualified, v_schema.label, true, true,
+      hubspot_private.table_name_for(v_schema.name));
   end loop;
 end;
 $$;

@@ -118,11 +118,6 @@ declare
   v_column record;
 begin
   select o.* into strict v_object from hubspot_private.objects o where o.name = table_build.object;
-  if v_object.table_name is null then
-    update hubspot_private.objects o set table_name = hubspot_private.table_name_for(o.name)
-    where o.name = table_build.object
-    returning o.* into v_object;
-  end if;
   v_table := format('hubspot.%I', v_object.table_name);
   if to_regclass(v_table) is null then
     execute format(

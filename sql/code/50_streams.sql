@@ -242,6 +242,9 @@ begin
   if kind <> 'transient' or v_stream.failures >= 3 then
     perform hubspot_private.problem_report(code, object, left(message, 2000), hint, null, null);
   end if;
+  if code = 'SH201' then
+    perform hubspot_private.problem_report(code, '*', left(message, 2000), hint, null, 'token');
+  end if;
   perform hubspot_private.stream_wake(object, stream, range, v_stream.retry_at);
 end;
 $$;
@@ -254,6 +257,7 @@ language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
+  select hubspot_private.problem_resolve('{SH201}', '*', null, 'token');
   select hubspot_private.problem_resolve('{SH009,SH201,SH202,SH203,SH205,SH206,SH207,SH208,SH211,SH301,SH302,SH901}', s.object)
   where not exists (
     select from hubspot_private.streams o

@@ -31,7 +31,11 @@ export type SliceOutcome = 'idle' | 'done' | 'more' | 'failed'
 
 /** Claims a stream and takes its steps until its run or the time slice is over. Safe to call at any time, any number of times. */
 export async function runStream(deps: SyncDeps, key: StreamKey): Promise<SliceOutcome> {
-  const claim = await streamClaim(deps.db, key, deps.worker)
+  const claim = await streamClaim(deps.db, key, deps.worker).catch((error: unknown) => {
+    // Someone holds the stream's row for long: the sweep comes again.
+    if (isWorthRepeating(error)) return undefined
+    throw error
+  })
   if (claim === undefined) return 'idle'
   const held = { ...key, epoch: claim.epoch }
   deps.held.add(held)
