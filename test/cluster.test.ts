@@ -106,6 +106,16 @@ describe('a fresh database', () => {
     ).toEqual([{ rolsuper: false, owns: true }])
   })
 
+  test('has the product installed, which takes it for its own and not for a clone', async () => {
+    await using db = await freshDatabase('cluster')
+    expect(
+      await db.query(`
+        select i.database_name, i.database_oid = d.oid as is_own
+          from hubspot_private.installation i, pg_database d
+         where d.datname = current_database()`),
+    ).toEqual([{ database_name: db.name, is_own: true }])
+  })
+
   test('is not shared, and its times come back as text', async () => {
     await using one = await freshDatabase('cluster')
     await using two = await freshDatabase('cluster')
