@@ -174,7 +174,9 @@ class Server {
   /** `true` when it is ready, `false` when it ended instead. */
   async #spawn(port: number, deadline: number): Promise<boolean> {
     const { files, data, settings, user, watchdog } = this.#parts
-    const all = { listen_addresses: '127.0.0.1', unix_socket_directories: '', ...settings }
+    // In its own folder, where a killed server's segments go with the rest; /dev/shm would keep them, and is 64 MB in a container.
+    const memory = process.platform === 'win32' ? {} : { dynamic_shared_memory_type: 'mmap' }
+    const all = { listen_addresses: '127.0.0.1', unix_socket_directories: '', ...memory, ...settings }
     const args = Object.entries(all).flatMap(([name, value]) => ['-c', `${name}=${value}`])
     const log = await open(files.log, 'a')
     // In a session of its own: a Ctrl-C is for us, and we stop it when we no longer need it.
