@@ -5,6 +5,7 @@ import { Logger, run, type TaskList, type WorkerEvents } from 'graphile-worker'
 import { clock, type Held, type StreamKey, streamsDue, sweep, vacuum, workerBeat, workerStop } from './db/calls.ts'
 import { type Database, isConnectionLost, openDatabase } from './db/database.ts'
 import { installed } from './db/installed.ts'
+import { type Presence, showPresence } from './db/presence.ts'
 import { Misuse } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import { sleep } from './lib/time.ts'
@@ -38,48 +39,74 @@ const POLL_MS = 500
 
 /** Starts a worker: jobs from the queue until it is stopped. */
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
-  const { log, concurrency = 12 } = options
+  const { databaseUrl, log, concurrency = 12 } = options
   const stopping = new AbortController()
   const { db, queueSchema, deps } = await compose(options, stopping.signal)
-  const queueIds = new Set<string>()
+  let presence: Presence | undefined
   try {
-    await checkNotifications(db, sleep)
-    const events: WorkerEvents = new EventEmitter()
-    events.on('worker:create', ({ worker }) => queueIds.add(worker.workerId))
-    const beat = () => workerBeat(db, { id: deps.worker, host: hostname(), pid: process.pid, queueIds: [...queueIds], held: [...deps.held] })
+    presence = await showPresence(databaseUrl ?? '', deps.worker, log)
+    const queueIds = new Set<string>()
+    const beat = () => beatOf(deps, queueIds)
     await beat()
-    const runner = await run({
-      pgPool: db.pool,
-      schema: queueSchema,
-      concurrency,
-      noHandleSignals: true,
-      pollInterval: POLL_MS,
-      taskList: taskList(deps),
-      events,
-      parsedCronItems: [],
-      logger: queueLogger(log),
-    })
-    await beat()
-    const timers = [every(BEAT_MS, beat, log), every(SWEEP_MS, () => sweep(db), log)]
-    // A token is checked at every start, and what was due while no worker ran is woken.
-    void keepChecking(deps)
+    // What a killed worker held is free for us at once.
     await sweep(db)
+    const queue = startQueue({ deps, schema: queueSchema, concurrency, queueIds })
+    const timers = [every(BEAT_MS, beat, log), every(SWEEP_MS, () => sweep(db), log)]
+    void keepChecking(deps)
     let stopped: Promise<void> | undefined
     const stop = () => (stopped ??= (async () => {
       stopping.abort(new Error('the worker stops'))
       for (const timer of timers) clearInterval(timer)
-      await runner.stop().catch((error: unknown) => log.debug('the queue was stopping', { error }))
+      await queue
       await workerStop(db, deps.worker).catch((error: unknown) => log.debug('not signed off', { error }))
+      await presence?.[Symbol.asyncDispose]()
       await deps.hubspot.close()
       await db.close()
       log.info('worker stopped')
     })())
     log.info('worker started', { worker: deps.worker, concurrency })
-    return { id: deps.worker, stop, done: runner.promise.then(stop), [Symbol.asyncDispose]: stop }
+    return { id: deps.worker, stop, done: queue.then(stop), [Symbol.asyncDispose]: stop }
   } catch (error) {
+    await presence?.[Symbol.asyncDispose]()
     await deps.hubspot.close()
     await db.close()
     throw error
+  }
+}
+
+const beatOf = ({ db, worker, held }: TaskDeps, queueIds: ReadonlySet<string> = new Set()) =>
+  workerBeat(db, { id: worker, host: hostname(), pid: process.pid, queueIds: [...queueIds], held: [...held], isPresent: true })
+
+/** Takes jobs until the signal; a queue that gave up, as it does when the database goes away under a job, is started anew. */
+async function startQueue({ deps, schema, concurrency, queueIds }: {
+  deps: TaskDeps
+  schema: string
+  concurrency: number
+  /** The names under which the queue locks jobs, for whoever must free them. */
+  queueIds: Set<string>
+}): Promise<void> {
+  const { signal, log, db } = deps
+  while (!signal.aborted) {
+    const events: WorkerEvents = new EventEmitter()
+    events.on('pool:create', ({ workerPool }) => queueIds.add(workerPool.id))
+    try {
+      const runner = await run({
+        pgPool: db.pool, schema, concurrency, events,
+        noHandleSignals: true,
+        pollInterval: POLL_MS,
+        taskList: taskList(deps),
+        parsedCronItems: [],
+        logger: queueLogger(log),
+      })
+      const stop = () => void runner.stop().catch((error: unknown) => log.debug('the queue was stopping', { error }))
+      signal.addEventListener('abort', stop, { once: true })
+      if (signal.aborted) stop()
+      await runner.promise.finally(() => signal.removeEventListener('abort', stop))
+    } catch (error) {
+      if (!signal.aborted) log.warn('the queue stopped and is started again', { error })
+    }
+    queueIds.clear()
+    if (!signal.aborted) await deps.sleep(1_000, signal).catch(() => undefined)
   }
 }
 
@@ -100,8 +127,10 @@ export async function runOnce(
       })
     }
     const startedAt = await clock(db)
-    const beat = () => workerBeat(db, { id: deps.worker, host: hostname(), pid: process.pid, queueIds: [], held: [...deps.held] })
+    await using _ = await showPresence(options.databaseUrl ?? '', deps.worker, log)
+    const beat = () => beatOf(deps)
     await beat()
+    await sweep(db)
     const timer = every(BEAT_MS, beat, log)
     try {
       await drain(deps, { startedAt, concurrency })
@@ -194,26 +223,6 @@ async function keepChecking(deps: TaskDeps): Promise<void> {
     })
     if (checked !== 'failed') return
     await deps.sleep(wait, deps.signal).catch(() => undefined)
-  }
-}
-
-/** LISTEN and leases fail through a transaction pooler; better to say so than to be slow and odd. Misuse SH004. */
-async function checkNotifications(db: Database, wait: typeof sleep): Promise<void> {
-  const channel = `hubspot_check_${randomUUID().replaceAll('-', '')}`
-  const client = await db.pool.connect()
-  try {
-    const heard = new Promise<boolean>((resolve) => client.once('notification', () => resolve(true)))
-    await client.query(`listen ${channel}`)
-    await db.pool.query('select pg_notify($1, $2)', [channel, ''])
-    const isHeard = await Promise.race([heard, wait(5_000).then(() => false)])
-    if (!isHeard) {
-      throw new Misuse('SH004', 'a notification did not come back: the connection goes through a transaction pooler', {
-        hint: 'Give the worker a direct or session-pooled connection in DATABASE_URL; SQL verbs work through any pooler.',
-      })
-    }
-    await client.query(`unlisten ${channel}`)
-  } finally {
-    client.release()
   }
 }
 

@@ -1,5 +1,5 @@
 -- Workers: they beat every 10 s and are dead after 30; a sweep wakes what nobody holds.
-create or replace function hubspot_private.worker_beat(id text, host text, pid integer, queue_ids text[], held jsonb default '[]')
+create or replace function hubspot_private.worker_beat(id text, host text, pid integer, queue_ids text[], held jsonb default '[]', is_present boolean default false)
 returns void
 language plpgsql
 volatile
@@ -7,8 +7,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 begin
-  insert into hubspot_private.workers as w (id, host, pid, queue_ids, started_at, beat_at)
-  values (id, host, pid, queue_ids, hubspot_private.clock(), hubspot_private.clock())
+  insert into hubspot_private.workers as w (id, host, pid, queue_ids, is_present, started_at, beat_at)
+  values (id, host, pid, queue_ids, is_present, hubspot_private.clock(), hubspot_private.clock())
   on conflict on constraint workers_pkey do update set beat_at = excluded.beat_at, queue_ids = excluded.queue_ids;
   -- A call may take longer than a lease; a row that a commit holds is being renewed by it.
   update hubspot_private.streams s
@@ -25,7 +25,7 @@ begin
   where (s.object, s.stream, s.range) = (l.object, l.stream, l.range);
 end;
 $$;
-comment on function hubspot_private.worker_beat(text, text, integer, text[], jsonb) is
+comment on function hubspot_private.worker_beat(text, text, integer, text[], jsonb, boolean) is
   'A worker is alive and still holds these streams: [{object, stream, range, epoch}].';
 
 create or replace function hubspot_private.worker_stop(id text)
@@ -78,10 +78,23 @@ begin
   if not pg_try_advisory_xact_lock(hashtext('hubspot.sweep')) then
     return 0;
   end if;
+  -- A worker holds an advisory lock while its process lives (src/db/presence.ts): free, it was killed. Frozen, or behind a
+  -- connection that hangs, it still holds that; then its beats tell.
   with dead as (
     delete from hubspot_private.workers w
     where w.beat_at < hubspot_private.clock() - interval '30 seconds'
-    returning w.queue_ids
+      or w.is_present and pg_try_advisory_xact_lock(hashtext('hubspot.worker'), hashtext(w.id))
+    returning w.id, w.queue_ids
+  ),
+  freed as (
+    update hubspot_private.streams s
+    set lease_until = hubspot_private.clock() - interval '1 microsecond'
+    from (
+      select t.object, t.stream, t.range from hubspot_private.streams t
+      where t.lease_until is not null and t.holder in (select d.id from dead d)
+      for update skip locked
+    ) l
+    where (s.object, s.stream, s.range) = (l.object, l.stream, l.range)
   )
   select array_agg(q) into v_dead from dead, unnest(dead.queue_ids) q;
   if v_dead is not null then

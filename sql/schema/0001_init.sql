@@ -64,10 +64,12 @@ create table hubspot_private.workers (
   host text not null,
   pid integer not null,
   queue_ids text[] not null default '{}',
+  is_present boolean not null default false,
   started_at timestamptz not null,
   beat_at timestamptz not null
 );
-comment on table hubspot_private.workers is 'Worker processes; one that has not beaten for 30 s is dead.';
+comment on table hubspot_private.workers is
+  'Worker processes. Dead: no beat for 30 s, or the advisory lock that it said it holds (is_present) is free.';
 
 create table hubspot_private.grants (
   role_name name not null,

@@ -149,14 +149,16 @@ export async function credentialFail(
 /** A stream whose lease a worker holds. */
 export type Held = StreamKey & { epoch: string }
 
-/** A worker is alive and still holds these streams. */
+/** A worker is alive and still holds these streams; `isPresent`: it also holds its lock (src/db/presence.ts). */
 export async function workerBeat(
   db: Database,
-  { id, host, pid, queueIds, held }: { id: string; host: string; pid: number; queueIds: readonly string[]; held: readonly Held[] },
+  {
+    id, host, pid, queueIds, held, isPresent = false,
+  }: { id: string; host: string; pid: number; queueIds: readonly string[]; held: readonly Held[]; isPresent?: boolean },
 ): Promise<void> {
   await db.pool.query(
-    'select hubspot_private.worker_beat(id => $1, host => $2, pid => $3, queue_ids => $4, held => $5)',
-    [id, host, pid, queueIds, JSON.stringify(held)],
+    'select hubspot_private.worker_beat(id => $1, host => $2, pid => $3, queue_ids => $4, held => $5, is_present => $6)',
+    [id, host, pid, queueIds, JSON.stringify(held), isPresent],
   )
 }
 

@@ -34,6 +34,7 @@ export function openDatabase(
   })
   // An idle connection that breaks is replaced by the next query; nobody else would catch this event.
   pool.on('error', onError)
+  pool.on('connect', (client) => client.on('error', onError))
   const close = async () => {
     if (!pool.ended) await pool.end()
   }

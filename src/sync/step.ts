@@ -7,6 +7,7 @@ import { repairBody } from '../hubspot/body.ts'
 import type { Client } from '../hubspot/client.ts'
 import { Refused, SyncError, Throttled, Transient } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
+import { sleep } from '../lib/time.ts'
 import { ask, type Got, nextOf } from './ask.ts'
 import { createCaller } from './call.ts'
 
@@ -125,11 +126,13 @@ async function commitRepaired(deps: SyncDeps, key: StreamKey, answer: Answer, bo
   return outcome
 }
 
-/** Records a failure with its back-off. If even that fails, the lease runs out and the sweep finds the stream. */
+/**
+ * Records a failure with its back-off. A database that is away is waited for as long as a lease lasts; then the lease has
+ * run out by itself and the sweep finds the stream.
+ */
 async function giveBack({ db, log, signal }: SyncDeps, key: StreamKey, epoch: string, error: unknown): Promise<void> {
-  try {
-    if (signal.aborted) return await streamRelease(db, key, epoch)
-    const failure = failureOf(error)
+  const failure = failureOf(error)
+  if (!signal.aborted) {
     log[failure.kind === 'bug' ? 'error' : 'warn'](`${key.stream} of ${key.object} failed: ${failure.message}`, {
       ...key,
       code: failure.code,
@@ -137,11 +140,20 @@ async function giveBack({ db, log, signal }: SyncDeps, key: StreamKey, epoch: st
       ...(error instanceof SyncError && { correlationId: error.detail['correlationId'] }),
       ...(failure.kind === 'bug' && error instanceof Error && { stack: error.stack }),
     })
-    await streamFail(db, key, epoch, failure)
-  } catch (second) {
-    log.warn(`the lease of ${key.stream} of ${key.object} runs out by itself`, { ...key, error: String(second) })
+  }
+  for (let wait = 250; ; wait *= 2) {
+    try {
+      return signal.aborted ? await streamRelease(db, key, epoch) : await streamFail(db, key, epoch, failure)
+    } catch (second) {
+      const isWorthWaiting = (isConnectionLost(second) || isWorthRepeating(second)) && wait < LEASE_MS / 2 && !signal.aborted
+      if (!isWorthWaiting) return log.warn(`the lease of ${key.stream} of ${key.object} runs out by itself`, { ...key, error: second })
+      await sleep(wait, signal).catch(() => undefined)
+    }
   }
 }
+
+/** hubspot_private.stream_claim gives leases of this length. */
+const LEASE_MS = 30_000
 
 /** What a step's error means for its stream. */
 function failureOf(error: unknown) {

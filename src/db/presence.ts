@@ -1,0 +1,68 @@
+import { randomUUID } from 'node:crypto'
+import pg from 'pg'
+import { Misuse } from '../lib/errors.ts'
+import { sleep } from '../lib/time.ts'
+import type { Log } from '../lib/log.ts'
+
+/** A connection that a worker keeps for as long as it lives. */
+export type Presence = AsyncDisposable
+
+/** How long a notification may take to come back before the connection is held to be a transaction pooler's, ms. */
+const PATIENCE_MS = 5_000
+
+/**
+ * Holds an advisory lock in the worker's name: when its process is killed the server frees the lock at once, so that a
+ * sweep knows without waiting for a lease to run out (hubspot_private.sweep). A lost connection is made again.
+ * Misuse SH004 where notifications do not come back: LISTEN, locks and leases fail through a transaction pooler.
+ */
+export async function showPresence(databaseUrl: string, worker: string, log: Log): Promise<Presence> {
+  const over = new AbortController()
+  let client: pg.Client | undefined
+  const connect = async (): Promise<pg.Client> => {
+    const next = new pg.Client({ connectionString: databaseUrl, application_name: 'pg-hubspot presence', keepAlive: true })
+    // Emitted when the server goes away; 'end' follows.
+    next.on('error', (error) => log.debug('the presence connection was lost', { error }))
+    await next.connect()
+    try {
+      await checkNotifications(next)
+      await next.query(`select pg_advisory_lock(hashtext('hubspot.worker'), hashtext($1))`, [worker])
+    } catch (error) {
+      await next.end()
+      throw error
+    }
+    next.once('end', () => void reconnect())
+    return next
+  }
+  const reconnect = async (): Promise<void> => {
+    for (let wait = 250; !over.signal.aborted; wait = Math.min(wait * 2, 10_000)) {
+      try {
+        client = await connect()
+        if (over.signal.aborted) await client.end()
+        return
+      } catch (error) {
+        log.debug('not present yet', { error })
+        await sleep(wait, over.signal).catch(() => undefined)
+      }
+    }
+  }
+  client = await connect()
+  return {
+    async [Symbol.asyncDispose]() {
+      over.abort()
+      await client?.end()
+    },
+  }
+}
+
+async function checkNotifications(client: pg.Client): Promise<void> {
+  const channel = `hubspot_check_${randomUUID().replaceAll('-', '')}`
+  const heard = new Promise<boolean>((resolve) => client.once('notification', () => resolve(true)))
+  await client.query(`listen ${channel}`)
+  await client.query('select pg_notify($1, $2)', [channel, ''])
+  if (!(await Promise.race([heard, sleep(PATIENCE_MS).then(() => false)]))) {
+    throw new Misuse('SH004', 'a notification did not come back: the connection goes through a transaction pooler', {
+      hint: 'Give the worker a direct or session-pooled connection in DATABASE_URL; SQL verbs work through any pooler.',
+    })
+  }
+  await client.query(`unlisten ${channel}`)
+}
