@@ -12,7 +12,7 @@ export function listProperties(request: Request): Answer {
   const sensitivity = query.get('dataSensitivity') ?? 'non_sensitive'
   if (!sensitivities.includes(sensitivity)) throw invalid(`dataSensitivity must be one of ${sensitivities.join(', ')}`)
   const table = request.table!
-  const results = [...table.properties.values()]
+  const results = table.properties()
     .filter((property) => (property.archivedAt !== null) === archived && property.dataSensitivity === sensitivity)
     .map((property) => propertyAnswer(table, property))
   return { status: 200, body: { results } }
@@ -22,7 +22,7 @@ export function listProperties(request: Request): Answer {
 export function getProperty(request: Request): Answer {
   const [name = ''] = request.path
   const table = request.table!
-  const property = table.properties.get(name)
+  const property = table.definition(name)
   if (!property || (property.archivedAt !== null) !== flagParam(request.query, 'archived')) {
     throw notFound(`Property ${name} does not exist`)
   }
@@ -31,7 +31,7 @@ export function getProperty(request: Request): Answer {
 
 /** GET /crm/properties/{version}/{type}/groups. */
 export function listGroups(request: Request): Answer {
-  const names = new Set([...request.table!.properties.values()].map((property) => property.groupName))
+  const names = new Set(request.table!.properties().map((property) => property.groupName))
   const results = [...names].map((name, displayOrder) => ({ name, label: name.replace(/information$/, ' information'), displayOrder, archived: false }))
   return { status: 200, body: { results } }
 }
@@ -51,7 +51,7 @@ export function getSchema(request: Request): Answer {
 
 function schemaAnswer({ account }: Request, table: Table): Record<string, unknown> {
   const { type } = table
-  const properties = [...table.properties.values()].filter(({ archivedAt }) => archivedAt === null)
+  const properties = table.properties().filter(({ archivedAt }) => archivedAt === null)
   const texts = properties.filter((property) => property.type === 'string' && !property.hubspotDefined).map(({ name }) => name)
   return {
     id: type.typeId.split('-')[1],

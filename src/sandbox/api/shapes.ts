@@ -1,5 +1,5 @@
 import type { Version } from '../store/version.ts'
-import { shape } from '../store/records.ts'
+import { type Columns, columnsOf, heading, values } from '../store/records.ts'
 import type { Table } from '../store/table.ts'
 import { missingScopes } from './answers.ts'
 import type { Request } from './request.ts'
@@ -7,7 +7,7 @@ import type { Request } from './request.ts'
 /** What a call wants to know of each record. */
 export interface Wanted {
   /** In the order of the answer: alphabetical. */
-  readonly names: readonly string[]
+  readonly columns: Columns
   readonly history: readonly string[]
 }
 
@@ -25,7 +25,7 @@ export function wanted(request: Request, asked: readonly string[], history: read
   }
   const chosen = asked.length > 0 ? asked : usual
   const names = new Set([...chosen.filter(known), created, modified, 'hs_object_id'])
-  return { names: [...names].sort(), history: [...new Set(history.filter(known))].sort() }
+  return { columns: columnsOf(table, [...names].sort()), history: [...new Set(history.filter(known))].sort() }
 }
 
 function needSensitive(request: Request, sensitivity: string): void {
@@ -36,14 +36,17 @@ function needSensitive(request: Request, sensitivity: string): void {
 }
 
 /** A record as lists, reads and searches answer it. */
-export function recordAnswer(request: Request, version: Version, { names, history }: Wanted): Record<string, unknown> {
+export function recordAnswer(request: Request, version: Version, { columns, history }: Wanted): Record<string, unknown> {
   const { table, account } = request
   const { portalId, settings } = account
   const host = settings.hosting === 'eu1' ? 'app-eu1' : 'app'
+  const { id, ...rest } = heading(table!, version)
   return {
-    ...shape(table!, version, names, settings.emptyKeys === 'absent'),
+    id,
+    properties: values(version, columns, settings.emptyKeys === 'absent'),
+    ...rest,
     ...(history.length > 0 && { propertiesWithHistory: Object.fromEntries(history.map((name) => [name, historyOf(table!, version, name)])) }),
-    url: `https://${host}.hubspot.com/contacts/${portalId}/record/${table!.type.typeId}/${version.id}`,
+    url: `https://${host}.hubspot.com/contacts/${portalId}/record/${table!.type.typeId}/${id}`,
   }
 }
 

@@ -37,6 +37,9 @@ export function createGenerator(formula: string, context: ValueContext): Generat
   return (id) => (hash(id, salt ^ 0x5bd1e995) < share ? null : value(hash(id, salt), id))
 }
 
+const latinNames = lists.firstNames.map(latin)
+const latinCompanies = lists.companyWords.map(latin)
+
 type Formula = (args: readonly string[], context: ValueContext) => (bits: number, id: number) => string | null
 
 const pick = <T>(list: readonly T[], bits: number): T => list[bits % list.length]!
@@ -69,11 +72,11 @@ const formulas: Readonly<Record<string, Formula>> = {
   },
   email: (_, context) => {
     const salt = shared('first', context)
-    return (bits, id) => `${latin(pick(lists.firstNames, hash(id, salt)))}.${id}@${pick(lists.domains, bits)}`
+    return (bits, id) => `${pick(latinNames, hash(id, salt))}.${id}@${pick(lists.domains, bits)}`
   },
   company: () => (bits) => `${pick(lists.companyWords, bits)} ${pick(lists.companyEnds, bits >>> 8)}`,
-  domain: () => (bits, id) => `${latin(pick(lists.companyWords, bits))}-${id}.example`,
-  url: () => (bits, id) => `https://${latin(pick(lists.companyWords, bits))}-${id}.example/${bits % 7 === 0 ? `?q=${encodeURIComponent('ü&ß')}` : ''}`,
+  domain: () => (bits, id) => `${pick(latinCompanies, bits)}-${id}.example`,
+  url: () => (bits, id) => `https://${pick(latinCompanies, bits)}-${id}.example/${bits % 7 === 0 ? `?q=${encodeURIComponent('ü&ß')}` : ''}`,
   phone: () => (bits) => pick([`+49 30 ${bits % 1_000_000}`, `(555) ${bits % 900}-0${100 + (bits % 900)}`, `+1${2_000_000_000 + (bits % 1_000_000_000)}`], bits >>> 20),
   street: () => (bits) => `${(bits % 300) + 1} ${pick(lists.streets, bits >>> 9)}`,
   zip: () => (bits) => String(bits % 100_000).padStart(5, '0'),

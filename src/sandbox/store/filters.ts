@@ -50,6 +50,7 @@ export function meets(group: Group, version: Version): boolean {
 export function orderOf(table: Table, property: string): Order | undefined {
   if (property === 'hs_object_id') return 'id'
   if (property === table.type.modified) return 'modified'
+  if (property === table.type.created) return 'created'
   return undefined
 }
 
@@ -70,7 +71,8 @@ function rangeOf(filter: Filter, order: Order): KeyRange | undefined {
 function compileFilter(table: Table, filter: Filter): (version: Version) => boolean {
   const { propertyName, operator } = filter
   const type = table.property(propertyName)?.type ?? 'string'
-  const shown = (version: Version) => table.value(version, propertyName) ?? ''
+  const read = table.reader(propertyName)
+  const shown = (version: Version) => read(version) ?? ''
   const compared = (value: string | undefined): string | number =>
     type === 'number' ? number(filter, value) : type === 'date' || type === 'datetime' ? time(filter, value) : text(given(filter, value))
   const key = (value: string): string | number =>
@@ -125,12 +127,12 @@ function compileFilter(table: Table, filter: Filter): (version: Version) => bool
 
 /** Whether a record holds every word of a search text at the start of some word of its searchable properties. */
 export function compileQuery(table: Table, query: string): (version: Version) => boolean {
-  const names = [...table.properties.values()]
+  const readers = table.properties()
     .filter(({ type, hidden, archivedAt }) => (type === 'string' || type === 'phone_number') && !hidden && archivedAt === null)
-    .map(({ name }) => name)
+    .map(({ name }) => table.reader(name))
   const patterns = tokenPatterns(tokens(query).map((token) => `${token}*`).join(' '))
   return (version) => {
-    const words = names.map((name) => table.value(version, name) ?? '').join(' ')
+    const words = readers.map((read) => read(version) ?? '').join(' ')
     return containsTokens(words, patterns)
   }
 }

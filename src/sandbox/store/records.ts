@@ -1,32 +1,50 @@
 import type { SandboxRecord } from '../types.ts'
-import type { Table } from './table.ts'
+import type { Reader, Table } from './table.ts'
 import type { Version } from './version.ts'
 
-/** A version with all properties that have a definition, by name. */
-export function snapshot(table: Table, version: Version): SandboxRecord {
-  const names = [...table.properties.values()].filter((property) => property.archivedAt === null).map((property) => property.name).sort()
-  return shape(table, version, names)
+/** Properties to read, in the order of the answer. */
+export type Columns = readonly (readonly [name: string, read: Reader])[]
+
+/** Columns by name, to be made once for many records. */
+export function columnsOf(table: Table, names: Iterable<string>): Columns {
+  return [...names].map((name) => [name, table.reader(name)])
 }
 
-/** Versions with all properties that have a definition; the names are read once. */
-export function* snapshots(table: Table, versions: Iterable<Version>): Generator<SandboxRecord, undefined> {
-  const names = [...table.properties.values()].filter((property) => property.archivedAt === null).map((property) => property.name).sort()
-  for (const version of versions) yield shape(table, version, names)
+/** Every property that has a definition, by name. */
+export function allColumns(table: Table): Columns {
+  return columnsOf(table, table.properties().filter(({ archivedAt }) => archivedAt === null).map(({ name }) => name).sort())
 }
 
-/** A version as every answer shows it, with these properties in this order. */
-export function shape(table: Table, version: Version, names: readonly string[], absent = false): SandboxRecord {
-  const properties: Record<string, string | null> = {}
-  for (const name of names) {
-    const value = table.value(version, name)
-    if (value !== null || !absent) properties[name] = value
-  }
+/** A record for those who hold the store: its values are read when they are looked at. */
+export function snapshot(table: Table, version: Version, columns = allColumns(table)): SandboxRecord {
+  let properties: SandboxRecord['properties'] | undefined
   return {
-    id: String(version.id),
-    properties,
-    createdAt: table.time(version.createdAt),
-    updatedAt: table.time(version.updatedAt),
-    archived: version.archivedAt !== null,
-    ...(version.archivedAt !== null && { archivedAt: table.time(version.archivedAt) }),
+    ...heading(table, version),
+    get properties() {
+      properties ??= values(version, columns)
+      return properties
+    },
+  }
+}
+
+/** Values by name; `absent` leaves the keys of empty ones out. */
+export function values(version: Version, columns: Columns, absent = false): Record<string, string | null> {
+  const result: Record<string, string | null> = {}
+  for (const [name, read] of columns) {
+    const value = read(version)
+    if (value !== null || !absent) result[name] = value
+  }
+  return result
+}
+
+/** What every answer says of a record besides its values. */
+export function heading(table: Table, version: Version): Omit<SandboxRecord, 'properties'> {
+  const { id, createdAt, updatedAt, archivedAt } = version
+  return {
+    id: String(id),
+    createdAt: table.time(createdAt),
+    updatedAt: table.time(updatedAt),
+    archived: archivedAt !== null,
+    ...(archivedAt !== null && { archivedAt: table.time(archivedAt) }),
   }
 }

@@ -35,7 +35,7 @@ export function runSearch(table: Table, search: Search): Found {
     const page = take(table.index.walk(order, whole, descending), search)
     return { total: table.index.count(order, whole), page }
   }
-  const [path, range] = narrowest(table, groups)
+  const [path, range] = narrowest(table, groups, order ?? 'id')
   if (order && path === order) {
     const page: Version[] = []
     let total = 0
@@ -46,7 +46,8 @@ export function runSearch(table: Table, search: Search): Found {
     }
     return { total, page }
   }
-  const found = [...table.index.walk(path, range)].filter(matches)
+  const found: Version[] = []
+  for (const version of table.index.walk(path, range)) if (matches(version)) found.push(version)
   sortVersions(table, found, search.sort)
   return { total: found.length, page: found.slice(search.offset, search.offset + search.limit) }
 }
@@ -61,9 +62,12 @@ function rangeAlone(groups: readonly Group[], order: Order): KeyRange | undefine
   return { low, high: Math.max(low, high) }
 }
 
-/** The order and range that leave the fewest records to look at: for several groups, from the lowest bound to the highest. */
-function narrowest(table: Table, groups: readonly Group[]): [Order, KeyRange] {
-  const ways = (['id', 'modified', 'created'] as const).map((order): [Order, KeyRange] => {
+/**
+ * The order and range that leave the fewest records to look at, `preferred` among equals: for several groups, from the
+ * lowest bound to the highest.
+ */
+function narrowest(table: Table, groups: readonly Group[], preferred: Order): [Order, KeyRange] {
+  const ways = ([preferred, 'id', 'modified', 'created'] as const).map((order): [Order, KeyRange] => {
     const low = groups.length > 0 ? Math.min(...groups.map((group) => group.ranges[order].low)) : -Infinity
     const high = groups.length > 0 ? Math.max(...groups.map((group) => group.ranges[order].high)) : Infinity
     return [order, { low, high: Math.max(low, high) }]

@@ -3,7 +3,7 @@ import { changeProperty, createProperty } from '../data/properties.ts'
 import { applySettings, type Settings } from '../settings.ts'
 import type { ObjectName, SandboxRecord, Store } from '../types.ts'
 import type { Clock } from './clock.ts'
-import { snapshot, snapshots } from './records.ts'
+import { allColumns, snapshot } from './records.ts'
 import type { Table } from './table.ts'
 import type { Tables } from './tables.ts'
 import { createWrites, recordId } from './writes.ts'
@@ -17,7 +17,7 @@ export function createDataStore(input: { portalId: number; seed: number; tables:
 
   const definition = (object: ObjectName, name: string) => {
     const table = tables.get(object)
-    const property = table.properties.get(name)
+    const property = table.definition(name)
     if (!property) throw new Error(`no property ${table.type.name}.${name}`)
     return { table, property }
   }
@@ -54,20 +54,20 @@ export function createDataStore(input: { portalId: number; seed: number; tables:
 
     addProperty(object, property) {
       const table = tables.get(object)
-      if (table.properties.has(property.name)) throw new Error(`there is a property ${table.type.name}.${property.name}`)
-      table.properties.set(property.name, createProperty(property, tables.context(table), clock.now()))
+      if (table.definition(property.name)) throw new Error(`there is a property ${table.type.name}.${property.name}`)
+      table.define(createProperty(property, tables.context(table), clock.now()))
     },
     changeProperty(object, name, changes) {
       const { table, property } = definition(object, name)
-      table.properties.set(name, changeProperty(property, changes, clock.now()))
+      table.define(changeProperty(property, changes, clock.now()))
     },
     archiveProperty(object, name) {
       const { table, property } = definition(object, name)
-      table.properties.set(name, { ...property, archivedAt: clock.now() })
+      table.define({ ...property, archivedAt: clock.now() })
     },
     restoreProperty(object, name) {
       const { table, property } = definition(object, name)
-      table.properties.set(name, { ...property, archivedAt: null })
+      table.define({ ...property, archivedAt: null })
     },
 
     addObject: (object) => tables.addCustom(object).type.typeId,
@@ -93,7 +93,8 @@ export function createDataStore(input: { portalId: number; seed: number; tables:
 function* slices(table: Table, archived: boolean): Generator<SandboxRecord, undefined> {
   for (let from = 0; ; ) {
     const slice = [...(archived ? table.archived(from) : table.live(from)).take(500)]
-    yield* snapshots(table, slice)
+    const columns = allColumns(table)
+    for (const version of slice) yield snapshot(table, version, columns)
     if (slice.length < 500) return
     from = slice.at(-1)!.id + 1
   }

@@ -7,6 +7,9 @@ import type { Segment } from './segment.ts'
 import { SortedList } from './sorted-list.ts'
 import { isLive, isoTime, type Version } from './version.ts'
 
+/** Reads one property of a record. */
+export type Reader = (version: Version) => string | null
+
 /** One object type of the account: definition, properties, records and what search knows of them. */
 export class Table {
   readonly type: ObjectType
@@ -14,7 +17,6 @@ export class Table {
   readonly labels: { readonly singular: string; readonly plural: string }
   readonly createdAt: number
   readonly index = new SearchIndex()
-  readonly properties = new Map<string, Property>()
   pipelines: readonly Pipeline[] = []
   primaryDisplayProperty: string | null = null
   readonly #settings: Readonly<Settings>
@@ -24,6 +26,9 @@ export class Table {
   /** Ids that no segment holds. */
   readonly #added = new SortedList<number>((a, b) => a - b)
   readonly #archived = new SortedList<number>((a, b) => a - b)
+  readonly #properties = new Map<string, Property>()
+  /** How to read each property; forgotten when a definition changes. */
+  readonly #readers = new Map<string, Reader>()
   #highest = 0
   #live = 0
 
@@ -103,13 +108,28 @@ export class Table {
 
   /** A record's value in a property; null where it has none. */
   value(version: Version, name: string): string | null {
-    if (name === 'hs_object_id') return String(version.id)
-    if (name === this.type.modified) return this.time(version.updatedAt)
-    const own = version.own
-    if (own && Object.hasOwn(own, name)) return this.#shown(own[name]!)
-    if (name === this.type.created) return this.time(version.createdAt)
-    if (!version.filled) return null
-    return this.properties.get(name)?.generate?.(version.id) ?? null
+    return this.reader(name)(version)
+  }
+
+  /** What reads a property of any record; to be taken once for many. */
+  reader(name: string): Reader {
+    const known = this.#readers.get(name)
+    if (known) return known
+    const reader = this.#createReader(name)
+    this.#readers.set(name, reader)
+    return reader
+  }
+
+  #createReader(name: string): Reader {
+    const { created, modified } = this.type
+    if (name === 'hs_object_id') return (version) => String(version.id)
+    if (name === modified) return (version) => this.time(version.updatedAt)
+    if (name === created) return (version) => this.time(version.createdAt)
+    const generate = this.#properties.get(name)?.generate ?? null
+    return ({ own, filled, id }) => {
+      if (own && Object.hasOwn(own, name)) return this.#shown(own[name]!)
+      return filled && generate ? generate(id) : null
+    }
   }
 
   /** A time as this account's answers write it. */
@@ -117,10 +137,26 @@ export class Table {
     return isoTime(ms, this.#settings.zeroMillis)
   }
 
-  /** A property that exists and is not archived. */
+  /** Every definition, archived ones too. */
+  properties(): Property[] {
+    return [...this.#properties.values()]
+  }
+
+  /** A definition, unless it is archived. */
   property(name: string): Property | undefined {
-    const property = this.properties.get(name)
+    const property = this.#properties.get(name)
     return property?.archivedAt === null ? property : undefined
+  }
+
+  /** A definition, archived or not. */
+  definition(name: string): Property | undefined {
+    return this.#properties.get(name)
+  }
+
+  /** Adds a definition, or replaces the one of its name. */
+  define(property: Property): void {
+    this.#properties.set(property.name, property)
+    this.#readers.delete(property.name)
   }
 
   #shown(value: string | null): string | null {

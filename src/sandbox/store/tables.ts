@@ -75,7 +75,7 @@ export class Tables {
     const table = new Table(type, this.#settings, at, input.labels ?? { singular: label, plural: `${label}s` })
     this.#add(table)
     for (const property of input.properties ?? []) {
-      table.properties.set(property.name, createProperty({ filled: true, ...property }, this.context(table), at))
+      table.define(createProperty({ filled: true, ...property }, this.context(table), at))
     }
     table.primaryDisplayProperty = input.primaryDisplayProperty ?? input.properties?.[0]?.name ?? 'vin'
     return table
@@ -102,7 +102,7 @@ export class Tables {
       type.properties,
     ]
     for (const property of parseProperties(lines.join('\n'), this.context(table), table.createdAt)) {
-      table.properties.set(property.name, withPipelines(property, table))
+      table.define(withPipelines(property, table))
     }
     this.#tables.set(type.name, table)
   }

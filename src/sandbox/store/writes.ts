@@ -3,7 +3,7 @@ import type { Settings } from '../settings.ts'
 import type { ObjectName, RecordId, SeedOptions, Store, Values, WriteOptions } from '../types.ts'
 import { type Clock, epoch } from './clock.ts'
 import { drawSpan, hashText, randomStream } from './random.ts'
-import { snapshot } from './records.ts'
+import { allColumns, snapshot } from './records.ts'
 import { createSegment } from './segment.ts'
 import type { Table } from './table.ts'
 import type { Tables } from './tables.ts'
@@ -39,9 +39,10 @@ export function createWrites(tables: Tables, clock: Clock, settings: Readonly<Se
       return version
     })
     // A record that is named twice is written twice: the second write builds on the first.
+    const columns = allColumns(table)
     return versions.map(({ id }) => {
       const before = table.newest(id)!
-      return snapshot(table, write(table, { ...before, ...next(before, at), before }, options))
+      return snapshot(table, write(table, { ...before, ...next(before, at), before }, options), columns)
     })
   }
 
@@ -70,26 +71,20 @@ export function createWrites(tables: Tables, clock: Clock, settings: Readonly<Se
         if (table.newest(number) || ids.has(number)) throw new Error(`${table.type.name} ${id} was already there`)
         ids.add(number)
       }
+      const columns = allColumns(table)
       return records.map(({ id, properties = {} }) => {
         let free = id === undefined ? table.nextId : recordId(id)
         while (id === undefined && ids.has(free)) free++
-        return snapshot(table, write(table, {
-          id: free,
-          createdAt: at,
-          updatedAt: at,
-          archivedAt: null,
-          gone: false,
-          filled: options.fill ?? false,
-          own: texts(properties),
-          before: null,
-        }, options))
+        const { own, createdAt = at } = written(table, properties)
+        const fresh = { createdAt, updatedAt: at, archivedAt: null, gone: false, filled: options.fill ?? false, own, before: null }
+        return snapshot(table, write(table, { id: free, ...fresh }, options), columns)
       })
     },
     edit: (object, ids, properties, options = {}) =>
-      change(object, ids, isLive, (version, at) => ({
-        own: { ...version.own, ...texts(properties) },
-        ...(options.touch !== false && { updatedAt: at }),
-      }), options),
+      change(object, ids, isLive, (version, at) => {
+        const { own, createdAt = version.createdAt } = written(tables.get(object), properties)
+        return { own: { ...version.own, ...own }, createdAt, ...(options.touch !== false && { updatedAt: at }) }
+      }, options),
     archive(object, ids, options = {}) {
       change(object, ids, isLive, (_, at) => ({ archivedAt: at, ...(settings.archiveBumps && { updatedAt: at }) }), options)
     },
@@ -114,13 +109,16 @@ export function recordId(id: RecordId): number {
   return number
 }
 
-function texts(values: Values): Record<string, string | null> {
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === null ? null : String(value)]))
+/** Values as text. The creation date may be written; answers then show it in both places, as recorded ones do. */
+function written(table: Table, values: Values): { own: Record<string, string | null>; createdAt?: number } {
+  const { [table.type.created]: created, ...rest } = values
+  const own = Object.fromEntries(Object.entries(rest).map(([name, value]) => [name, value === null ? null : String(value)]))
+  return created == null ? { own } : { own, createdAt: epoch(typeof created === 'number' ? created : String(created)) }
 }
 
 function addExtra(tables: Tables, table: Table, count: number, at: number): void {
-  const had = [...table.properties.keys()].filter((name) => name.startsWith('extra_')).length
+  const had = table.properties().filter(({ name }) => name.startsWith('extra_')).length
   for (const property of extraProperties(had + 1, count)) {
-    table.properties.set(property.name, createProperty(property, tables.context(table), at))
+    table.define(createProperty(property, tables.context(table), at))
   }
 }
