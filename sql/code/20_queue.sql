@@ -10,7 +10,7 @@ $$;
 comment on function hubspot_private.task_names() is 'The graphile-worker tasks of this product: the keys of src/tasks.ts.';
 
 create or replace function hubspot_private.enqueue(
-  task text, payload json, job_key text, run_at timestamptz default null
+  task text, payload json, job_key text default null, run_at timestamptz default null
 )
 returns void
 language plpgsql
@@ -28,7 +28,17 @@ begin
 end;
 $$;
 comment on function hubspot_private.enqueue(text, json, text, timestamptz) is
-  'Adds a job in this transaction. The only way this product queues anything.';
+  'Adds a job in this transaction. The only way this product queues anything. Without a key it waits for nobody else''s job.';
+
+create or replace function hubspot_private.stream_payload(object text, stream text, range integer)
+returns json
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select json_build_object('object', stream_payload.object, 'stream', stream_payload.stream, 'range', stream_payload.range);
+$$;
+comment on function hubspot_private.stream_payload(text, text, integer) is 'The payload of a job that wakes a stream.';
 
 create or replace function hubspot_private.stream_wake(
   object text, stream text, range integer default 0, at timestamptz default null
@@ -40,9 +50,21 @@ set search_path = pg_catalog, pg_temp
 as $$
   select hubspot_private.enqueue(
     'hubspot:stream',
-    json_build_object('object', stream_wake.object, 'stream', stream_wake.stream, 'range', stream_wake.range),
+    hubspot_private.stream_payload(stream_wake.object, stream_wake.stream, stream_wake.range),
     format('%s:%s:%s', stream_wake.object, stream_wake.stream, stream_wake.range),
     stream_wake.at);
 $$;
 comment on function hubspot_private.stream_wake(text, text, integer, timestamptz) is
-  'Queues a look at a stream, now or at a time. Whoever queues work for a stream calls it in the same transaction.';
+  'Queues a look at a stream, now or at a time, in place of the one that is queued. Whoever queues work for a stream wakes it in the same transaction.';
+
+create or replace function hubspot_private.stream_call(object text, stream text, range integer default 0)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  -- A key would make the worker's own wake-ups wait for a caller who leaves his transaction open.
+  select hubspot_private.enqueue(
+    'hubspot:stream', hubspot_private.stream_payload(stream_call.object, stream_call.stream, stream_call.range));
+$$;
+comment on function hubspot_private.stream_call(text, text, integer) is 'Queues a look at a stream for a user: nobody waits for him.';

@@ -16,7 +16,9 @@ from (values
   ('commerce_payments', '0-101', 'Payments'), ('users', '0-115', 'Users'), ('postal_mail', '0-116', 'Postal mail'),
   ('orders', '0-123', 'Orders'), ('leads', '0-136', 'Leads'), ('carts', '0-142', 'Carts'),
   ('services', '0-162', 'Services'), ('courses', '0-410', 'Courses'), ('listings', '0-420', 'Listings'),
-  ('appointments', '0-421', 'Appointments'), ('projects', '0-970', 'Projects'), ('contracts', null, 'Contracts')
+  ('appointments', '0-421', 'Appointments'), ('projects', '0-970', 'Projects'), ('contracts', null, 'Contracts'),
+  ('marketing_events', '0-54', 'Marketing events'), ('partner_clients', null, 'Partner clients'),
+  ('partner_services', null, 'Partner services')
 ) as s (name, object_type_id, label)
 on conflict (name) do nothing;
 

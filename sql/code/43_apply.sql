@@ -26,7 +26,9 @@ begin
     end,
     reason = case when excluded.reason = 'fetch' then q.reason else excluded.reason end;
   get diagnostics v_count = row_count;
-  if v_count > 0 then
+  if v_count > 0 and fetch_enqueue.reason = 'refresh' then
+    perform hubspot_private.stream_call(fetch_enqueue.object, 'fetch');
+  elsif v_count > 0 then
     perform hubspot_private.stream_wake(fetch_enqueue.object, 'fetch', 0, fetch_enqueue.not_before);
   end if;
   return v_count;

@@ -58,7 +58,7 @@ begin
     end if;
     exit when v_id is not null;
   end loop;
-  perform hubspot_private.stream_wake(object, stream, range);
+  perform hubspot_private.stream_call(object, stream, range);
   return v_id;
 end;
 $$;

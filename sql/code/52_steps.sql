@@ -28,6 +28,7 @@ as $$
 declare
   v_stream hubspot_private.streams;
   v_result hubspot_private.page_result := step.result;
+  v_started_at timestamptz;
 begin
   update hubspot_private.runs r
   set requests = r.requests + step_finish.requests,
@@ -39,16 +40,23 @@ begin
     error_code = null, error = null,
     state = case when step.is_over then 'done' else r.state end,
     finished_at = case when step.is_over then hubspot_private.clock() end
-  where r.id = s.run_id;
+  where r.id = s.run_id
+  returning r.started_at into v_started_at;
   update hubspot_private.streams t
   set cursor = case when step.is_over and t.stream in ('poll', 'settle') and not step.cursor ? 'date' then '{}' else step.cursor end,
-    rows = t.rows + coalesce(v_result.inserted, 0) - coalesce(v_result.deleted, 0),
+    rows = t.rows + coalesce(v_result.inserted, 0)
+      - case when o.on_delete = 'mark' then 0 else coalesce(v_result.deleted, 0) end,
     lease_until = hubspot_private.clock() + interval '30 seconds', failures = 0, retry_at = null, parked_at = null,
     run_id = case when not step.is_over then t.run_id end,
     next_at = case
       when not step.is_over then t.next_at
-      else hubspot_private.schedule_next(t.object, t.stream, (select r.started_at from hubspot_private.runs r where r.id = s.run_id))
+      else greatest(
+        hubspot_private.schedule_next(t.object, t.stream, v_started_at),
+        -- Without search a poll is a whole list: it rests nine times as long as it took, so as not to eat the budget.
+        case when t.stream = 'poll' and not o.has_search then hubspot_private.clock() + 9 * (hubspot_private.clock() - v_started_at) end)
     end
+  from (select 1) one
+  left join hubspot_private.objects o on o.name = s.object
   where (t.object, t.stream, t.range) = (s.object, s.stream, s.range)
   returning t.* into v_stream;
   if s.failures > 0 then

@@ -94,7 +94,7 @@ begin
   -- A new token may be what the parked were waiting for.
   update hubspot_private.streams s set retry_at = null where s.retry_at is not null and s.lease_until is null;
   perform hubspot_private.stream_wake(s.object, s.stream, s.range)
-  from hubspot_private.streams s
+  from (select t.* from hubspot_private.streams t order by t.object, t.stream, t.range) s
   where hubspot_private.stream_has_work(s, hubspot_private.clock());
   return 'connected';
 end;

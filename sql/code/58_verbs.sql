@@ -133,7 +133,7 @@ begin
     where o.name = (hubspot_private.object_tracked(object)).name;
   end if;
   perform hubspot_private.retry_now(o.name) from hubspot_private.objects_named(object) o;
-  perform hubspot_private.stream_wake(s.object, s.stream, s.range)
+  perform hubspot_private.stream_call(s.object, s.stream, s.range)
   from hubspot_private.streams s
   where (object is null or s.object in (select o.name from hubspot_private.objects_named(object) o))
     and hubspot_private.stream_has_work(s, hubspot_private.clock());
