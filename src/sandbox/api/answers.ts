@@ -3,6 +3,8 @@ export interface Answer {
   readonly status: number
   /** Written as JSON; text is written as it is; undefined: no body. */
   readonly body?: unknown
+  /** JSON texts of records, which the body gets as its `results`. */
+  readonly results?: readonly string[]
   readonly headers?: Readonly<Record<string, string>>
   /** Records in the body, for the log of calls. */
   readonly ids?: readonly string[]

@@ -1,7 +1,7 @@
 import type { Version } from '../store/version.ts'
 import { type Answer, invalid, recordNotFound } from './answers.ts'
 import { flagParam, jsonBody, limitParam, listParam, type Request, textList } from './request.ts'
-import { recordAnswer, wanted } from './shapes.ts'
+import { recordText, wanted } from './shapes.ts'
 
 /** GET /crm/objects/{version}/{type}: records by ascending id, live or archived. */
 export function list(request: Request): Answer {
@@ -21,9 +21,9 @@ export function list(request: Request): Answer {
     if (more) break
     page.push(version)
   }
-  const results = page.map((version) => recordAnswer(request, version, wants))
+  const results = page.map((version) => recordText(request, version, wants))
   const next = more ? { paging: { next: nextPage(request, page.at(-1)!.id + 1) } } : {}
-  return { status: 200, body: { results, ...next }, ids: page.map(({ id }) => String(id)) }
+  return { status: 200, body: next, results, ids: page.map(({ id }) => String(id)) }
 }
 
 /** GET /crm/objects/{version}/{type}/{id}: one record, by id or by a unique property. */
@@ -35,7 +35,7 @@ export function get(request: Request): Answer {
   const archived = flagParam(query, 'archived')
   const shown = version && (archived ? version.archivedAt !== null : version.archivedAt === null || account.settings.archivedGet === 'found')
   if (!shown) throw recordNotFound(asked)
-  return { status: 200, body: recordAnswer(request, version, wants), ids: [String(version.id)] }
+  return { status: 200, body: recordText(request, version, wants), ids: [String(version.id)] }
 }
 
 /** POST /crm/objects/{version}/{type}/batch/read: records by id; all that are missing are named in one error. */
@@ -60,7 +60,7 @@ export function batchRead(request: Request): Answer {
     if (version && (version.archivedAt !== null) === archived) versions.set(version.id, version)
     else missing.push(id)
   }
-  const results = [...versions.values()].map((version) => recordAnswer(request, version, wants))
+  const results = [...versions.values()].map((version) => recordText(request, version, wants))
   if (account.settings.shuffleBatch) shuffle(results, account.random)
   const errors = missing.length > 0 ? {
     numErrors: 1,
@@ -73,7 +73,8 @@ export function batchRead(request: Request): Answer {
   } : {}
   return {
     status: missing.length > 0 ? account.settings.missingStatus : 200,
-    body: { status: 'COMPLETE', results, ...errors, startedAt: table.time(startedAt), completedAt: table.time(account.clock.now()) },
+    results,
+    body: { status: 'COMPLETE', ...errors, startedAt: table.time(startedAt), completedAt: table.time(account.clock.now()) },
     ids: [...versions.keys()].map(String),
   }
 }

@@ -3,7 +3,7 @@ import { runSearch, type Search } from '../store/search.ts'
 import { isLive, type Version } from '../store/version.ts'
 import { type Answer, invalid, refuse } from './answers.ts'
 import { jsonBody, type Request, textList } from './request.ts'
-import { recordAnswer, wanted } from './shapes.ts'
+import { recordText, wanted } from './shapes.ts'
 
 const mostGroups = 5
 const mostFiltersInGroup = 6
@@ -33,10 +33,10 @@ export function search(request: Request): Answer {
     const newest = account.settings.searchValues === 'store' ? table.newest(version.id) : undefined
     return newest && isLive(newest) ? newest : version
   }
-  const results = found.page.map((version) => ({ ...recordAnswer(request, shown(version), wants), archived: false }))
+  const results = found.page.map((version) => recordText(request, shown(version), wants))
   const end = asked.offset + found.page.length
   const next = end < found.total && found.page.length > 0 ? { paging: { next: { after: String(end) } } } : {}
-  return { status: 200, body: { total: found.total, results, ...next }, ids: found.page.map(({ id }) => String(id)) }
+  return { status: 200, body: { total: found.total, ...next }, results, ids: found.page.map(({ id }) => String(id)) }
 }
 
 function readSearch(request: Request, body: Record<string, unknown>): Search {

@@ -53,7 +53,11 @@ export async function respond(request: IncomingMessage, response: ServerResponse
   return closed(response)
 }
 
-function bodyBytes({ body }: Answer, correlationId: string): Buffer {
+function bodyBytes({ body, results }: Answer, correlationId: string): Buffer {
+  if (results) {
+    const rest = JSON.stringify(body).slice(1)
+    return Buffer.from(`{"results":[${results.join(',')}]${rest === '}' ? '' : ','}${rest}`)
+  }
   if (body === undefined) return Buffer.alloc(0)
   if (typeof body === 'string') return Buffer.from(body)
   const envelope = body as Record<string, unknown>

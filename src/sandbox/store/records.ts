@@ -17,31 +17,14 @@ export function allColumns(table: Table): Columns {
 
 /** A record for those who hold the store: its values are read when they are looked at. */
 export function snapshot(table: Table, version: Version, columns = allColumns(table)): SandboxRecord {
+  const { id, createdAt, updatedAt, archivedAt } = version
   let properties: SandboxRecord['properties'] | undefined
   return {
-    ...heading(table, version),
+    id: String(id),
     get properties() {
-      properties ??= values(version, columns)
+      properties ??= Object.fromEntries(columns.map(([name, read]) => [name, read(version)]))
       return properties
     },
-  }
-}
-
-/** Values by name; `absent` leaves the keys of empty ones out. */
-export function values(version: Version, columns: Columns, absent = false): Record<string, string | null> {
-  const result: Record<string, string | null> = {}
-  for (const [name, read] of columns) {
-    const value = read(version)
-    if (value !== null || !absent) result[name] = value
-  }
-  return result
-}
-
-/** What every answer says of a record besides its values. */
-export function heading(table: Table, version: Version): Omit<SandboxRecord, 'properties'> {
-  const { id, createdAt, updatedAt, archivedAt } = version
-  return {
-    id: String(id),
     createdAt: table.time(createdAt),
     updatedAt: table.time(updatedAt),
     archived: archivedAt !== null,
