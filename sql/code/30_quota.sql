@@ -43,8 +43,8 @@ language sql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
-  -- A refusal doubled the spacing; it recovers by a tenth a second.
-  select greatest(1, b.slow_factor * power(0.9, least(extract(epoch from quota_slowness.at - b.slow_at), 100)));
+  -- A refusal doubled the spacing; it recovers by a tenth a second. A clock that was set back must not make it grow.
+  select greatest(1, b.slow_factor * power(0.9, least(greatest(extract(epoch from quota_slowness.at - b.slow_at), 0), 100)));
 $$;
 comment on function hubspot_private.quota_slowness(hubspot_private.budgets, timestamptz) is
   'By how much the spacing is stretched after refusals, 1 when not.';
@@ -85,7 +85,7 @@ begin
       delay_seen_at = v_now
     from (
       select o.name, (o.delay_high_ms - o.delay_low_ms) / 2
-        * (1 - power(0.9, least(extract(epoch from v_now - o.delay_seen_at) / 60, 100))) as narrower
+        * (1 - power(0.9, least(greatest(extract(epoch from v_now - o.delay_seen_at), 0) / 60, 100))) as narrower
       from hubspot_private.budgets o
     ) k
     where k.name = b.name and b.name = quota_observe.kind;
@@ -127,16 +127,20 @@ declare
   v_daily hubspot_private.budgets;
   v_budget hubspot_private.budgets;
 begin
+  -- One order of locks: by name. What an answer told may change the limits of any budget.
+  perform from hubspot_private.budgets b
+  where b.name in ('daily', quota_take.kind) or quota_take.seen is not null
+  order by b.name
+  for update;
   if quota_take.seen is not null then
     perform hubspot_private.quota_observe(quota_take.kind, quota_take.seen);
   end if;
-  -- One order of locks: by name.
-  perform from hubspot_private.budgets b where b.name in ('daily', quota_take.kind) order by b.name for update;
   select b.* into strict v_daily from hubspot_private.budgets b where b.name = 'daily';
   select b.* into strict v_budget from hubspot_private.budgets b where b.name = quota_take.kind;
   v_now := hubspot_private.clock();
   v_day := hubspot_private.account_day(v_now + (select a.hubspot_ahead from hubspot_private.account a));
-  if v_daily.used_since < v_day then
+  -- The days are HubSpot's: another one begins the count anew, earlier ones too, so that a wrong Date header does no lasting harm.
+  if v_daily.used_since <> v_day then
     v_daily.used := 0;
   end if;
   if v_daily.used >= greatest(floor(v_daily.max_requests * v_daily.share), 1) then
@@ -153,7 +157,7 @@ begin
     v_send := greatest(v_send, v_now + v_budget.period);
   end if;
   update hubspot_private.budgets b
-  set used = v_daily.used + 1, used_since = greatest(b.used_since, v_day)
+  set used = v_daily.used + 1, used_since = v_day
   where b.name = 'daily';
   update hubspot_private.budgets b
   set free_at = v_send + hubspot_private.quota_spacing(b, v_now),
@@ -184,8 +188,8 @@ as $$
       + make_interval(secs => least(greatest(coalesce(quota_throttled.retry_after_ms, 1000), 100), 60000) / 1000)),
     used = case when b.name = 'daily' then greatest(b.used, b.max_requests) else b.used end,
     used_since = case
-      when b.name = 'daily' then greatest(b.used_since, hubspot_private.account_day(hubspot_private.clock()
-        + (select a.hubspot_ahead from hubspot_private.account a)))
+      when b.name = 'daily' then hubspot_private.account_day(hubspot_private.clock()
+        + (select a.hubspot_ahead from hubspot_private.account a))
       else b.used_since
     end
   where b.name = quota_throttled.budget;
@@ -228,7 +232,8 @@ select b.name as budget, b.max_requests, b.period, b.share,
 from hubspot_private.budgets b
 cross join lateral (
   select case
-    when b.name = 'daily' then b.used_since < hubspot_private.account_day(hubspot_private.clock())
+    when b.name = 'daily' then b.used_since <> hubspot_private.account_day(
+      hubspot_private.clock() + (select a.hubspot_ahead from hubspot_private.account a))
     else b.used_since + b.period <= hubspot_private.clock()
   end as is_over
 ) u
