@@ -1,0 +1,63 @@
+import { z } from 'zod'
+import { Misuse } from '../../lib/errors.ts'
+import type { HubSpotEnv } from '../../sync/credentials.ts'
+
+/** What the environment says. */
+export type Environment = {
+  /** Undefined where it is not set; `databaseUrl()` insists. */
+  DATABASE_URL?: string | undefined
+  hubspot: HubSpotEnv
+}
+
+const set = z.string().trim().min(1, 'is empty')
+
+/** The variables that are read, and what each is for; anything else in the environment is left alone. */
+export const VARIABLES = {
+  DATABASE_URL: {
+    schema: set.regex(/^postgres(ql)?:\/\//, 'is not a postgres:// URL'),
+    help: 'The database, as postgres://user:password@host:5432/database.',
+  },
+  HUBSPOT_ACCESS_TOKEN: {
+    schema: set.regex(/^[\x21-\x7e]{8,4096}$/, 'is no access token: it has no spaces'),
+    help: 'A private app token or service key. connect stores it; a worker that has it serves without one stored.',
+  },
+  HUBSPOT_API_URL: {
+    schema: set.pipe(z.url({ protocol: /^https?$/, error: 'is not an http:// or https:// URL' })),
+    help: "Another address than HubSpot's: a sandbox.",
+  },
+  HUBSPOT_API_VERSION: {
+    schema: set.regex(/^(v3|\d{4}-\d{2})$/, 'is neither v3 nor a date such as 2026-09'),
+    help: "The version in HubSpot's paths: 2026-09 by default; v3 for the one before.",
+  },
+  HUBSPOT_WRITES: {
+    schema: z.enum(['on', 'off'], 'is neither on nor off'),
+    help: 'off: HubSpot is never written to. This version writes nothing to it either way.',
+  },
+} as const satisfies Record<string, { schema: z.ZodType<string>; help: string }>
+
+/** Reads the environment. Misuse SH104 names the variable that is wrong, never its value. */
+export function readEnvironment(env: NodeJS.ProcessEnv): Environment {
+  const read = (name: keyof typeof VARIABLES) => {
+    // Set to nothing is how compose files and shells say "not set".
+    if (env[name] === undefined || env[name] === '') return undefined
+    const result = VARIABLES[name].schema.safeParse(env[name])
+    if (result.success) return result.data
+    throw new Misuse('SH104', `${name} ${result.error.issues[0]?.message}`, { hint: `Set or unset it. ${VARIABLES[name].help}` })
+  }
+  const [baseUrl, version, token] = [read('HUBSPOT_API_URL'), read('HUBSPOT_API_VERSION'), read('HUBSPOT_ACCESS_TOKEN')]
+  read('HUBSPOT_WRITES')
+  return {
+    DATABASE_URL: read('DATABASE_URL'),
+    hubspot: {
+      ...(baseUrl !== undefined && { baseUrl: baseUrl.replace(/\/$/, '') }),
+      ...(version !== undefined && { version }),
+      token,
+    },
+  }
+}
+
+/** Where the database is. Misuse SH104 when nobody said. */
+export function databaseUrl({ DATABASE_URL }: Environment): string {
+  if (DATABASE_URL !== undefined) return DATABASE_URL
+  throw new Misuse('SH104', 'DATABASE_URL is not set', { hint: VARIABLES.DATABASE_URL.help.replace('The database, as', 'Set it, as in DATABASE_URL=').replace('= ', '=') })
+}
