@@ -1,0 +1,126 @@
+import fc from 'fast-check'
+import { expect, test } from 'vitest'
+import { OBJECTS, type ObjectName, scenario, type Scenario } from './support/arbitraries.ts'
+import { createPlay, type Play, trackAll } from './support/play/play.ts'
+import { smallPages } from './support/play/small-pages.ts'
+import { startWorld, type World } from './support/sync.ts'
+
+const names = Object.keys(OBJECTS) as ObjectName[]
+const MINUTE = 60_000
+
+// Each seed is a test of its own. CONVERGENCE_SEED=n runs that one alone, and shortens it when it fails.
+const chosen = process.env['CONVERGENCE_SEED']
+const runs = Number(process.env['CONVERGENCE_RUNS'] ?? 30)
+const first = Number(process.env['CONVERGENCE_FIRST'] ?? 1)
+const seeds = chosen === undefined ? Array.from({ length: runs }, (_, i) => first + i) : [Number(chosen)]
+
+test.for(seeds)('after any interleaving of edits, faults and crashes the mirror is the sandbox: seed %i', { timeout: chosen === undefined ? 120_000 : 3_600_000 }, async (seed) => {
+  const isShrinking = process.env['CONVERGENCE_SHRINK'] !== undefined
+  await fc.assert(fc.asyncProperty(scenario, converges), { seed, numRuns: 1, endOnFailure: !isShrinking, verbose: 0 })
+})
+
+async function converges(what: Scenario): Promise<void> {
+  await using world = await startWorld('convergence', {
+    sandbox: { seed: what.order, objects: what.counts, settings: what.settings },
+    client: (client, sandbox) => smallPages(client, sandbox, what),
+  })
+  const play = createPlay(world, what)
+  try {
+    await trackAll(world)
+    if (what.isLoaded) await play.rest()
+    for (const command of what.commands) await play.perform(command)
+    await play.finish()
+    await untilSettled(world, play)
+    expect([...play.violations, ...(await differing(world, play.recalculated)), ...(await untidy(world))]).toEqual([])
+
+    world.store.resetCalls()
+    await world.advance(25 * MINUTE)
+    await play.rest()
+    expect(world.store.calls({ kind: 'batch read' }), 'nothing is read again once all is known').toEqual([])
+
+    await world.db.query('select hubspot.resync()')
+    await play.rest()
+    expect([...play.violations, ...(await differing(world)), ...(await untidy(world))], 'after a full read').toEqual([])
+  } catch (error) {
+    console.log(play.trace.slice(-Number(process.env['CONVERGENCE_TRACE'] ?? 60)).join('\n'))
+    throw error
+  }
+}
+
+/** Goes on until every search has been run past the widest settle window after the last edit, and all that was queued is read. */
+async function untilSettled(world: World, play: Play): Promise<void> {
+  const target = world.store.now() + 62 * MINUTE
+  let reached: string | undefined
+  for (let rounds = 0; rounds < 60; rounds += 1) {
+    await play.rest()
+    if (reached !== undefined && (await isQuiet(world, reached))) return
+    if (reached === undefined && world.store.now() >= target) {
+      reached = (await world.db.query<{ now: string }>('select hubspot_private.clock() as now'))[0]!.now
+    }
+    await world.advance(await untilNextEvent(world))
+  }
+  const stuck = await world.db.query(
+    `select concat_ws(' ', s.object, s.stream, s.range, s.cursor, r.error_code, r.error) as stuck
+     from hubspot_private.streams s left join hubspot_private.runs r on r.id = s.run_id
+     where s.failures > 0 or s.run_id is not null limit 5`,
+  )
+  throw new Error(`not settled: ${JSON.stringify(stuck, null, 1)}`)
+}
+
+async function isQuiet({ db }: World, since: string): Promise<boolean> {
+  const [quiet] = await db.query<{ is_quiet: boolean }>(
+    `select not exists (select from hubspot_private.fetch_queue)
+       and not exists (select from hubspot_private.streams where failures > 0)
+       and not exists (
+         select from hubspot_private.streams s
+         where s.stream in ('poll', 'settle') and not exists (
+           select from hubspot_private.runs r
+           where (r.object, r.stream, r.range) = (s.object, s.stream, s.range) and r.state = 'done' and r.started_at >= $1::timestamptz)) as is_quiet`,
+    [since],
+  )
+  return quiet!.is_quiet
+}
+
+/** A third of the widest window, or as long as everything waits: a spent day lasts until midnight. */
+async function untilNextEvent({ db }: World): Promise<number> {
+  const [next] = await db.query<{ ms: number | null }>(
+    `select extract(epoch from min(greatest(s.retry_at, s.lease_until, case when s.run_id is null then s.next_at end)) - hubspot_private.clock())::float8 * 1000 as ms
+     from hubspot_private.streams s where s.next_at is not null or s.run_id is not null`,
+  )
+  return Math.min(Math.max(Math.ceil(next?.ms ?? 0) + 1, 20 * MINUTE), 26 * 60 * MINUTE)
+}
+
+async function differing(world: World, ignored: ReadonlySet<string> = new Set()): Promise<string[]> {
+  const each = await Promise.all(names.map((object) => world.differences(object, { ignore: (id) => ignored.has(`${object} ${id}`) })))
+  return each.flat()
+}
+
+/** What must not be left behind. */
+async function untidy({ db, store }: World): Promise<string[]> {
+  const left = await db.query<{ what: string }>(
+    `select format('to fetch: %s %s (%s)', object, id, reason) as what from hubspot_private.fetch_queue
+     union all
+     select format('run %s of %s %s is %s', id, object, stream, state) from hubspot.runs where state <> 'done'
+     union all
+     select format('%s %s is held by %s', object, stream, holder) from hubspot_private.streams where holder is not null
+     union all
+     select format('%s %s failed %s times', object, stream, failures) from hubspot_private.streams where failures > 0
+     union all
+     select format('problem %s: %s %s %s', code, object, record_id, message) from hubspot.problems where resolved_at is null and code <> 'SH209'`,
+  )
+  const found = left.map(({ what }) => what)
+  for (const object of names) {
+    const [counted] = await db.query<{ rows: string; counted: string }>(
+      `select rows, (select count(*) from hubspot.${object}) as counted from hubspot.status where object = $1`,
+      [object],
+    )
+    if (counted!.rows !== counted!.counted) found.push(`${object}: status says ${counted!.rows} rows, there are ${counted!.counted}`)
+    const open = await db.query<{ record_id: string }>("select record_id from hubspot.problems where object = $1 and code = 'SH209' and resolved_at is null order by 1", [object])
+    const misfits = await db.query<{ record_id: string }>(`select id as record_id from hubspot.${object} where _extra is not null order by 1`)
+    const said = open.map((row) => row.record_id).join(' ')
+    const wanted = misfits.map((row) => row.record_id).join(' ')
+    if (said !== wanted) found.push(`${object}: problems of values of ${said || 'none'}, but values that do not fit of ${wanted || 'none'}`)
+    if (Number(counted!.counted) !== store.count(object)) found.push(`${object}: ${counted!.counted} rows of ${store.count(object)} records`)
+  }
+  return found
+}

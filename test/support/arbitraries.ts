@@ -1,0 +1,174 @@
+import fc from 'fast-check'
+import type { Fault, Settings, Values } from '../../src/sandbox/index.ts'
+
+/** The objects of every scenario, with the properties that are mirrored; edits write all kinds of them. */
+export const OBJECTS = {
+  contacts: ['firstname', 'lastname', 'lifecyclestage', 'hs_email_open', 'hs_email_optout', 'hs_buying_role', 'hs_latest_source_timestamp'],
+  deals: ['dealname', 'amount', 'dealstage', 'closedate'],
+  vehicle: ['vin', 'make', 'model_year', 'features', 'price', 'electric', 'purchased_on', 'last_service_at', 'notes'],
+} as const satisfies Record<string, readonly string[]>
+
+/** A mirrored object of a scenario. */
+export type ObjectName = keyof typeof OBJECTS
+
+/** One thing that happens, and how many turns the workers then have. `pick` chooses among what is there at that time. */
+export type Command = { turns: number } & (
+  | { do: 'create'; object: ObjectName; count: number; isLow: boolean; values: Values; lag: number }
+  | { do: 'edit'; object: ObjectName; pick: number; count: number; values: Values; lag: number }
+  | { do: 'recalculate'; object: ObjectName; pick: number; values: Values }
+  | { do: 'archive'; object: ObjectName; pick: number; count: number; lag: number; wait: number }
+  | { do: 'restore'; object: ObjectName; pick: number; lag: number; wait: number }
+  | { do: 'refresh'; object: ObjectName; pick: number; count: number }
+  | { do: 'resync' | 'sync' | 'pause' | 'resume'; object: ObjectName }
+  | { do: 'sweep' }
+  | { do: 'beat' }
+  | { do: 'lock'; object: ObjectName; pick: number; count: number }
+  | { do: 'unlock' }
+  | { do: 'fault'; fault: Fault; times: number; kind?: 'list' | 'search' | 'batch read' }
+  | { do: 'lose'; pick: number }
+  | { do: 'kill' | 'freeze'; worker: number }
+  | { do: 'thaw' }
+  | { do: 'advance'; ms: number }
+)
+
+/** A HubSpot, its records, and what happens to it and to the workers. */
+export type Scenario = {
+  /** Draws the order of everything that is under way at once. */
+  order: number
+  /** How many calls are let go at a time: 1 makes a run repeatable to the letter, more makes transactions meet. */
+  parallel: number
+  /** Records a list page and a search page hold at most. */
+  listPage: number
+  searchPage: number
+  /** Whether hits of the last minutes come in any order. */
+  isDisordered: boolean
+  /** Whether the first loads are over before anything happens. */
+  isLoaded: boolean
+  counts: Record<ObjectName, number>
+  settings: Partial<Settings>
+  commands: readonly Command[]
+}
+
+const object = fc.constantFrom<ObjectName>('contacts', 'contacts', 'deals', 'vehicle')
+const pick = fc.nat({ max: 1_000_000 })
+/** Search lag in ms: none, seconds, or minutes below the widest settle window. */
+const lag = fc.oneof(
+  { weight: 4, arbitrary: fc.constant(0) },
+  { weight: 3, arbitrary: fc.integer({ min: 200, max: 20_000 }) },
+  { weight: 3, arbitrary: fc.integer({ min: 60_000, max: 50 * 60_000 }) },
+)
+
+const number = fc.constantFrom('0', '-3', '12.50', '12.5', '1e3', '007', '99999999999999999999.000000001', '', null)
+const text = fc.oneof(fc.string({ unit: 'grapheme', maxLength: 12 }).filter((value) => value.isWellFormed() && !value.includes('\0')), fc.constant(''), fc.constant(null))
+const flag = fc.constantFrom('true', 'false', '', null)
+const list = fc.constantFrom('BLOCKER', 'BLOCKER;CHAMPION', 'heated seats;abs;gps', '', null)
+const time = fc.constantFrom('2025-01-31T23:59:59.999Z', '2025-02-01T00:00:00Z', '1700000000123', '', null)
+const date = fc.constantFrom('2024-02-29', '1999-12-31', '', null)
+/** What a column cannot hold. */
+const odd = fc.constantFrom('n/a', 'yesterday', '0x1F', 'NaN', '2024-02-30')
+
+const typed: Readonly<Record<ObjectName, Readonly<Record<string, fc.Arbitrary<string | null>>>>> = {
+  contacts: { lastname: text, hs_email_open: number, hs_email_optout: flag, hs_buying_role: list, hs_latest_source_timestamp: time },
+  deals: { amount: number, closedate: time },
+  vehicle: { notes: text, model_year: number, features: list, price: number, electric: flag, purchased_on: date, last_service_at: time },
+}
+
+const numeric: Readonly<Record<ObjectName, string>> = { contacts: 'hs_email_open', deals: 'amount', vehicle: 'price' }
+
+/** Some typed values; now and then one that does not fit. Every write also gets a text of its own, so that an old row shows. */
+function values(name: ObjectName): fc.Arbitrary<Values> {
+  const some = fc.record({ ...typed[name] }, { requiredKeys: [] }).map((chosen): Values => chosen as Values)
+  return fc.oneof(
+    { weight: 9, arbitrary: some },
+    { weight: 1, arbitrary: fc.tuple(some, odd).map(([fine, value]) => ({ ...fine, [numeric[name]]: value })) },
+  )
+}
+
+/** A command about an object, with values for it. */
+const about = <T extends object>(more: (name: ObjectName) => fc.Arbitrary<T>) =>
+  object.chain((name) => more(name).map((rest) => ({ ...rest, object: name })))
+
+const fault: fc.Arbitrary<Fault> = fc.oneof(
+  { weight: 6, arbitrary: fc.constantFrom<Fault>({ type: '429', policy: 'burst' }, { type: '429', policy: 'search' }, { type: '429', policy: 'secondly' }) },
+  { weight: 6, arbitrary: fc.constantFrom<Fault>({ type: 'reset' }, { type: 'reset body' }, { type: 'torn' }, { type: 'short' }) },
+  {
+    weight: 6,
+    arbitrary: fc.constantFrom<Fault>(
+      { type: '500' }, { type: '504' }, { type: '423' },
+      { type: 'answer', status: 502, body: '<html><body>Bad Gateway</body></html>', headers: { 'content-type': 'text/html' } },
+      { type: 'answer', status: 503, body: '', headers: { 'retry-after': '7' } },
+      // A proxy's page with a status of success.
+      { type: 'answer', status: 200, body: '<html>sign in</html>', headers: { 'content-type': 'text/html' } },
+    ),
+  },
+  { weight: 2, arbitrary: fc.constantFrom<Fault>({ type: '401' }, { type: '403' }, { type: '477', retryAfter: 600 }) },
+)
+
+const one = (weight: number, arbitrary: fc.Arbitrary<unknown>) => ({ weight, arbitrary: arbitrary as fc.Arbitrary<Command> })
+const act = <T extends Command['do']>(name: T) => fc.constant(name)
+const turns = fc.oneof({ weight: 3, arbitrary: fc.nat({ max: 6 }) }, { weight: 2, arbitrary: fc.integer({ min: 5, max: 30 }) })
+const wait = fc.nat({ max: 20 })
+
+/** Something that happens. `biggest` is the most records that one bulk edit changes. */
+function command(biggest: number): fc.Arbitrary<Command> {
+  const many = fc.oneof({ weight: 5, arbitrary: fc.constant(1) }, { weight: 2, arbitrary: fc.integer({ min: 2, max: 8 }) }, { weight: 1, arbitrary: fc.integer({ min: 2, max: biggest }) })
+  const few = fc.integer({ min: 1, max: 3 })
+  return fc
+    .tuple(
+      turns,
+      fc.oneof(
+        one(5, about((name) => fc.record({ do: act('create'), count: few, isLow: fc.boolean(), values: values(name), lag }))),
+        one(18, about((name) => fc.record({ do: act('edit'), pick, count: many, values: values(name), lag }))),
+        one(2, about((name) => fc.record({ do: act('recalculate'), pick, values: values(name) }))),
+        one(5, fc.record({ do: act('archive'), object, pick, count: few, lag, wait })),
+        one(2, fc.record({ do: act('restore'), object, pick, lag, wait })),
+        one(4, fc.record({ do: act('refresh'), object, pick, count: few })),
+        one(3, fc.record({ do: act('resync'), object })),
+        one(1, fc.record({ do: act('sync'), object })),
+        one(1, fc.record({ do: act('pause'), object })),
+        one(2, fc.record({ do: act('resume'), object })),
+        one(2, fc.record({ do: fc.constantFrom('sweep', 'beat') })),
+        one(2, fc.record({ do: act('lock'), object, pick, count: few })),
+        one(2, fc.record({ do: act('unlock') })),
+        one(7, fc.record({ do: act('fault'), fault, times: fc.integer({ min: 1, max: 3 }) })),
+        one(3, fc.record({ do: act('fault'), fault, times: few, kind: fc.constantFrom('list', 'search', 'batch read') })),
+        one(1, fc.constant({ do: 'fault', fault: { type: '429', policy: 'daily' }, times: 1 })),
+        one(3, fc.record({ do: act('lose'), pick })),
+        one(4, fc.record({ do: fc.constantFrom('kill', 'freeze'), worker: fc.nat({ max: 1 }) })),
+        one(4, fc.record({ do: act('thaw') })),
+        one(8, fc.record({ do: act('advance'), ms: fc.oneof(fc.nat({ max: 5_000 }), fc.nat({ max: 60_000 }), fc.nat({ max: 20 * 60_000 })) })),
+      ),
+    )
+    .map(([left, what]) => ({ ...what, turns: left }))
+}
+
+const settings: fc.Arbitrary<Partial<Settings>> = fc.record({
+  shortPages: fc.constantFrom(0, 0, 0.5),
+  shuffleBatch: fc.boolean(),
+  missingStatus: fc.constantFrom(200, 207),
+  zeroMillis: fc.constantFrom('omit', 'keep'),
+  restoreBumps: fc.boolean(),
+  archiveBumps: fc.boolean(),
+  emptyKeys: fc.constantFrom('null', 'absent'),
+  after: fc.constantFrom('plain', 'base64'),
+  searchValues: fc.constantFrom('index', 'store'),
+})
+
+/** A scenario: mostly small accounts in small pages, where little is needed to make things meet; now and then real pages and ties beyond them. */
+export const scenario: fc.Arbitrary<Scenario> = fc
+  .oneof({ weight: 5, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) })
+  .chain((isLarge) =>
+    fc.record<Scenario>({
+      order: fc.nat(),
+      parallel: fc.constantFrom(1, 1, 3),
+      listPage: isLarge ? fc.constant(100) : fc.integer({ min: 2, max: 9 }),
+      searchPage: isLarge ? fc.constant(200) : fc.integer({ min: 2, max: 7 }),
+      isDisordered: fc.boolean(),
+      isLoaded: fc.boolean(),
+      counts: isLarge
+        ? fc.record({ contacts: fc.integer({ min: 230, max: 330 }), deals: fc.integer({ min: 0, max: 120 }), vehicle: fc.constant(0) })
+        : fc.record({ contacts: fc.integer({ min: 1, max: 30 }), deals: fc.nat({ max: 12 }), vehicle: fc.nat({ max: 6 }) }),
+      settings,
+      commands: fc.array(command(isLarge ? 300 : 14), { minLength: 6, maxLength: 40, size: 'max' }),
+    }),
+  )

@@ -1,0 +1,150 @@
+import type { Sandbox, SandboxRecord } from '../../src/sandbox/index.ts'
+import type { FreshDatabase } from './cluster.ts'
+
+/** A mirrored property: where it is and as what. */
+type Column = { property: string; column_name: string | null; column_type: string }
+
+/** Most lines a comparison prints: more say nothing new. */
+const LINES = 12
+
+/**
+ * How a mirror differs from the sandbox, a line for each record; none when they are equal to the last value. Values are
+ * cast here, by rules of this file's own: the product's casts are what is tested.
+ */
+export async function differences(
+  db: FreshDatabase,
+  sandbox: Sandbox,
+  object: string,
+  { ignore = () => false }: { ignore?: (id: string) => boolean } = {},
+): Promise<string[]> {
+  const columns = await db.query<Column>(
+    'select property, column_name, column_type from hubspot.properties where object = $1 and is_selected and archived_at is null',
+    [object],
+  )
+  const [first] = sandbox.store.records(object)
+  const unknown = columns.filter(({ property }) => first !== undefined && !(property in first.properties))
+  if (columns.length === 0 || unknown.length > 0) {
+    return [`${object}: columns of no property: ${unknown.map(({ property }) => property).join(', ') || 'none at all'}`]
+  }
+  const mirror = await readMirror(db, object, columns)
+  const found: string[] = []
+  for (const record of sandbox.store.records(object)) {
+    if (ignore(record.id)) continue
+    const row = mirror.get(record.id)
+    mirror.delete(record.id)
+    if (row === undefined) {
+      found.push(`${object} ${record.id} of ${record.updatedAt} is missing here`)
+      continue
+    }
+    const wanted = wantedRow(record, columns)
+    const names = Object.keys(wanted).filter((name) => wanted[name] !== row[name])
+    if (names.length > 0) {
+      const each = names.map((name) => `${name} is ${show(row[name])}, there ${show(wanted[name])}`)
+      found.push(`${object} ${record.id}: ${each.join('; ')}`)
+    }
+  }
+  for (const id of mirror.keys()) {
+    if (!ignore(id)) found.push(`${object} ${id} is here and not there (there ${JSON.stringify(sandbox.store.record(object, id)?.archived) ?? 'unknown'} archived)`)
+  }
+  return found.length > LINES ? [...found.slice(0, LINES), `… ${found.length - LINES} more`] : found
+}
+
+/** A row as text: `_created_at` and `_updated_at` in ms, `_extra` with its keys in order, a property by its name. */
+type Row = Record<string, string | null>
+
+async function readMirror(db: FreshDatabase, object: string, columns: readonly Column[]): Promise<Map<string, Row>> {
+  const [type] = await db.query<{ table_name: string }>('select table_name from hubspot.object_types where object = $1', [object])
+  const placed = columns.filter((column) => column.column_name !== null)
+  const list = placed.map(({ column_name, column_type }) => asText(`t."${column_name!.replaceAll('"', '""')}"`, column_type))
+  const { rows } = await db.pool.query<(string | null)[]>({
+    rowMode: 'array',
+    text: `select ${[
+      't.id::text', asText('t._created_at', 'timestamptz'), asText('t._updated_at', 'timestamptz'), 't._extra::text', ...list,
+    ].join(', ')} from hubspot."${type!.table_name}" t`,
+  })
+  return new Map(
+    rows.map(([id, created, updated, extra, ...values]) => {
+      const row: Row = {
+        _created_at: decimal(created!),
+        _updated_at: decimal(updated!),
+        _extra: extra ? sorted(JSON.parse(extra) as Record<string, unknown>) : null,
+      }
+      for (const [i, { property, column_type }] of placed.entries()) {
+        const value = values[i]!
+        row[property] = value !== null && /numeric|timestamptz/.test(column_type) ? decimal(value) : value
+      }
+      return [id!, row]
+    }),
+  )
+}
+
+function asText(column: string, type: string): string {
+  if (type === 'timestamptz') return `(extract(epoch from ${column}) * 1000)::text`
+  if (type === 'date') return `to_char(${column}, 'YYYY-MM-DD')`
+  if (type === 'text[]') return `array_to_json(${column})::text`
+  return `${column}::text`
+}
+
+function wantedRow(record: SandboxRecord, columns: readonly Column[]): Row {
+  const row: Row = {
+    _created_at: String(Date.parse(record.createdAt)),
+    _updated_at: String(Date.parse(record.updatedAt)),
+  }
+  const extra: Record<string, string> = {}
+  for (const { property, column_name, column_type } of columns) {
+    const raw = record.properties[property] ?? null
+    const value = raw === null || raw === '' ? null : cast(raw, column_type)
+    if (raw !== null && raw !== '' && (value === undefined || column_name === null)) extra[property] = raw
+    if (column_name !== null) row[property] = value ?? null
+  }
+  row['_extra'] = Object.keys(extra).length === 0 ? null : sorted(extra)
+  return row
+}
+
+/** What a value reads as in a column of this type; undefined when it does not fit. */
+function cast(raw: string, type: string): string | undefined {
+  switch (type) {
+    case 'numeric':
+      return /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(raw) ? decimal(raw) : undefined
+    case 'boolean':
+      return /^(true|false)$/i.test(raw) ? raw.toLowerCase() : undefined
+    case 'date':
+      return instant(raw)?.slice(0, 10)
+    case 'timestamptz': {
+      const at = instant(raw)
+      return at === undefined ? undefined : String(Date.parse(at))
+    }
+    case 'text[]':
+      return JSON.stringify(raw.split(';'))
+    default:
+      // What Postgres cannot hold is repaired: NUL goes, half a surrogate pair becomes U+FFFD.
+      return raw.replaceAll('\0', '').toWellFormed()
+  }
+}
+
+/** Milliseconds since 1970, or an ISO date or time that exists. */
+function instant(raw: string): string | undefined {
+  const date = new Date(/^-?\d{5,}$/.test(raw) ? Number(raw) : /^\d{4}-\d\d-\d\d($|T)/.test(raw) ? raw : Number.NaN)
+  return Number.isNaN(date.getTime()) ? undefined : date.toISOString()
+}
+
+/** A decimal number's one shortest form: no exponent, no spare zeros. */
+function decimal(text: string): string {
+  const [, sign, whole = '', part = '', exponent = '0'] = /^([+-]?)(\d*)\.?(\d*)(?:e([+-]?\d+))?$/i.exec(text) ?? []
+  if (sign === undefined) throw new Error(`not a decimal number: ${text}`)
+  const shift = Number(exponent)
+  const digits = whole + part
+  const point = whole.length + shift
+  const before = (point > 0 ? digits.slice(0, point).padEnd(point, '0') : '').replace(/^0+/, '') || '0'
+  const after = (point < 0 ? digits.padStart(digits.length - point, '0') : digits.slice(point)).replace(/0+$/, '')
+  const number = after === '' ? before : `${before}.${after}`
+  return sign === '-' && number !== '0' ? `-${number}` : number
+}
+
+function sorted(extra: Record<string, unknown>): string {
+  return JSON.stringify(Object.fromEntries(Object.entries(extra).sort(([a], [b]) => (a < b ? -1 : 1))))
+}
+
+function show(value: string | null | undefined): string {
+  return value === null || value === undefined ? 'null' : JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}…` : value)
+}

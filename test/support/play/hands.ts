@@ -1,0 +1,109 @@
+import type { Command, ObjectName } from '../arbitraries.ts'
+import type { World } from '../sync.ts'
+
+/** Whoever works in HubSpot and in the database: writes, verbs, faults, locks. */
+export function createHands({ db, store }: World, trace: string[]) {
+  const recalculated = new Set<string>()
+  let edits = 0
+  let commands = 0
+  let later: { at: number; what: () => Promise<unknown> }[] = []
+  const locks: (() => Promise<void>)[] = []
+  const text = { contacts: 'firstname', deals: 'dealname', vehicle: 'make' } as const
+
+  const choose = (object: ObjectName, pick: number, count: number, archived = false): string[] => {
+    const ids = [...store.records(object, { archived })].map(({ id }) => id)
+    const from = pick % Math.max(ids.length, 1)
+    return [...ids, ...ids].slice(from, from + Math.min(count, ids.length))
+  }
+  const unique = (object: ObjectName) => ({ [text[object]]: `edit ${++edits}` })
+  const refresh = async (object: ObjectName, ids: readonly string[]) => {
+    if (ids.length > 0) trace.push(`  refresh ${object} ${ids.join(' ')}`)
+    await db.query('select hubspot.refresh($1, $2)', [object, ids])
+  }
+  const due = async (now: number) => {
+    const ready = later.filter(({ at }) => at <= now)
+    later = later.filter(({ at }) => at > now)
+    for (const { what } of ready) await what()
+  }
+
+  return {
+    recalculated,
+    async perform(command: Exclude<Command, { do: 'advance' | 'beat' | 'kill' | 'freeze' | 'thaw' | 'lose' }>) {
+      await due(++commands)
+      switch (command.do) {
+        case 'create': {
+          const { object, isLow } = command
+          const ids = [...store.records(object), ...store.records(object, { archived: true })].map(({ id }) => Number(id))
+          const lowest = Math.min(...ids, 10_000) - command.count
+          const records = Array.from({ length: command.count }, (_, i) => ({
+            properties: { ...command.values, ...unique(object) },
+            ...(isLow && lowest > 0 && { id: lowest + i }),
+          }))
+          const made = store.create(object, records, { lag: command.lag })
+          trace.push(`  made ${made.map(({ id }) => id).join(' ')} at ${store.now()}`)
+          break
+        }
+        case 'edit': {
+          const ids = choose(command.object, command.pick, command.count)
+          store.edit(command.object, ids, { ...command.values, ...unique(command.object) }, { lag: command.lag })
+          trace.push(`  edited ${ids.slice(0, 10).join(' ')} at ${store.now()}`)
+          break
+        }
+        case 'recalculate': {
+          const ids = choose(command.object, command.pick, 1)
+          store.edit(command.object, ids, { ...command.values, ...unique(command.object) }, { touch: false })
+          for (const id of ids) recalculated.add(`${command.object} ${id}`)
+          break
+        }
+        case 'archive': {
+          const ids = choose(command.object, command.pick, command.count)
+          store.archive(command.object, ids, { lag: command.lag })
+          trace.push(`  archived ${ids.join(' ')}`)
+          later.push({ at: commands + command.wait, what: () => refresh(command.object, ids) })
+          break
+        }
+        case 'restore': {
+          const ids = choose(command.object, command.pick, 1, true)
+          store.restore(command.object, ids, { lag: command.lag })
+          trace.push(`  restored ${ids.join(' ')}`)
+          // With a new date search tells; without one only a read does.
+          if (!store.settings.restoreBumps) later.push({ at: commands + command.wait, what: () => refresh(command.object, ids) })
+          break
+        }
+        case 'refresh':
+          await refresh(command.object, [...choose(command.object, command.pick, command.count), '7'])
+          break
+        case 'resync': case 'sync': case 'pause': case 'resume':
+          await db.query(`select hubspot.${command.do}($1)`, [command.object])
+          break
+        case 'sweep':
+          await db.query('select hubspot_private.sweep()')
+          break
+        case 'lock': {
+          const client = await db.pool.connect()
+          await client.query('begin')
+          await client.query(`select id from hubspot.${command.object} where id = any ($1) for update`, [choose(command.object, command.pick, command.count)])
+          locks.push(async () => {
+            await client.query('commit')
+            client.release()
+          })
+          if (locks.length > 3) await locks.shift()!()
+          break
+        }
+        case 'unlock':
+          await locks.shift()?.()
+          break
+        case 'fault':
+          store.addFault({ fault: command.fault, times: command.times, ...(command.kind && { match: { kind: command.kind } }) })
+          break
+      }
+    },
+    /** Nothing is wrong any more; what was promised is done. */
+    async finish() {
+      store.removeFaults()
+      for (const unlock of locks.splice(0)) await unlock()
+      await due(Infinity)
+      await db.query('select hubspot.resume()')
+    },
+  }
+}

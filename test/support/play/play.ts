@@ -1,0 +1,191 @@
+import type { StreamKey } from '../../../src/db/calls.ts'
+import type { Client } from '../../../src/hubspot/client.ts'
+import { runStream, type SyncDeps } from '../../../src/sync/step.ts'
+import { type Command, OBJECTS, type Scenario } from '../arbitraries.ts'
+import { type Actor, actor, createGates, type Point, prng, settled } from '../interleave.ts'
+import { dueStreams, watchedDatabase, type World } from '../sync.ts'
+import { createHands } from './hands.ts'
+
+/** Two workers on one database, moved on one call at a time, in an order drawn by a seed. */
+export type Play = {
+  /** What happened, line by line. */
+  trace: string[]
+  /** What may never happen, whatever the end looks like. */
+  violations: string[]
+  /** Records whose values changed without a new date: only a full read finds them. */
+  recalculated: ReadonlySet<string>
+  /** Something happens; then the workers have their turns. */
+  perform(command: Command): Promise<void>
+  /** No more kills and freezes: everyone goes on, and what is due is done. */
+  finish(): Promise<void>
+  /** Runs what is due until nothing is. */
+  rest(): Promise<void>
+}
+
+/** Streams that run side by side; more wait. */
+const AT_ONCE = 5
+/** Opened points without an end in sight: something runs for ever. */
+const MOST_TURNS = 6_000
+
+/** Sets a scenario up: its objects are tracked, and nothing has run yet but their definitions. */
+export function createPlay(world: World, { order, parallel }: Pick<Scenario, 'order' | 'parallel'>): Play {
+  const { db, store } = world
+  const gates = createGates()
+  const random = prng(order)
+  const below = (count: number) => Math.floor(random() * count)
+  const trace: string[] = []
+  const violations: string[] = []
+  const running = new Map<Promise<unknown>, string>()
+  let workers: { who: Actor; held: SyncDeps['held'] }[] = []
+  const hire = () => workers.push({ who: actor(`w${++hired}`), held: new Set() })
+  let hired = 0
+  hire()
+  hire()
+  const thawed: Actor[] = []
+
+  const start = ({ object, stream, range }: StreamKey, worker = workers[below(workers.length)]!) => {
+    const { who, held } = worker
+    const label = `${who.name} ${object}.${stream}${range || ''}`
+    const database = watchedDatabase(world.deps.db, (text, _, query) => {
+      const name = /hubspot_private\.(\w+)\(/.exec(text)?.[1] ?? 'query'
+      return gates.pass(who, `${label} ${name}`, async () => {
+        try {
+          return await query()
+        } catch (error) {
+          if ((error as { code?: unknown }).code === '40P01') violations.push(`${label} ${name}: ${String(error)}`)
+          throw error
+        }
+      })
+    })
+    const hubspot: Client = {
+      ...world.deps.hubspot,
+      request: (request) => gates.pass(who, `${label} ${request.path.split('/').slice(-2).join('/')}`, () => world.deps.hubspot.request(request)),
+    }
+    const deps = world.worker(who.name, {
+      db: database, hubspot, held,
+      sliceMs: below(3) === 0 ? 0 : 60_000,
+      sleep: (ms, signal) => (ms > 0 ? gates.pass(who, `${label} sleep`, () => world.deps.sleep(ms, signal)) : Promise.resolve()),
+    })
+    trace.push(`${label} begins`)
+    const slice = runStream(deps, { object, stream, range }).then(
+      (outcome) => trace.push(`${label} ends: ${outcome}`),
+      (error: unknown) => trace.push(`${label} ends: ${String(error)}`),
+    ).finally(() => running.delete(slice))
+    running.set(slice, `${object} ${stream} ${range}`)
+  }
+
+  const open = async (points: readonly Point[]) => {
+    for (const point of points) trace.push(`  ${point.what}`)
+    await Promise.all(points.map((point) => point.open()))
+    await settled()
+  }
+  const ready = () => gates.points.filter((point) => !point.actor.isFrozen)
+
+  /** Begins something that is due, or lets some calls go on; false: there was nothing to do. */
+  const turn = async (): Promise<boolean> => {
+    const points = ready()
+    const mayStart = running.size < AT_ONCE && (points.length === 0 || below(5) === 0)
+    if (mayStart) {
+      const names = new Set(running.values())
+      const due = (await dueStreams(db)).filter(({ object, stream, range }) => !names.has(`${object} ${stream} ${range}`))
+      // A job is only a wake-up: now and then one comes for a stream that is held, or has nothing to do.
+      const any = below(8) === 0 ? await db.query<StreamKey>('select object, stream, range from hubspot_private.streams order by 1, 2, 3') : []
+      const key = any.length > 0 ? any[below(any.length)] : due[below(due.length)]
+      if (key !== undefined) {
+        start(key)
+        await settled()
+        return true
+      }
+    }
+    if (points.length === 0) return false
+    const count = Math.min(points.length, 1 + below(parallel))
+    const chosen = new Set(Array.from({ length: count }, () => points[below(points.length)]!))
+    await open([...chosen])
+    return true
+  }
+
+  const beat = async () => {
+    for (const { who, held } of workers) {
+      if (who.isFrozen || held.size === 0) continue
+      await db.query('select hubspot_private.worker_beat(id => $1, host => $2, pid => 1, queue_ids => $3, held => $4)', [who.name, 'test', [], JSON.stringify([...held])])
+    }
+  }
+  const advance = async (ms: number) => {
+    await world.advance(ms)
+    // Leases of the living last; now and then even they were too busy to say so.
+    if (below(4) > 0) await beat()
+  }
+
+  const rest = async () => {
+    for (let turns = 0; ; turns += 1) {
+      if (turns > MOST_TURNS) throw new Error(`no end: ${JSON.stringify(await dueStreams(db))}, waiting: ${gates.points.map(({ what }) => what).join('; ')}`)
+      if (!(await turn())) return
+    }
+  }
+
+  const hands = createHands(world, trace)
+  const perform = async (command: Command) => {
+    // A record changed twice in one millisecond with a read between is for a resync alone to see.
+    if (command.do !== 'advance') store.advance(1)
+    trace.push(`— ${JSON.stringify(command)}`)
+    switch (command.do) {
+      case 'advance':
+        await advance(command.ms)
+        break
+      case 'beat':
+        await beat()
+        break
+      case 'kill': {
+        const [dead] = workers.splice(command.worker, 1)
+        gates.kill(dead!.who)
+        await settled()
+        hire()
+        break
+      }
+      case 'freeze': {
+        const frozen = workers[command.worker]!
+        frozen.who.isFrozen = true
+        thawed.push(frozen.who)
+        workers = workers.filter((worker) => worker !== frozen)
+        hire()
+        break
+      }
+      case 'thaw':
+        // It knows nothing of what happened meanwhile, and goes on where it stood.
+        for (const who of thawed.splice(0)) who.isFrozen = false
+        break
+      case 'lose': {
+        const queries = ready().filter(({ what }) => /stream_claim|step_commit|stream_release|stream_fail|quota_take/.test(what))
+        queries[command.pick % Math.max(queries.length, 1)]?.fail(new Error('Connection terminated unexpectedly'))
+        await settled()
+        break
+      }
+      default:
+        await hands.perform(command)
+    }
+    for (let left = command.turns; left > 0; left -= 1) {
+      if (!(await turn())) await advance(1 + below(8_000))
+    }
+  }
+
+  return {
+    trace,
+    violations,
+    recalculated: hands.recalculated,
+    perform,
+    rest,
+    async finish() {
+      for (const who of thawed.splice(0)) who.isFrozen = false
+      await hands.finish()
+      await rest()
+    },
+  }
+}
+
+/** Tracks a scenario's objects and reads their definitions; the first loads are due then. */
+export async function trackAll(world: World): Promise<void> {
+  for (const [object, properties] of Object.entries(OBJECTS)) {
+    await world.db.query('select hubspot.track($1, $2)', [object, properties])
+    await world.run(object, 'schema')
+  }
+}
