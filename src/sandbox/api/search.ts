@@ -80,8 +80,8 @@ function readFilter(request: Request, given: unknown): Filter {
   if (barred.includes(propertyName)) throw problem(`${propertyName} cannot be filtered`)
   if (typeof operator !== 'string') throw problem(`a filter of ${propertyName} has no operator`)
   // Seen on live accounts: searching from the beginning of time fails.
-  if (propertyName === table.type.modified && /^G/.test(operator) && isEpoch(value)) throw refuse(500, 'internal error')
-  const scalar = (what: unknown) => (what === undefined || what === null ? undefined : String(what))
+  if (propertyName === table.type.modified && operator.startsWith('G') && isEpoch(value)) throw refuse(500, 'internal error')
+  const scalar = (what: unknown) => (what === undefined || what === null ? undefined : typeof what === 'string' ? what : JSON.stringify(what))
   const [first, high] = [scalar(value), scalar(highValue)]
   return {
     propertyName,
@@ -108,14 +108,14 @@ function readSort(request: Request, given: unknown): Search['sort'] {
   if (typeof property !== 'string' || !request.table!.property(property)) {
     throw problem(`cannot sort by ${String(property)}: no such property`, 'PROPERTY_DOESNT_EXIST')
   }
-  if (direction !== 'ASCENDING' && direction !== 'DESCENDING') throw problem(`no direction ${String(direction)}`)
+  if (direction !== 'ASCENDING' && direction !== 'DESCENDING') throw problem(`no direction ${JSON.stringify(direction)}`)
   return { property, descending: direction === 'DESCENDING' }
 }
 
 function whole(value: unknown, usual: number, name: string): number {
   if (value === undefined || value === null || value === '') return usual
   const number = Number(value)
-  if (!Number.isInteger(number) || number < 0) throw problem(`${name} must be a whole number, not ${String(value)}`)
+  if (!Number.isInteger(number) || number < 0) throw problem(`${name} must be a whole number, not ${JSON.stringify(value)}`)
   return number
 }
 

@@ -63,7 +63,10 @@ function usualFormula(input: PropertyInput): string {
 }
 
 /** What a definition needs to know of its surroundings. */
-export type PropertyContext = Omit<ValueContext, 'options' | 'property'>
+export type PropertyContext = Omit<ValueContext, 'options' | 'property'> & {
+  /** The group of properties of which none is said. */
+  readonly group: string
+}
 
 /** Completes a definition that someone gave; generated records have values in it where it is `filled`. */
 export function createProperty(input: PropertyInput, context: PropertyContext, at: number): Property {
@@ -79,7 +82,7 @@ export function createProperty(input: PropertyInput, context: PropertyContext, a
     type,
     fieldType: input.fieldType ?? fieldTypes[type]!,
     description: input.description ?? '',
-    groupName: input.groupName ?? `${context.object}information`,
+    groupName: input.groupName ?? context.group,
     options,
     hasUniqueValue: input.hasUniqueValue ?? false,
     hidden: input.hidden ?? false,
@@ -115,7 +118,7 @@ function createOptions(options: NonNullable<PropertyInput['options']>): Property
  * HubSpot's own properties, written one a line: `name | label | type/fieldType | formula | options | marks`.
  * Options are `value=Label` or `value`, by commas. Marks: unique, hidden, calculated, readonly, owner, sensitive.
  */
-export function parseProperties(lines: string, context: PropertyContext, at: number): Property[] {
+export function parseProperties(lines: string, context: PropertyContext, at: number, hubspotDefined = true): Property[] {
   return lines.split('\n').filter((line) => line.trim()).map((line) => {
     const [name = '', label = '', types = '', formula = 'none', choices = '', marks = ''] = line.split('|').map((cell) => cell.trim())
     const [type = 'string', fieldType] = types.split('/')
@@ -127,7 +130,7 @@ export function parseProperties(lines: string, context: PropertyContext, at: num
     const property = createProperty({
       name, label, type, options,
       ...(fieldType && { fieldType }),
-      groupName: name.startsWith('hs_analytics_') ? 'analyticsinformation' : `${context.object}information`,
+      groupName: name.startsWith('hs_analytics_') ? 'analyticsinformation' : context.group,
       hasUniqueValue: has('unique'),
       hidden: has('hidden'),
       calculated: has('calculated'),
@@ -136,7 +139,7 @@ export function parseProperties(lines: string, context: PropertyContext, at: num
       dataSensitivity: has('sensitive') ? 'sensitive' : 'non_sensitive',
     }, context, at)
     const values = options.map((option) => option.value)
-    return { ...property, hubspotDefined: true, generate: createGenerator(formula, { ...context, property: name, options: values }) }
+    return { ...property, hubspotDefined, generate: createGenerator(formula, { ...context, property: name, options: values }) }
   })
 }
 

@@ -1,47 +1,123 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { once } from 'node:events'
-import type { Store } from '../types.ts'
+import type { NewRecord, ObjectInput, OwnerInput, PipelineInput, PropertyInput, RecordId, SandboxRecord, SeedOptions, Store, FaultRule, Time, TokenInput, Values } from '../types.ts'
+import type { CallMatch } from './calls.ts'
 
-type Json = Record<string, any>
-type Run = (store: Store, object: string, body: Json, query: URLSearchParams) => unknown
+type Body = Readonly<Record<string, unknown>>
 
-/** The control API's calls: method and path, where `:object` stands for an object's name, and what they do. */
-export const controlRoutes: Readonly<Record<string, Run>> = {
-  'GET /': (store) => ({ portalId: store.portalId, now: new Date(store.now()).toISOString(), objects: Object.fromEntries(store.objects().map((name) => [name, { live: store.count(name), archived: store.count(name, { archived: true }) }])), pending: store.pending() }),
-  'GET /clock': clock,
-  'POST /clock': (store, _, { now, advance, frozen }) => {
-    if (now !== undefined) store.setClock(now)
-    if (advance !== undefined) store.advance(advance)
-    if (frozen !== undefined) store.freeze(frozen)
-    return clock(store)
+/** One call of the control API. */
+export interface ControlRoute {
+  /** What it does, in a line. */
+  readonly about: string
+  /** Fields that its body must have. */
+  readonly needs?: readonly string[]
+  readonly run: (store: Store, object: string, body: Body, query: URLSearchParams) => unknown
+}
+
+type Ids = readonly RecordId[]
+
+/** The control API's calls: method and path, where `:object` stands for an object's name. */
+export const controlRoutes: Readonly<Record<string, ControlRoute>> = {
+  'GET /': { about: 'The account: clock, live and archived records by object, writes that search has not learned of.', run: overview },
+  'GET /clock': { about: 'The clock: {now}.', run: clock },
+  'POST /clock': { about: 'Sets, advances, stops or starts the clock: {now?, advance? (ms), frozen?}.', run: moveClock },
+  'GET /settings': { about: 'All settings.', run: (store) => store.settings },
+  'PATCH /settings': {
+    about: 'Changes settings: {lag: [500, 3000], …}.',
+    run(store, _, body) {
+      store.configure(body)
+      return store.settings
+    },
   },
-  'GET /settings': (store) => store.settings,
-  'PATCH /settings': (store, _, body) => {
-    store.configure(body)
-    return store.settings
+  'POST /seed/:object': {
+    about: 'Generates records, at once in search: {count, properties?, ties?, firstId?}.',
+    needs: ['count'],
+    run: (store, object, body) => store.seed(object, body as unknown as SeedOptions),
   },
-  'POST /seed/:object': (store, object, { count, ...rest }) => store.seed(object, { count, ...rest }),
-  'POST /records/:object': (store, object, { records, ...options }) => store.create(object, records, options),
-  'PATCH /records/:object': (store, object, { ids, properties, ...options }) => store.edit(object, ids, properties, options),
-  'POST /archive/:object': (store, object, { ids, ...options }) => store.archive(object, ids, options),
-  'POST /restore/:object': (store, object, { ids, ...options }) => store.restore(object, ids, options),
-  'POST /purge/:object': (store, object, { ids, ...options }) => store.purge(object, ids, options),
-  'POST /index/flush': (store) => store.flushIndex(),
-  'POST /properties/:object': (store, object, body) => store.addProperty(object, body as never),
-  'PATCH /properties/:object': (store, object, { name, ...changes }) => store.changeProperty(object, name, changes),
-  'POST /properties/:object/archive': (store, object, { name }) => store.archiveProperty(object, name),
-  'POST /properties/:object/restore': (store, object, { name }) => store.restoreProperty(object, name),
-  'POST /objects': (store, _, body) => ({ objectTypeId: store.addObject(body as never) }),
-  'PUT /pipelines/:object': (store, object, { pipelines }) => store.setPipelines(object, pipelines),
-  'POST /owners': (store, _, body) => ({ id: store.addOwner(body as never) }),
-  'POST /owners/archive': (store, _, { id }) => store.archiveOwner(id),
-  'POST /tokens': (store, _, body) => store.addToken(body as never),
-  'DELETE /tokens': (store, _, { token }) => store.revokeToken(token),
-  'GET /faults': (store) => store.faults(),
-  'POST /faults': (store, _, body) => ({ number: store.addFault(body as never) }),
-  'DELETE /faults': (store, _, __, query) => store.removeFaults(query.has('number') ? Number(query.get('number')) : undefined),
-  'GET /calls': (store, _, __, query) => ({ counts: store.counts(), calls: store.calls(match(query)) }),
-  'DELETE /calls': (store) => store.resetCalls(),
+  'POST /records/:object': {
+    about: 'Creates records: {records: [{id?, properties?}], at?, lag?, fill?}; answers {ids}.',
+    needs: ['records'],
+    run: (store, object, { records, ...options }) => idsOf(store.create(object, records as NewRecord[], options)),
+  },
+  'PATCH /records/:object': {
+    about: 'Edits records: {ids, properties, at?, lag?, touch?}; answers {ids}.',
+    needs: ['ids', 'properties'],
+    run: (store, object, { ids, properties, ...options }) => idsOf(store.edit(object, ids as Ids, properties as Values, options)),
+  },
+  'POST /archive/:object': {
+    about: 'Archives records: {ids, at?, lag?}.',
+    needs: ['ids'],
+    run: (store, object, { ids, ...options }) => store.archive(object, ids as Ids, options),
+  },
+  'POST /restore/:object': {
+    about: 'Restores archived records: {ids, at?, lag?}.',
+    needs: ['ids'],
+    run: (store, object, { ids, ...options }) => store.restore(object, ids as Ids, options),
+  },
+  'POST /purge/:object': {
+    about: 'Removes records without a trace: {ids, at?, lag?}.',
+    needs: ['ids'],
+    run: (store, object, { ids, ...options }) => store.purge(object, ids as Ids, options),
+  },
+  'POST /index/flush': { about: 'Lets search learn of everything now.', run: (store) => store.flushIndex() },
+  'POST /properties/:object': {
+    about: 'Adds a property: {name, type?, options?, filled?, …}.',
+    needs: ['name'],
+    run: (store, object, body) => store.addProperty(object, body as unknown as PropertyInput),
+  },
+  'PATCH /properties/:object': {
+    about: 'Changes a property: {name, type?, label?, options?, …}.',
+    needs: ['name'],
+    run: (store, object, { name, ...changes }) => store.changeProperty(object, String(name), changes),
+  },
+  'POST /properties/:object/archive': {
+    about: 'Archives a property: {name}.',
+    needs: ['name'],
+    run: (store, object, { name }) => store.archiveProperty(object, String(name)),
+  },
+  'POST /properties/:object/restore': {
+    about: 'Restores an archived property, with its values: {name}.',
+    needs: ['name'],
+    run: (store, object, { name }) => store.restoreProperty(object, String(name)),
+  },
+  'POST /objects': {
+    about: 'Adds a custom object: {name, labels?, typeNumber?, properties?, primaryDisplayProperty?}; answers {objectTypeId}.',
+    needs: ['name'],
+    run: (store, _, body) => ({ objectTypeId: store.addObject(body as unknown as ObjectInput) }),
+  },
+  'PUT /pipelines/:object': {
+    about: 'Replaces the pipelines: {pipelines: [{id, label?, stages: [{id, label?, metadata?}]}]}.',
+    needs: ['pipelines'],
+    run: (store, object, { pipelines }) => store.setPipelines(object, pipelines as PipelineInput[]),
+  },
+  'POST /owners': {
+    about: 'Adds an owner: {email, id?, firstName?, lastName?, type?}; answers {id}.',
+    needs: ['email'],
+    run: (store, _, body) => ({ id: store.addOwner(body as unknown as OwnerInput) }),
+  },
+  'POST /owners/archive': { about: 'Archives an owner: {id}.', needs: ['id'], run: (store, _, { id }) => store.archiveOwner(id as RecordId) },
+  'POST /tokens': {
+    about: 'Adds a token: {token, scopes?, expiresAt?}.',
+    needs: ['token'],
+    run: (store, _, body) => store.addToken(body as unknown as TokenInput),
+  },
+  'DELETE /tokens': { about: 'Revokes a token: {token}.', needs: ['token'], run: (store, _, { token }) => store.revokeToken(String(token)) },
+  'GET /faults': { about: 'The faults in force, with how often each struck.', run: (store) => store.faults() },
+  'POST /faults': {
+    about: 'Adds a fault: {fault, match?, nth?, times?, probability?}; answers {number}.',
+    needs: ['fault'],
+    run: (store, _, body) => ({ number: store.addFault(body as unknown as FaultRule) }),
+  },
+  'DELETE /faults': {
+    about: 'Removes the fault ?number=N, or all.',
+    run: (store, _, __, query) => store.removeFaults(query.has('number') ? Number(query.get('number')) : undefined),
+  },
+  'GET /calls': {
+    about: 'Calls received: {counts, calls}; ?kind=, ?object= and ?status= choose among the latest.',
+    run: (store, _, __, query) => ({ counts: store.counts(), calls: store.calls(match(query)) }),
+  },
+  'DELETE /calls': { about: 'Forgets calls and counts.', run: (store) => store.resetCalls() },
+  'GET /dump/:object': { about: 'All live records (?archived=true: archived ones) as lines of JSON.', run: dump },
 }
 
 /** The control API over HTTP: JSON in and out, no token; 400 with a message where the store refuses. */
@@ -56,34 +132,48 @@ export function createControlServer(store: Store): Server {
 
 async function handle(store: Store, request: IncomingMessage, response: ServerResponse): Promise<void> {
   const { pathname, searchParams } = new URL(request.url ?? '/', 'http://control')
-  const [, first = '', second, ...rest] = pathname.replace(/\/$/, '').split('/').map(decodeURIComponent)
-  if (request.method === 'GET' && first === 'dump' && second) return dump(store, second, searchParams, response)
+  const [, first = '', object = '', ...rest] = pathname.replace(/\/$/, '').split('/').map(decodeURIComponent)
   const chunks: Buffer[] = []
   for await (const chunk of request) chunks.push(chunk as Buffer)
   const text = Buffer.concat(chunks).toString()
-  const body = text === '' ? {} : (JSON.parse(text) as Json)
-  const exact = controlRoutes[`${request.method} ${pathname}`]
-  const run = exact ?? controlRoutes[[`${request.method} /${first}`, ':object', ...rest].join('/')]
-  if (!run) return send(response, 404, { message: `no ${request.method} ${pathname}`, calls: Object.keys(controlRoutes) })
-  send(response, 200, run(store, second ?? '', body, searchParams) ?? {})
+  const body: unknown = text === '' ? {} : JSON.parse(text)
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) throw new Error('the body must be a JSON object')
+  const named = [`/${first}`, ':object', ...rest].join('/')
+  const route = controlRoutes[`${request.method} ${pathname}`] ?? controlRoutes[`${request.method} ${named}`]
+  if (!route) return send(response, 404, { message: `no ${request.method} ${pathname}`, calls: Object.keys(controlRoutes) })
+  for (const field of route.needs ?? []) if (!(field in body)) throw new Error(`${field} is missing`)
+  const answer = route.run(store, object, body as Body, searchParams)
+  if (answer instanceof Iterator) return sendLines(response, answer)
+  send(response, 200, answer ?? {})
 }
 
-/** All records of an object, one JSON document a line, as they stand when each is reached. */
-async function dump(store: Store, object: string, query: URLSearchParams, response: ServerResponse): Promise<void> {
-  const records = store.records(object, { archived: query.get('archived') === 'true' })
-  response.writeHead(200, { 'Content-Type': 'application/x-ndjson' })
-  let lines: string[] = []
-  for (const record of records) {
-    lines.push(`${JSON.stringify(record)}\n`)
-    if (lines.length < 500) continue
-    if (!response.write(lines.join(''))) await once(response, 'drain')
-    lines = []
-  }
-  response.end(lines.join(''))
+function overview(store: Store): unknown {
+  const counts = store.objects().map((name) => [name, { live: store.count(name), archived: store.count(name, { archived: true }) }])
+  return { portalId: store.portalId, ...clock(store), pending: store.pending(), objects: Object.fromEntries(counts) }
 }
 
-function clock(store: Store): Json {
+function clock(store: Store): { now: string } {
   return { now: new Date(store.now()).toISOString() }
+}
+
+function moveClock(store: Store, _: string, { now, advance, frozen }: Body): unknown {
+  if (now !== undefined) store.setClock(now as Time)
+  if (advance !== undefined) store.advance(Number(advance))
+  if (frozen !== undefined) store.freeze(frozen === true)
+  return clock(store)
+}
+
+function dump(store: Store, object: string, _: Body, query: URLSearchParams): unknown {
+  return store.records(object, { archived: query.get('archived') === 'true' })
+}
+
+function idsOf(records: readonly SandboxRecord[]): { ids: string[] } {
+  return { ids: records.map(({ id }) => id) }
+}
+
+function match(query: URLSearchParams): CallMatch {
+  const { status, ...rest } = Object.fromEntries(query)
+  return { ...rest, ...(status !== undefined && { status: Number(status) }) }
 }
 
 function send(response: ServerResponse, status: number, body: unknown): void {
@@ -91,7 +181,14 @@ function send(response: ServerResponse, status: number, body: unknown): void {
   response.end(JSON.stringify(body))
 }
 
-function match(query: URLSearchParams): Json {
-  const { status, ...rest } = Object.fromEntries(query)
-  return { ...rest, ...(status !== undefined && { status: Number(status) }) }
+async function sendLines(response: ServerResponse, items: IteratorObject<unknown>): Promise<void> {
+  response.writeHead(200, { 'Content-Type': 'application/x-ndjson' })
+  let lines: string[] = []
+  for (const item of items) {
+    lines.push(`${JSON.stringify(item)}\n`)
+    if (lines.length < 500) continue
+    if (!response.write(lines.join(''))) await once(response, 'drain')
+    lines = []
+  }
+  response.end(lines.join(''))
 }

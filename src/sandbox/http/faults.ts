@@ -30,7 +30,7 @@ export function createFaults(random: Random, sameObject: (asked: string, object:
   return {
     add(rule) {
       const fault = typeof rule.fault === 'string' ? ({ type: rule.fault } as Fault) : rule.fault
-      if (!types.has(fault?.type)) throw new Error(`no fault ${String(fault?.type)}; one of ${[...types].join(', ')}`)
+      if (!types.has(fault.type)) throw new Error(`no fault ${fault.type}; one of ${[...types].join(', ')}`)
       if ((fault.type === 'slow head' || fault.type === 'slow body') && !(fault.ms >= 0)) throw new Error(`fault ${fault.type} needs ms`)
       if (fault.type === 'answer' && !(fault.status >= 200 && fault.status < 600)) throw new Error('fault answer needs a status')
       if (fault.type === 'content type' && fault.value === undefined) throw new Error('fault content type needs a value')

@@ -33,7 +33,7 @@ export async function respond(request: IncomingMessage, response: ServerResponse
     if (fault.value !== null) headers['Content-Type'] = fault.value
   }
   if (fault?.type === 'torn') bytes = bytes.subarray(0, Math.floor(bytes.length / 2))
-  if (delivery.gzip && bytes.length > 1000 && /\bgzip\b/.test(String(request.headers['accept-encoding'] ?? ''))) {
+  if (delivery.gzip && bytes.length > 1000 && /\bgzip\b/.test(request.headers['accept-encoding']?.toString() ?? '')) {
     bytes = await compress(bytes, { level: 1 })
     headers['Content-Encoding'] = 'gzip'
     headers['Vary'] = 'Accept-Encoding'

@@ -26,8 +26,10 @@ export function createHubspotServer(gate: Gate): Server {
   // Node would refuse URLs beyond 16 kB by itself, with another status than HubSpot's.
   const server = createServer({ maxHeaderSize: 1_048_576, keepAliveTimeout: 60_000 }, (request, response) => {
     handle(gate, request, response).catch((error: unknown) => {
+      // A caller who goes away is nothing; anything else is a fault of the sandbox, and must not look like one of HubSpot's.
+      if (response.destroyed) return
       response.destroy()
-      if (!request.destroyed) throw error
+      throw error
     })
   })
   server.on('clientError', (_, socket) => socket.destroy())

@@ -5,7 +5,7 @@ import type { ObjectName, SandboxRecord, Store } from '../types.ts'
 import type { Clock } from './clock.ts'
 import { allColumns, snapshot } from './records.ts'
 import type { Table } from './table.ts'
-import type { Tables } from './tables.ts'
+import { type Tables, withPipelines } from './tables.ts'
 import { createWrites, recordId } from './writes.ts'
 
 /** The parts of a store that do not concern calls: those belong to the HTTP side. */
@@ -72,7 +72,9 @@ export function createDataStore(input: { portalId: number; seed: number; tables:
 
     addObject: (object) => tables.addCustom(object).type.typeId,
     setPipelines(object, pipelines) {
-      tables.get(object).pipelines = createPipelines(pipelines, clock.now())
+      const table = tables.get(object)
+      table.pipelines = createPipelines(pipelines, clock.now())
+      for (const property of table.properties()) table.define(withPipelines(property, table))
     },
     addOwner(owner) {
       const next = Math.max(0, ...tables.owners.map(({ id }) => Number(id))) + 1

@@ -82,12 +82,13 @@ export class Tables {
   }
 
   /** What the formulas of a table's properties draw from. */
-  context(table: Table): PropertyContext {
+  context({ type, pipelines }: Table): PropertyContext {
     return {
       seed: this.#account.seed,
-      object: table.type.name,
+      object: type.name,
+      group: type.custom ? `${type.name}_information` : `${type.singular.replaceAll('_', '')}information`,
       owners: this.owners.map((owner) => owner.id),
-      pipelines: table.pipelines,
+      pipelines,
       now: this.#account.now(),
     }
   }
@@ -99,9 +100,12 @@ export class Tables {
       `${type.created} | Create Date | datetime/date | none`,
       `${type.modified} | Last Modified Date | datetime/date | none | | readonly`,
       commonProperties,
-      type.properties,
     ]
-    for (const property of parseProperties(lines.join('\n'), this.context(table), table.createdAt)) {
+    const context = this.context(table)
+    for (const property of [
+      ...parseProperties(lines.join('\n'), context, table.createdAt),
+      ...parseProperties(type.properties, context, table.createdAt, !type.custom),
+    ]) {
       table.define(withPipelines(property, table))
     }
     this.#tables.set(type.name, table)
@@ -113,8 +117,8 @@ export class Tables {
   }
 }
 
-/** The options of pipeline and stage properties are the pipelines and stages themselves. */
-function withPipelines(property: Property, table: Table): Property {
+/** A property; the options of one that holds pipelines or stages are those of the table. */
+export function withPipelines(property: Property, table: Table): Property {
   const stage = property.name === 'dealstage' || property.name === 'hs_pipeline_stage'
   if (!stage && property.name !== 'pipeline' && property.name !== 'hs_pipeline') return property
   if (table.pipelines.length === 0) return property

@@ -34,7 +34,7 @@ export function createWrites(tables: Tables, clock: Clock, settings: Readonly<Se
     const table = tables.get(object)
     const at = timeOf(options, clock)
     const versions = [ids].flat().map((id) => {
-      const version = table.newest(recordId(id as RecordId))
+      const version = table.newest(recordId(id))
       if (!version || !fits(version)) throw new Error(`no such record: ${table.type.name} ${id}`)
       return version
     })
