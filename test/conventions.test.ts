@@ -51,7 +51,8 @@ describe('the catalogue', () => {
     )
     const names = loose.map(({ name }) => name)
     const writers = ['backfill_step', 'fetch_step', 'gone_apply', 'list_step', 'page_apply', 'step_commit', 'wait']
-    expect(names.filter((name) => !name.startsWith('cast_') && name !== 'is_castable')).toEqual(writers)
+    // Casts are fully qualified instead: SET would keep the planner from inlining them.
+    expect(names.filter((name) => !/^(cast|read|input)_|^is_castable$/.test(name))).toEqual(writers)
   })
 
   it('runs nothing with its owner\'s rights that is not pinned', async () => {
