@@ -5,7 +5,7 @@ import { Logger, run, type TaskList, type WorkerEvents } from 'graphile-worker'
 import { clock, type Held, type StreamKey, streamsDue, sweep, vacuum, workerBeat, workerStop } from './db/calls.ts'
 import { type Database, isConnectionLost, openDatabase } from './db/database.ts'
 import { installed } from './db/installed.ts'
-import { type Presence, showPresence } from './db/presence.ts'
+import { showPresence } from './db/presence.ts'
 import { Misuse } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import { sleep } from './lib/time.ts'
@@ -42,35 +42,52 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
   const { databaseUrl, log, concurrency = 12 } = options
   const stopping = new AbortController()
   const { db, queueSchema, deps } = await compose(options, stopping.signal)
-  let presence: Presence | undefined
   try {
-    presence = await showPresence(databaseUrl ?? '', deps.worker, log)
     const queueIds = new Set<string>()
-    const beat = () => beatOf(deps, queueIds)
-    await beat()
-    // What a killed worker held is free for us at once.
-    await sweep(db)
+    const leave = await attend(deps, databaseUrl ?? '', queueIds)
     const queue = startQueue({ deps, schema: queueSchema, concurrency, queueIds })
-    const timers = [every(BEAT_MS, beat, log), every(SWEEP_MS, () => sweep(db), log)]
-    void keepChecking(deps)
+    const timer = every(SWEEP_MS, () => sweep(db), log)
     let stopped: Promise<void> | undefined
     const stop = () => (stopped ??= (async () => {
       stopping.abort(new Error('the worker stops'))
-      for (const timer of timers) clearInterval(timer)
+      clearInterval(timer)
       await queue
-      await workerStop(db, deps.worker).catch((error: unknown) => log.debug('not signed off', { error }))
-      await presence?.[Symbol.asyncDispose]()
-      await deps.hubspot.close()
-      await db.close()
+      await leave()
       log.info('worker stopped')
     })())
     log.info('worker started', { worker: deps.worker, concurrency })
     return { id: deps.worker, stop, done: queue.then(stop), [Symbol.asyncDispose]: stop }
   } catch (error) {
-    await presence?.[Symbol.asyncDispose]()
     await deps.hubspot.close()
     await db.close()
     throw error
+  }
+}
+
+/**
+ * Makes a worker known and keeps it so, frees what a killed one held, and checks the token. Returns how to sign off, which
+ * closes HubSpot and the database too. `queueIds`: the names under which the queue locks its jobs.
+ */
+export async function attend(deps: TaskDeps, databaseUrl: string, queueIds: ReadonlySet<string>): Promise<() => Promise<void>> {
+  const { db, log } = deps
+  const presence = await showPresence(databaseUrl, deps.worker, log)
+  const beat = () => beatOf(deps, queueIds)
+  try {
+    await beat()
+    // What a killed worker held is free for us at once.
+    await sweep(db)
+  } catch (error) {
+    await presence[Symbol.asyncDispose]()
+    throw error
+  }
+  const timer = every(BEAT_MS, beat, log)
+  void keepChecking(deps)
+  return async () => {
+    clearInterval(timer)
+    await workerStop(db, deps.worker).catch((error: unknown) => log.debug('not signed off', { error }))
+    await presence[Symbol.asyncDispose]()
+    await deps.hubspot.close()
+    await db.close()
   }
 }
 
@@ -221,6 +238,7 @@ async function keepChecking(deps: TaskDeps): Promise<void> {
       if (!deps.signal.aborted) deps.log.warn('the access token could not be checked', { error })
       return 'failed' as const
     })
+    if (checked === 'none') deps.log.warn('no HubSpot account is connected yet', { hint: "Run pg-hubspot connect, or select hubspot.connect(access_token => '…');" })
     if (checked !== 'failed') return
     await deps.sleep(wait, deps.signal).catch(() => undefined)
   }

@@ -25,11 +25,12 @@ over. With --wait it shows how far it is and returns when it is done: 0, 1 when 
     const { rows } = await db.pool.query<{ id: string }>('select hubspot.resync($1) as id', [object])
     const { id } = rows[0]!
     if (!wait) {
-      console.log(json ? JSON.stringify({ run: Number(id) }) : `Run ${id} is queued: select * from hubspot.runs where id = ${id};`)
+      console.log(json ? JSON.stringify({ id: Number(id), object, state: 'queued' }) : `Run ${id} is queued: select * from hubspot.runs where id = ${id};`)
       return EXIT.ok
     }
     const run = await follow(db, id, timeout)
-    if (json) console.log(JSON.stringify({ ...run, id: Number(run.id), run: Number(run.id) }))
+    const { obstacle: _, is_parked: __, total: ___, ...figures } = run
+    if (json) console.log(JSON.stringify({ ...figures, id: Number(run.id) }))
     if (run.state === 'done') return EXIT.ok
     process.stderr.write(`pg-hubspot: run ${id} ${run.is_parked ? 'waits: the object is parked' : run.state}${run.error === null ? '' : `: ${run.error}`}\n  select * from hubspot.problems where resolved_at is null;\n`)
     return run.is_parked ? EXIT.waits : EXIT.error
@@ -50,7 +51,7 @@ type Run = {
   error: string | null
   total: number
   is_parked: boolean
-  is_worked: boolean
+  obstacle: string | null
 }
 
 async function follow(db: Database, id: string, timeout: number): Promise<Run> {
@@ -60,7 +61,7 @@ async function follow(db: Database, id: string, timeout: number): Promise<Run> {
       `select r.id, r.object, r.state, r.requests::integer, r.rows_read::integer, r.inserted::integer, r.updated::integer, r.unchanged::integer,
          extract(epoch from r.finished_at - r.started_at)::double precision as seconds, r.error_code, r.error,
          coalesce(s.rows, 0)::integer as total, coalesce(s.state = 'parked', false) as is_parked,
-         (select ok from hubspot.health() where name = 'worker') as is_worked
+         (select string_agg(format('%s: %s', h.name, h.message), '; ') from hubspot.health() h where h.name in ('worker', 'account') and not h.ok) as obstacle
        from hubspot.runs r left join hubspot.status s on s.object = r.object where r.id = $1`,
       [id],
     )
@@ -78,12 +79,11 @@ async function follow(db: Database, id: string, timeout: number): Promise<Run> {
   }
 }
 
-function line({ object, state, rows_read, total, inserted, updated, unchanged, seconds, is_worked }: Run): string {
+function line({ object, state, rows_read, total, inserted, updated, unchanged, seconds, obstacle }: Run): string {
   if (state === 'done') {
     const took = seconds === null ? '' : ` in ${formatDuration(seconds * 1_000)}`
     return `${object}: ${count(rows_read)} read${took}, ${count(inserted)} new, ${count(updated)} changed, ${count(unchanged)} as before`
   }
   const share = total > 0 ? Math.min(rows_read / total, 1) : 0
-  const notice = is_worked ? '' : '  no worker is running: start one with npx pg-hubspot worker'
-  return `${object} ${bar(share)} ${count(rows_read)} of ${count(total)} ${state}${notice}`
+  return `${object} ${bar(share)} ${count(rows_read)} of ${count(total)} ${state}${obstacle === null ? '' : ` (${obstacle})`}`
 }

@@ -35,7 +35,8 @@ Next:  npx pg-hubspot connect    gives it a token
        npx pg-hubspot worker     and keep that running
        select hubspot.track('contacts');`)
     } else {
-      console.log(isCodeApplied ? `Brought pg-hubspot from ${from} to ${to}.` : `pg-hubspot ${to} is installed and up to date.`)
+      const news = from === to ? `Brought the functions of pg-hubspot ${to} up to date.` : `Brought pg-hubspot from ${from} to ${to}.`
+      console.log(isCodeApplied ? news : `pg-hubspot ${to} is installed and up to date.`)
     }
   },
 })
