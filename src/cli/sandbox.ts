@@ -3,6 +3,7 @@ import { startSandbox } from '../sandbox/index.ts'
 import { controlRoutes } from '../sandbox/http/control.ts'
 import { applySettings, defaultSettings, type Settings } from '../sandbox/settings.ts'
 import { command, EXIT, flag, Usage, value, values, whole } from './support/command.ts'
+import { columns } from './support/screen.ts'
 
 const port = whole(0, 65_535)
 
@@ -23,7 +24,7 @@ Settings, with their defaults (--set lag=0, --set lag=[500,3000], --set limits=f
 ${Object.entries(defaultSettings).map(([name, given]) => `  ${name}=${JSON.stringify(given)}`).join('\n')}
 
 The control API, at controlUrl, JSON in and out (docs/sandbox.md says more):
-${[...Object.keys(controlRoutes), 'GET /dump/:object'].map((route) => `  ${route}`).join('\n')}`,
+${columns(Object.entries(controlRoutes).map(([route, { about }]) => [`  ${route}`, about]))}`,
   options: {
     port: value('N', port, "HubSpot's port; 0, the default, takes a free one."),
     'control-port': value('N', port, "The control API's port; 0, the default, takes a free one."),

@@ -38,8 +38,8 @@ export function createControl(controlUrl: string): Control {
     },
     async create(object) {
       const response = await call('POST', `/records/${object}`, { records: [{}], fill: true })
-      const [record] = (await response.json()) as { id: string }[]
-      return record!.id
+      const { ids } = (await response.json()) as { ids: string[] }
+      return ids[0]!
     },
     async *dump(object) {
       const { body } = await call('GET', `/dump/${object}`)
