@@ -43,8 +43,12 @@ export interface Settings {
   searchBodyMax: number
   /** Whether `searchBodyMax` counts the whole body, or its `query` alone. */
   searchBodyCounts: 'body' | 'query'
-  /** Whether a search's values come from the index, as old as it is, or from the store. */
-  searchValues: 'index' | 'store'
+  /**
+   * What a hit shows. The recorded answers: the index decides what is found, in which order and how many, and the store
+   * what it holds, so that a hit may not fit its filter any more, and one archived since is counted and not shown.
+   * `index`: hits as old as the index.
+   */
+  searchValues: 'store' | 'index'
   /** Whether archiving a record moves its modified date. */
   archiveBumps: boolean
   /** Whether restoring a record moves its modified date. */
@@ -103,7 +107,7 @@ export const defaultSettings: Settings = {
   searchCap: 10_000,
   searchBodyMax: 3_000,
   searchBodyCounts: 'body',
-  searchValues: 'index',
+  searchValues: 'store',
   archiveBumps: false,
   restoreBumps: false,
   cleared: 'as written',
@@ -128,7 +132,7 @@ const choices: { readonly [K in keyof Settings]?: readonly unknown[] } = {
   limitClock: ['monotonic', 'sandbox'],
   hosting: ['na1', 'eu1'],
   searchBodyCounts: ['body', 'query'],
-  searchValues: ['index', 'store'],
+  searchValues: ['store', 'index'],
   cleared: ['null', 'empty', 'as written'],
   emptyKeys: ['null', 'absent'],
   zeroMillis: ['omit', 'keep'],

@@ -1,6 +1,6 @@
 import { type Filter, FilterProblem } from '../store/filters.ts'
 import { runSearch, type Search } from '../store/search.ts'
-import { isLive, type Version } from '../store/version.ts'
+import { isLive } from '../store/version.ts'
 import { type Answer, invalid, refuse } from './answers.ts'
 import { jsonBody, type Request, textList } from './request.ts'
 import { recordText, wanted } from './shapes.ts'
@@ -14,7 +14,7 @@ const unfilterable: Readonly<Record<string, readonly string[]>> = {
   emails: ['hs_body_preview_html', 'hs_email_html', 'hs_body_preview'],
 }
 
-/** POST /crm/objects/{version}/{type}/search: what the index holds, which may be older than the store. */
+/** POST /crm/objects/{version}/{type}/search: what the index finds, shown as it stands in the store, or in the index. */
 export function search(request: Request): Answer {
   const { account } = request
   const table = request.table!
@@ -29,14 +29,11 @@ export function search(request: Request): Answer {
     if (error instanceof FilterProblem) throw problem(error.message)
     throw error
   }
-  const shown = (version: Version) => {
-    const newest = account.settings.searchValues === 'store' ? table.newest(version.id) : undefined
-    return newest && isLive(newest) ? newest : version
-  }
-  const results = found.page.map((version) => recordText(request, shown(version), wants))
+  const shown = account.settings.searchValues === 'index' ? found.page : found.page.map(({ id }) => table.newest(id)!).filter(isLive)
+  const results = shown.map((version) => recordText(request, version, wants))
   const end = asked.offset + found.page.length
   const next = end < found.total && found.page.length > 0 ? { paging: { next: { after: String(end) } } } : {}
-  return { status: 200, body: { total: found.total, ...next }, results, ids: found.page.map(({ id }) => String(id)) }
+  return { status: 200, body: { total: found.total, ...next }, results, ids: shown.map(({ id }) => String(id)) }
 }
 
 function readSearch(request: Request, body: Record<string, unknown>): Search {
