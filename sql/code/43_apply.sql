@@ -242,6 +242,9 @@ begin
         else 'with d as (delete from hubspot.%I t where t.id = any ($1) returning t.id)'
       end || ' select array_agg(d.id) from d', v_object.table_name)
     into v_deleted using v_free, v_now;
+    -- What was wrong with a record is over with it.
+    update hubspot_private.problems p set resolved_at = v_now
+    where p.object = v_object.name and p.record_id = any (v_deleted) and p.resolved_at is null;
   end if;
   insert into hubspot_private.tombstones as g (object, id, seen_gone_at)
   select v_object.name, i, v_now

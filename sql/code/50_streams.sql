@@ -89,7 +89,8 @@ language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-  select s.run_id is not null or s.next_at <= horizon
+  -- Never null: to a claim an unknown would be a yes.
+  select s.run_id is not null or coalesce(s.next_at <= horizon, false)
     or exists (
       select from hubspot_private.runs r
       where r.object = s.object and r.stream = s.stream and r.range = s.range and r.state = 'waiting')

@@ -1,8 +1,10 @@
-import { openDatabase, type Database } from '../../src/db/database.ts'
-import type { Held, StreamKey } from '../../src/db/calls.ts'
+import { asJsonb, type Database, openDatabase } from '../../src/db/database.ts'
+import { type Claim, type Held, stepCommit, type StepOutcome, streamClaim, type StreamKey, type StreamRequest } from '../../src/db/calls.ts'
 import { type Client, createClient } from '../../src/hubspot/client.ts'
 import { createLog } from '../../src/lib/log.ts'
 import { type Sandbox, type SandboxOptions, startSandbox } from '../../src/sandbox/index.ts'
+import { ask, type Got } from '../../src/sync/ask.ts'
+import { createCaller } from '../../src/sync/call.ts'
 import { checkCredentials } from '../../src/sync/credentials.ts'
 import { runStream, type SliceOutcome, type SyncDeps } from '../../src/sync/step.ts'
 import { differences } from './compare.ts'
@@ -112,6 +114,37 @@ export async function startWorld(name: string, { sandbox: options = {}, client: 
       await database.close()
       await sandbox.close()
       await db[Symbol.asyncDispose]()
+    },
+  }
+}
+
+/** A stream held by hand: what is asked and what is committed are two acts, so that anything can happen between them. */
+export type Holder = {
+  claim: Claim
+  /** Sends what the cursor stands at. */
+  ask(): Promise<Got>
+  /** Takes an answer in, and goes on to the request after it. */
+  commit(got: Got, changes?: Partial<{ epoch: string; cursor: unknown; columnSet: number }>): Promise<StepOutcome>
+}
+
+/** Claims a stream; undefined: nothing to do, or it is held. */
+export async function hold({ deps }: World, object: string, stream: string, range = 0, worker = 'by hand'): Promise<Holder | undefined> {
+  const key = { object, stream, range }
+  const claim = await streamClaim(deps.db, key, worker)
+  if (claim === undefined) return undefined
+  let { cursor, request }: { cursor: unknown; request: StreamRequest } = claim
+  const way = { hubspot: deps.hubspot, signal: deps.signal, caller: createCaller(deps) }
+  return {
+    claim,
+    ask: () => ask(way, request, claim.plan),
+    async commit(got, changes = {}) {
+      const step = { epoch: claim.epoch, cursor, request, columnSet: claim.plan?.column_set ?? 0, ...got, ...changes }
+      const outcome = await stepCommit(deps.db, key, { ...step, body: got.body && asJsonb(got.body) })
+      if (outcome.outcome === 'more') {
+        cursor = outcome.next_cursor
+        request = outcome.next_request!
+      }
+      return outcome
     },
   }
 }
