@@ -57,7 +57,7 @@ async function untilSettled(world: World, play: Play): Promise<void> {
     if (reached === undefined && world.store.now() >= target) {
       reached = (await world.db.query<{ now: string }>('select hubspot_private.clock() as now'))[0]!.now
     }
-    await world.advance(await untilNextEvent(world))
+    await world.advance(await untilNextTry(world))
   }
   const stuck = await world.db.query(
     `select concat_ws(' ', s.object, s.stream, s.range, s.cursor, r.error_code, r.error) as stuck
@@ -81,13 +81,13 @@ async function isQuiet({ db }: World, since: string): Promise<boolean> {
   return quiet!.is_quiet
 }
 
-/** A third of the widest window, or as long as everything waits: a spent day lasts until midnight. */
-async function untilNextEvent({ db }: World): Promise<number> {
+/** A third of the widest window, or as long as whoever waits for another try waits: a spent day lasts until midnight. */
+async function untilNextTry({ db }: World): Promise<number> {
   const [next] = await db.query<{ ms: number | null }>(
-    `select extract(epoch from min(greatest(s.retry_at, s.lease_until, case when s.run_id is null then s.next_at end)) - hubspot_private.clock())::float8 * 1000 as ms
-     from hubspot_private.streams s where s.next_at is not null or s.run_id is not null`,
+    `select extract(epoch from max(s.retry_at) - hubspot_private.clock())::float8 * 1000 as ms
+     from hubspot_private.streams s where s.failures > 0`,
   )
-  return Math.min(Math.max(Math.ceil(next?.ms ?? 0) + 1, 20 * MINUTE), 26 * 60 * MINUTE)
+  return Math.min(Math.max(Math.ceil(next?.ms ?? 0) + 1, 20 * MINUTE), 48 * 60 * MINUTE)
 }
 
 async function differing(world: World, ignored: ReadonlySet<string> = new Set()): Promise<string[]> {
@@ -101,6 +101,8 @@ async function untidy({ db, store }: World): Promise<string[]> {
     `select format('to fetch: %s %s (%s)', object, id, reason) as what from hubspot_private.fetch_queue
      union all
      select format('run %s of %s %s is %s', id, object, stream, state) from hubspot.runs where state <> 'done'
+     union all
+     select format('%s was loaded %s times', object, count(*)) from hubspot_private.runs where stream = 'backfill' group by object having count(*) <> 1
      union all
      select format('%s %s is held by %s', object, stream, holder) from hubspot_private.streams where holder is not null
      union all

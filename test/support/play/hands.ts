@@ -82,7 +82,7 @@ export function createHands({ db, store }: World, trace: string[]) {
         case 'lock': {
           const client = await db.pool.connect()
           await client.query('begin')
-          await client.query(`select id from hubspot.${command.object} where id = any ($1) for update`, [choose(command.object, command.pick, command.count)])
+          await client.query(`select id from hubspot.${command.object} where id = any ($1) for update skip locked`, [choose(command.object, command.pick, command.count)])
           locks.push(async () => {
             await client.query('commit')
             client.release()
