@@ -29,7 +29,7 @@ test('generated values are of their types, and odd as real ones are', async () =
   const values = new Map<string, (string | null)[]>(results.map(({ name }: { name: string }) => [name, records.map(({ properties }) => properties[name]!)]))
   for (const { name, type, fieldType, options } of results) {
     const filled = values.get(name)!.filter((value) => value !== null && value !== '') as string[]
-    for (const value of filled) if (forms[type]) expect(value, name).toMatch(forms[type])
+    expect(filled.find((value) => forms[type]?.test(value) === false), name).toBeUndefined()
     if (fieldType !== 'checkbox' || options.length === 0) continue
     const known = options.map((option: { value: string }) => option.value)
     expect(filled.some((value) => value.includes(';')), name).toBe(true)
