@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { streamClaim, streamRelease, workerBeat } from '../src/db/calls.ts'
 import { interleave } from './support/interleave.ts'
-import { hold, type Holder, startWorld, type World } from './support/sync.ts'
+import { hold, type Holder, pagesOf, startWorld, type World } from './support/sync.ts'
 
 const contacts = { sandbox: { objects: { contacts: 5 } } }
 const key = { object: 'contacts', stream: 'resync', range: 0 }
@@ -53,7 +53,7 @@ describe('a commit changes nothing', () => {
   })
 
   test('with the cursor of an earlier step, though the epoch is the same', async () => {
-    await using world = await startWorld('leases', { ...contacts, client: firstPageOf(2) })
+    await using world = await startWorld('leases', { ...contacts, client: pagesOf(2) })
     await world.load('contacts', ['firstname'])
     await world.db.query("select hubspot.resync('contacts')")
     const holder = await held(world, 'a')
@@ -70,7 +70,7 @@ describe('a commit changes nothing', () => {
 })
 
 test('a worker that freezes in the middle of a load is taken over, and changes nothing when it wakes', async () => {
-  await using world = await startWorld('leases', { ...contacts, client: firstPageOf(2) })
+  await using world = await startWorld('leases', { ...contacts, client: pagesOf(2) })
   await world.db.query("select hubspot.track('contacts', '{firstname}')")
   await world.run('contacts', 'schema')
   const frozen = await held(world, 'a', 'backfill')
@@ -101,7 +101,7 @@ test('a lease ends after thirty seconds without a word, and a heartbeat keeps it
 })
 
 test('a step renews the lease', async () => {
-  await using world = await startWorld('leases', { ...contacts, client: firstPageOf(2) })
+  await using world = await startWorld('leases', { ...contacts, client: pagesOf(2) })
   await world.load('contacts', ['firstname'])
   await world.db.query("select hubspot.resync('contacts')")
   const holder = await held(world, 'a')
@@ -112,7 +112,7 @@ test('a step renews the lease', async () => {
 })
 
 test('a lease given back is taken at once, and the run goes on where it stood', async () => {
-  await using world = await startWorld('leases', { ...contacts, client: firstPageOf(2) })
+  await using world = await startWorld('leases', { ...contacts, client: pagesOf(2) })
   await world.load('contacts', ['firstname'])
   const [{ resync: run }] = (await world.db.query<{ resync: string }>("select hubspot.resync('contacts')")) as [{ resync: string }]
   const first = await held(world, 'a')
@@ -221,8 +221,3 @@ test('what HubSpot refuses parks the object; a probe at most a quarter of an hou
   expect(await state()).toBe('live')
   expect(await world.db.query('select * from hubspot.problems where resolved_at is null')).toEqual([])
 })
-
-/** Pages of a few records, as HubSpot may give them. */
-function firstPageOf(limit: number): NonNullable<Parameters<typeof startWorld>[1]>['client'] {
-  return (client) => ({ ...client, request: (request) => client.request(request.query?.['limit'] === undefined ? request : { ...request, query: { ...request.query, limit } }) })
-}

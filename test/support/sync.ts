@@ -44,6 +44,22 @@ export type WorldOptions = {
   client?: (client: Client, sandbox: Sandbox) => Client
 }
 
+/** A HubSpot that gives a few records a page, as it may: lists of `list`, searches of `search`. */
+export function pagesOf(list: number, search = 200): NonNullable<WorldOptions['client']> {
+  return (client) => ({
+    ...client,
+    request(request) {
+      const { query, path } = request
+      if (query?.['properties'] !== undefined && query['limit'] !== undefined) {
+        return client.request({ ...request, query: { ...query, limit: Math.min(list, Number(query['limit'])) } })
+      }
+      if (!path.endsWith('/search')) return client.request(request)
+      const body = JSON.parse(request.body as string) as { limit: number }
+      return client.request({ ...request, body: JSON.stringify({ ...body, limit: Math.min(search, body.limit) }) })
+    },
+  })
+}
+
 /** Where the sandbox's clock stands at first: far from the database's, since the two are never to be compared. */
 const START = Date.parse('2026-03-10T14:00:00.000Z')
 

@@ -2,20 +2,19 @@ import type { Client } from '../../../src/hubspot/client.ts'
 import type { Sandbox } from '../../../src/sandbox/index.ts'
 import type { Scenario } from '../arbitraries.ts'
 import { prng } from '../interleave.ts'
+import { pagesOf } from '../sync.ts'
 
 /** A HubSpot with smaller pages, whose search answers what it learned lately in any order. */
 export function smallPages(client: Client, sandbox: Sandbox, { listPage, searchPage, isDisordered, order }: Scenario): Client {
   const random = prng(order + 1)
+  const small = pagesOf(listPage, searchPage)(client, sandbox)
+  if (!isDisordered) return small
   return {
-    ...client,
+    ...small,
     async request(request) {
-      if (request.query?.['properties'] !== undefined && request.query['limit'] !== undefined) {
-        return client.request({ ...request, query: { ...request.query, limit: Math.min(listPage, Number(request.query['limit'])) } })
-      }
-      if (!request.path.endsWith('/search')) return client.request(request)
-      const body = JSON.parse(request.body as string) as { limit: number }
-      const answer = await client.request({ ...request, body: JSON.stringify({ ...body, limit: Math.min(searchPage, body.limit) }) })
-      return isDisordered ? { ...answer, body: disordered(answer.body, sandbox.store.now() - 9 * 60_000, random) } : answer
+      const answer = await small.request(request)
+      // Later than the shorter settle window its order is right.
+      return request.path.endsWith('/search') ? { ...answer, body: disordered(answer.body, sandbox.store.now() - 9 * 60_000, random) } : answer
     },
   }
 }
