@@ -1,0 +1,173 @@
+import { randomBytes } from 'node:crypto'
+import { runMigrations } from 'graphile-worker'
+import { afterEach, describe, expect, inject, test } from 'vitest'
+import { migrate, uninstall } from '../src/db/migrate.ts'
+import { VERSION } from '../src/lib/version.ts'
+import { at, query } from './support/global-setup.ts'
+
+const { adminUrl, appUrl } = inject('server')
+const made: string[] = []
+afterEach(async () => {
+  for (const name of made.splice(0)) await query(adminUrl, `drop database if exists ${name} with (force)`)
+})
+
+/** An empty database of the role that owns test databases, which is no superuser. */
+async function emptyDatabase(): Promise<string> {
+  const name = `install_${randomBytes(4).toString('hex')}`
+  await query(appUrl, `create database ${name}`)
+  made.push(name)
+  return at(appUrl, name)
+}
+
+/** Everything that the product made, as the catalogue knows it; not what depends on when or where. */
+async function catalogue(url: string): Promise<unknown[]> {
+  return query(
+    url,
+    `with ours as (select oid, nspname from pg_namespace where nspname in ('hubspot', 'hubspot_private'))
+     select 'relation' as kind, c.oid::regclass::text as name,
+       concat_ws(' ', c.relkind, c.relacl::text, obj_description(c.oid, 'pg_class'), pg_get_viewdef(c.oid)) as body
+     from pg_class c join ours on ours.oid = c.relnamespace where c.relkind in ('r', 'v', 'S', 'p')
+     union all
+     select 'column', format('%s.%s', a.attrelid::regclass, a.attname),
+       concat_ws(' ', a.attnum, format_type(a.atttypid, a.atttypmod), a.attnotnull, pg_get_expr(d.adbin, d.adrelid), col_description(a.attrelid, a.attnum))
+     from pg_attribute a join pg_class c on c.oid = a.attrelid join ours on ours.oid = c.relnamespace
+     left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+     where a.attnum > 0 and not a.attisdropped and c.relkind in ('r', 'v')
+     union all
+     select 'index', i.indexrelid::regclass::text, pg_get_indexdef(i.indexrelid)
+     from pg_index i join pg_class c on c.oid = i.indrelid join ours on ours.oid = c.relnamespace
+     union all
+     select 'constraint', format('%s %s', o.conrelid::regclass, o.conname), pg_get_constraintdef(o.oid)
+     from pg_constraint o join ours on ours.oid = o.connamespace
+     union all
+     select 'trigger', format('%s %s', t.tgrelid::regclass, t.tgname), pg_get_triggerdef(t.oid)
+     from pg_trigger t join pg_class c on c.oid = t.tgrelid join ours on ours.oid = c.relnamespace where not t.tgisinternal
+     union all
+     select 'routine', p.oid::regprocedure::text,
+       concat_ws(' ', pg_get_functiondef(p.oid), p.proacl::text, obj_description(p.oid, 'pg_proc'))
+     from pg_proc p join ours on ours.oid = p.pronamespace where p.prokind in ('f', 'p')
+     union all
+     select 'rows', 'errors', string_agg(e::text, e'\\n' order by e.code) from hubspot_private.errors e
+     union all
+     select 'rows', 'objects', string_agg(concat_ws(' ', o.name, o.object_type_id, o.table_name, o.modified_property), e'\\n' order by o.name)
+     from hubspot_private.objects o
+     order by 1, 2`,
+  )
+}
+
+describe('installing', () => {
+  test('takes no superuser, and twice changes nothing', async () => {
+    const url = await emptyDatabase()
+    expect(await query(url, 'select rolsuper from pg_roles where rolname = current_user')).toEqual([{ rolsuper: false }])
+    expect(await migrate(url)).toMatchObject({ from: null, to: VERSION, isCodeApplied: true, queueSchema: 'graphile_worker' })
+    const before = await catalogue(url)
+    expect(before.length).toBeGreaterThan(200)
+    const [first] = await query(url, 'select installed_at::text from hubspot_private.installation')
+    expect(await migrate(url)).toMatchObject({ from: VERSION, files: [], isCodeApplied: false })
+    expect(await query(url, 'select installed_at::text from hubspot_private.installation')).toEqual([first])
+    expect(await catalogue(url)).toEqual(before)
+  })
+
+  test('again with other code applies all of it anew, to the same result, and keeps tables and state', async () => {
+    const url = await emptyDatabase()
+    await migrate(url)
+    await query(url, `update hubspot_private.account set is_connected = true, portal_id = 1`)
+    await query(url, `select hubspot.configure('max_columns', 700)`)
+    await query(url, `select hubspot.track('contacts')`)
+    await query(url, `select hubspot_private.properties_apply('contacts', '{"results": [{"name": "email", "type": "string"}, {"name": "score", "type": "number"}]}'),
+      hubspot_private.selection_apply('contacts')`)
+    const before = await catalogue(url)
+    // Functions that someone changed, and one that is gone, as an older version's text would be.
+    await query(url, `create or replace function hubspot_private.account_day(at timestamptz) returns timestamptz language sql stable as 'select at'`)
+    await query(url, `drop function hubspot_private.as_ms(timestamptz) cascade`)
+    await query(url, `update hubspot_private.schema_files set hash = 'older' where name = 'code'`)
+    expect(await migrate(url)).toMatchObject({ files: [], isCodeApplied: true })
+    expect(await catalogue(url)).toEqual(before)
+    expect(await query(url, `select value from hubspot.settings where name = 'max_columns'`)).toEqual([{ value: 700 }])
+    expect(await query(url, `select object from hubspot.status`)).toEqual([{ object: 'contacts' }])
+  })
+
+  test('by ten at once ends as by one', async () => {
+    const [alone, crowded] = [await emptyDatabase(), await emptyDatabase()]
+    await migrate(alone)
+    const all = await Promise.all(Array.from({ length: 10 }, () => migrate(crowded)))
+    expect(all.filter(({ isCodeApplied }) => isCodeApplied)).toHaveLength(1)
+    expect(await catalogue(crowded)).toEqual(await catalogue(alone))
+  })
+
+  test('refuses a database of a newer version, and changes nothing there', async () => {
+    const url = await emptyDatabase()
+    await migrate(url)
+    await query(url, `update hubspot_private.schema_files set version = '999.0.0' where name = 'code'`)
+    await expect(migrate(url)).rejects.toMatchObject({ code: 'SH001', message: expect.stringContaining('999.0.0') as string })
+    await query(url, `update hubspot_private.schema_files set version = '${VERSION}' where name = 'code'`)
+    await query(url, `insert into hubspot_private.schema_files (name, hash, version) values ('0999_later.sql', 'x', '${VERSION}')`)
+    await expect(migrate(url)).rejects.toMatchObject({ code: 'SH001' })
+    expect(await query(url, `select count(*)::integer as files from hubspot_private.schema_files`)).toEqual([{ files: 3 }])
+  })
+
+  test('says which privilege is missing, and the statement that gives it', async () => {
+    const url = await emptyDatabase()
+    const role = `installer_${randomBytes(4).toString('hex')}`
+    await query(appUrl, `create role ${role} login password 'installer'`)
+    const poor = new URL(url)
+    poor.username = role
+    poor.password = 'installer'
+    const name = poor.pathname.slice(1)
+    await expect(migrate(poor.href)).rejects.toMatchObject({ code: 'SH002', hint: `As its owner run: grant create on database "${name}" to "${role}";` })
+    await query(url, `grant create on database "${name}" to "${role}"`)
+    expect(await migrate(poor.href)).toMatchObject({ isCodeApplied: true })
+    // Now it is that role's: another one is told so.
+    await expect(migrate(url)).rejects.toMatchObject({ code: 'SH002', message: expect.stringMatching(/schema hubspot\w* belongs to another role/) as string })
+    await query(poor.href, `drop schema hubspot, hubspot_private, graphile_worker cascade`)
+    await query(url, `revoke create on database "${name}" from "${role}"`)
+    await query(appUrl, `drop role ${role}`)
+  })
+
+  test('leaves alone a schema of the name hubspot that belongs to someone else', async () => {
+    const url = await emptyDatabase()
+    const theirs = `someone_${randomBytes(4).toString('hex')}`
+    const admin = at(adminUrl, new URL(url).pathname.slice(1))
+    await query(admin, `create role ${theirs}; create schema hubspot authorization ${theirs}`)
+    await expect(migrate(url)).rejects.toMatchObject({ code: 'SH002', message: 'schema hubspot belongs to another role' })
+    expect(await query(url, `select nspname from pg_namespace where nspname ~ '^(hubspot|graphile)' order by 1`)).toEqual([{ nspname: 'hubspot' }])
+    await query(admin, `drop schema hubspot; drop role ${theirs}`)
+  })
+})
+
+describe('a queue that is there already', () => {
+  test('in a version whose workers an upgrade would break is refused; another schema is taken', async () => {
+    const url = await emptyDatabase()
+    await runMigrations({ connectionString: url })
+    await query(url, `delete from graphile_worker.migrations where id >= 19`)
+    await expect(migrate(url)).rejects.toMatchObject({ code: 'SH006', hint: expect.stringContaining('--queue-schema') as string })
+    expect(await query(url, `select to_regclass('hubspot_private.installation') as installed`)).toEqual([{ installed: null }])
+    expect(await migrate(url, { queueSchema: 'hubspot_queue' })).toMatchObject({ queueSchema: 'hubspot_queue' })
+    // Once installed, that is where it stays.
+    expect(await migrate(url)).toMatchObject({ queueSchema: 'hubspot_queue', isCodeApplied: false })
+  })
+
+  test('in the present version is used, its jobs untouched', async () => {
+    const url = await emptyDatabase()
+    await runMigrations({ connectionString: url })
+    await query(url, `select graphile_worker.add_job('theirs', '{"of": "theirs"}')`)
+    await migrate(url)
+    expect(await query(url, 'select task_identifier from graphile_worker.jobs')).toEqual([{ task_identifier: 'theirs' }])
+  })
+})
+
+test('uninstalling leaves the jobs and tables of others', async () => {
+  const url = await emptyDatabase()
+  await migrate(url)
+  await query(url, `create table public.mine as select 1 as one`)
+  await query(url, `select graphile_worker.add_job('theirs', '{}')`)
+  await query(url, `update hubspot_private.account set is_connected = true`)
+  await query(url, `select hubspot.connect('pat-na1-12345678'), hubspot.track('contacts')`)
+  expect((await query<{ n: number }>(url, 'select count(*)::integer as n from graphile_worker.jobs'))[0]?.n).toBeGreaterThan(1)
+  await uninstall(url)
+  expect(await query(url, 'select task_identifier from graphile_worker.jobs')).toEqual([{ task_identifier: 'theirs' }])
+  expect(await query(url, 'table public.mine')).toEqual([{ one: 1 }])
+  expect(await query(url, `select nspname from pg_namespace where nspname like 'hubspot%'`)).toEqual([])
+  // And it can come back.
+  expect(await migrate(url)).toMatchObject({ from: null, isCodeApplied: true })
+})
