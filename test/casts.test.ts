@@ -175,6 +175,7 @@ describe('the planner', () => {
     )
     const plan = rows.map((row) => row['QUERY PLAN']).join('\n')
     expect(plan).toContain('btrim(textsend(')
+    expect(plan).toContain('read_numeric(')
     expect(plan).not.toMatch(/cast_|is_castable/)
   })
 

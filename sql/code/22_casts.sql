@@ -2,14 +2,17 @@
 -- a row inside the apply statements, so cast_* are single expressions without SET that the planner inlines, bound when
 -- created (`return`), so that no search_path, DateStyle or TimeZone of a session changes what they mean.
 --
--- Each is a short cut that proves the form HubSpot writes, and else a call of read_*, which knows every form. The short
--- cuts avoid regular expressions. ns of backend CPU over `->>`, 500,000 evaluations, best of 6, PostgreSQL 18 (and 15):
---              bare cast   here (on 15)    pg_input_is_valid alone, which takes 'now', NaN, 0x1F    regular expression
---   numeric        160       610 (630)      410                                                        970
---   date           220     1,130 (1,900)    620                                                      1,500
---   timestamptz    490     1,570 (2,210)  1,190                                                      3,900
--- translate() alone costs 1,900 on a timestamp, trimming bytes 130 to 230. On 15 a block with an exception handler is
--- the way to ask. Null costs 0 to 300; what only read_* reads (epochs, other forms, garbage) 3,000 to 12,000.
+-- Each is a short cut that knows the form HubSpot writes, and else a call of read_*, which knows every form. A page of
+-- 100 rows is planned anew, so what a call costs to plan counts as much as what it does. Backend CPU over `->>`, best of
+-- 6, PostgreSQL 18 (15 takes 1,900 and 2,200 for dates and times: asking means an exception handler there):
+--                    a value, ns                                                          planning a call, µs
+--                 bare cast   here   pg_input_is_valid alone (takes 'now', NaN, 0x1F)   here   it alone
+--   numeric           160      720      410                                              30      11
+--   date              220    1,210      620                                              36      11
+--   timestamptz       490    1,660    1,190                                              38      11
+-- Left out: the full patterns (numeric 900, date 1,500, timestamptz 3,900 ns), translate() (1,900 ns on a time), lists
+-- written as in (…), which are twelve constants to plan instead of one, and read_* without SET, which the planner
+-- unfolds for nothing (25 to 50 µs a call).
 
 -- PostgreSQL 15 cannot ask whether a text is valid input; it has to try.
 do $do$
@@ -50,12 +53,13 @@ revoke all on function hubspot_private.input_date(text) from public;
 comment on function hubspot_private.input_timestamptz(text) is 'What Postgres reads a text as, or null.';
 revoke all on function hubspot_private.input_timestamptz(text) from public;
 
--- Strict keeps the planner from inlining these too: the plan of a page would carry each of them thirty times.
+-- With SET the planner does not even look at these: the plan of a page would carry each of them thirty times.
 create or replace function hubspot_private.read_epoch(value text)
 returns timestamptz
 language sql
 stable
 strict
+set search_path = pg_catalog, pg_temp
 return case
   -- Years 1 to 9999, as in ISO text. Seconds and milliseconds apart: a double holds both exactly only up to 4253.
   when pg_catalog.octet_length(value) <= 16 and value collate "C" ~ '^-?[0-9]+$'
@@ -68,8 +72,9 @@ revoke all on function hubspot_private.read_epoch(text) from public;
 create or replace function hubspot_private.read_numeric(value text)
 returns numeric
 language sql
-stable
+immutable
 strict
+set search_path = pg_catalog, pg_temp
 return case
   -- 400 digits hold every double and an index can hold them; with three digits of exponent nothing overflows.
   when pg_catalog.octet_length(value) <= 400
@@ -85,6 +90,7 @@ returns timestamptz
 language sql
 stable
 strict
+set search_path = pg_catalog, pg_temp
 return case
   when value collate "C" ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}:[0-9]{2}(:[0-9]{2}([.][0-9]{1,9})?)?)?$'
     then hubspot_private.input_timestamptz(
@@ -103,6 +109,7 @@ returns date
 language sql
 stable
 strict
+set search_path = pg_catalog, pg_temp
 return case
   when value collate "C" ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}$' then hubspot_private.input_date(value)
   -- The day as written, whatever the zone, once the whole is a time.
@@ -117,16 +124,10 @@ revoke all on function hubspot_private.read_date(text) from public;
 create or replace function hubspot_private.cast_numeric(value text)
 returns numeric
 language sql
-stable
+immutable
 return case
-  when pg_catalog.octet_length(value) <= 400 then
-    -- What is left when the digits at both ends are gone: nothing of an integer, the point of a decimal. concat() is
-    -- stable: without it the planner would try the cast, which is immutable, on a constant before the test.
-    case pg_catalog.btrim(pg_catalog.textsend(value), '0123456789')
-      when '' then nullif(value, pg_catalog.concat(''))::numeric
-      when '.' then nullif(value, pg_catalog.concat('.'))::numeric
-      else hubspot_private.read_numeric(value)
-    end
+  when value collate "C" ~ '^-?[0-9]+[.]?[0-9]*$' and pg_catalog.octet_length(value) <= 400 then value::numeric
+  else hubspot_private.read_numeric(value)
 end;
 comment on function hubspot_private.cast_numeric(text) is
   'The number of a HubSpot value; null when it is null, empty, or none. No NaN, Infinity, hexadecimals, underscores, spaces.';
@@ -135,40 +136,49 @@ revoke all on function hubspot_private.cast_numeric(text) from public;
 create or replace function hubspot_private.cast_boolean(value text)
 returns boolean
 language sql
-stable
+immutable
 return case pg_catalog.lower(value collate "C") when 'true' then true when 'false' then false end;
 comment on function hubspot_private.cast_boolean(text) is
   'The truth of a HubSpot value; null when it is neither true nor false, in any case of letters.';
 revoke all on function hubspot_private.cast_boolean(text) from public;
 
-create or replace function hubspot_private.cast_date(value text)
-returns date
-language sql
-stable
-return case
-  when value collate "C" like '____-__-__'
-    and pg_catalog.btrim(pg_catalog.textsend(value), '0123456789')
-      in ('-01-', '-02-', '-03-', '-04-', '-05-', '-06-', '-07-', '-08-', '-09-', '-10-', '-11-', '-12-')
-    then hubspot_private.input_date(value)
-  else hubspot_private.read_date(value)
+-- Postgres takes a lone letter for a zone and skips punctuation, so the shape alone is not enough: two dashes around a
+-- month, and nothing but what dates and times are written with. (A second T, Z, colon or point in the place of a digit
+-- is left to Postgres to judge: refusing it costs 360 ns a value.)
+do $do$
+declare
+  v_shape record;
+begin
+  for v_shape in
+    select * from (values ('date', '____-__-__', ''), ('timestamptz', '____-__-__T__:__:__.___Z', 'TZ:.')) v (type, form, others)
+  loop
+    execute format(
+      $sql$
+        create or replace function hubspot_private.cast_%1$s(value text)
+        returns %1$s
+        language sql
+        stable
+        return case
+          when value collate "C" like %2$L
+            and pg_catalog.btrim(pg_catalog.textsend(value), %3$L)
+              = any ('{-01-,-02-,-03-,-04-,-05-,-06-,-07-,-08-,-09-,-10-,-11-,-12-}'::bytea[])
+            then %4$s
+          else hubspot_private.read_%1$s(value)
+        end
+      $sql$,
+      v_shape.type, v_shape.form, '0123456789' || v_shape.others,
+      case when current_setting('server_version_num')::integer >= 160000
+        -- What input_* is there, one level of inlining less.
+        then format('case when pg_catalog.pg_input_is_valid(value, %L) then value::%s end', v_shape.type, v_shape.type)
+        else format('hubspot_private.input_%s(value)', v_shape.type)
+      end);
+  end loop;
 end;
+$do$;
 comment on function hubspot_private.cast_date(text) is
   'The day of a HubSpot value, ISO or epoch milliseconds; null when it is null, empty, or none.';
 revoke all on function hubspot_private.cast_date(text) from public;
 
-create or replace function hubspot_private.cast_timestamptz(value text)
-returns timestamptz
-language sql
-stable
-return case
-  -- Postgres takes a lone letter for a zone and skips punctuation, so the shape is not enough: two dashes around a
-  -- month, and nothing but what times are written with. (To refuse a second T, Z, colon or point too costs 360 ns.)
-  when value collate "C" like '____-__-__T__:__:__.___Z'
-    and pg_catalog.btrim(pg_catalog.textsend(value), '0123456789TZ:.')
-      in ('-01-', '-02-', '-03-', '-04-', '-05-', '-06-', '-07-', '-08-', '-09-', '-10-', '-11-', '-12-')
-    then hubspot_private.input_timestamptz(value)
-  else hubspot_private.read_timestamptz(value)
-end;
 comment on function hubspot_private.cast_timestamptz(text) is
   'The time of a HubSpot value, ISO or epoch milliseconds; null when it is null, empty, or none.';
 revoke all on function hubspot_private.cast_timestamptz(text) from public;
@@ -176,7 +186,7 @@ revoke all on function hubspot_private.cast_timestamptz(text) from public;
 create or replace function hubspot_private.cast_text(value text)
 returns text
 language sql
-stable
+immutable
 return nullif(value collate "C", '');
 comment on function hubspot_private.cast_text(text) is 'A HubSpot value; null when it is empty.';
 revoke all on function hubspot_private.cast_text(text) from public;
@@ -184,7 +194,7 @@ revoke all on function hubspot_private.cast_text(text) from public;
 create or replace function hubspot_private.cast_text_array(value text)
 returns text[]
 language sql
-stable
+immutable
 return nullif(pg_catalog.array_remove(pg_catalog.string_to_array(value collate "C", ';'), ''), '{}');
 comment on function hubspot_private.cast_text_array(text) is
   'The options of a HubSpot checkbox value (a;b); null when there is none.';
