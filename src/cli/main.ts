@@ -1,21 +1,26 @@
 import { constants } from 'node:os'
 import { z } from 'zod'
 import { type Call, type Command, EXIT, flag, type Options, parse, Usage, value } from './support/command.ts'
-import { connect } from './connect.ts'
-import { demo } from './demo.ts'
 import { readEnvironment } from './support/environment.ts'
-import { explain, failureLines } from './support/failure.ts'
 import { helpOf, overview } from './support/help.ts'
 import { nearest } from './support/near.ts'
-import { resync } from './resync.ts'
-import { sandbox } from './sandbox.ts'
-import { install, uninstall } from './setup.ts'
-import { status } from './status.ts'
-import { worker } from './worker.ts'
 import { createLog, LOG_LEVELS } from '../lib/log.ts'
 import { VERSION } from '../lib/version.ts'
 
-const commands: readonly Command[] = [install, connect, worker, status, resync, sandbox, demo, uninstall]
+// Each is loaded when it is called: all of them take half a second, most of it for what the others need.
+const commands: Readonly<Record<string, () => Promise<Command>>> = {
+  install: async () => (await import('./setup.ts')).install,
+  connect: async () => (await import('./connect.ts')).connect,
+  worker: async () => (await import('./worker.ts')).worker,
+  status: async () => (await import('./status.ts')).status,
+  resync: async () => (await import('./resync.ts')).resync,
+  sandbox: async () => (await import('./sandbox.ts')).sandbox,
+  demo: async () => (await import('./demo.ts')).demo,
+  uninstall: async () => (await import('./setup.ts')).uninstall,
+}
+
+/** Every command, in the order of its help. */
+export const allCommands = (): Promise<Command[]> => Promise.all(Object.values(commands).map((load) => load()))
 
 const common = {
   'log-level': value('LEVEL', z.enum(LOG_LEVELS, `one of ${LOG_LEVELS.join(', ')}`), ''),
@@ -27,17 +32,18 @@ export async function main([name, ...args]: string[]): Promise<number> {
   const isDebug = args.some((arg, at) => arg === '--log-level=debug' || (arg === 'debug' && args[at - 1] === '--log-level'))
   try {
     if (name === undefined) {
-      process.stderr.write(overview(commands))
+      process.stderr.write(overview(await allCommands()))
       return EXIT.usage
     }
     if (name === '--version' || name === '-V') return say(`${VERSION}\n`)
     if (name === 'help' || name === '--help' || name === '-h') {
-      return say(args[0] === undefined ? overview(commands) : helpOf(find(args[0])))
+      return say(args[0] === undefined ? overview(await allCommands()) : helpOf(await find(args[0])))
     }
-    const command = find(name)
+    const command = await find(name)
     if (isHelp(args)) return say(helpOf(command))
     return await run(command, args)
   } catch (error) {
+    const { explain, failureLines } = await import('./support/failure.ts')
     const failure = explain(error, process.env['DATABASE_URL'])
     process.stderr.write(failureLines(failure))
     if (isDebug && error instanceof Error) process.stderr.write(`${error.stack}\n`)
@@ -70,10 +76,10 @@ function listen(ending: AbortController): void {
   }
 }
 
-function find(name: string): Command {
-  const found = commands.find((command) => command.name === name)
-  if (found !== undefined) return found
-  const near = nearest(name, ['help', ...commands.map((command) => command.name)])
+async function find(name: string): Promise<Command> {
+  const load = Object.hasOwn(commands, name) ? commands[name] : undefined
+  if (load !== undefined) return await load()
+  const near = nearest(name, ['help', ...Object.keys(commands)])
   throw new Usage(
     name.startsWith('-') ? `${name} comes after a command` : `unknown command ${name}`,
     near === undefined ? 'See: pg-hubspot help' : `Did you mean: pg-hubspot ${near}`,
