@@ -194,7 +194,7 @@ describe('with a database', () => {
     expect((await runCli(['status'], { env: as })).stderr).toMatch(/permission denied .* \(42501\)\n {2}.*grant_read/)
     await database.query('select hubspot.grant_read($1)', [role])
     expect((await runCli(['status'], { env: as })).stdout).toMatch(/! worker: 0 running\. Start one with: npx pg-hubspot worker/)
-    await database.query(`drop owned by ${role}`).catch(() => undefined)
+    await query(database.adminUrl, `drop owned by ${role}; drop role ${role}`)
   })
 
   test('status --watch shows again and again; a closed pipe is no failure', async () => {

@@ -1,0 +1,121 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { type Sandbox, startSandbox } from '../src/sandbox/index.ts'
+import { type Running, runCli, startCli } from './support/cli.ts'
+import { type FreshDatabase, freshDatabase } from './support/cluster.ts'
+import { query } from './support/global-setup.ts'
+import { cliReference, errorReference, settingReference, sqlReference } from './support/reference.ts'
+
+vi.setConfig({ testTimeout: 90_000 })
+const root = join(import.meta.dirname, '..')
+type Block = { language: string; text: string }
+
+/** The fenced blocks of a document, in order. */
+async function blocksOf(file: string): Promise<Block[]> {
+  const text = await readFile(join(root, file), 'utf8')
+  return [...text.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)].map(([, language = '', inner = '']) => ({ language, text: inner }))
+}
+
+/** The statements of a script: what ends in a semicolon outside of quotes. */
+function statementsOf(script: string): string[] {
+  const parts = script.match(/--[^\n]*|'(?:[^']|'')*'|\$\$[\s\S]*?\$\$|;|[^;'$-]+|./g) ?? []
+  const statements = ['']
+  for (const part of parts) {
+    if (part === ';') statements.push('')
+    else if (!part.startsWith('--')) statements[statements.length - 1] += part
+  }
+  return statements.map((statement) => statement.trim()).filter((statement) => statement !== '')
+}
+
+/** Shell lines that other tests run, or that cannot run here, with the reason. */
+const ELSEWHERE: Record<string, string> = {
+  'npm ci && npm run demo': 'demo.test.ts runs the demo; .ci/run runs npm ci before it',
+  'npm ci && npm test': 'this is it',
+  'HUBSPOT_ACCESS_TOKEN=pat-na1-… npm run demo': 'it needs an account; demo.test.ts runs it against the sandbox',
+  'export DATABASE_URL=postgres://user:password@localhost:5432/mydb': "the reader's own database; the others run with the test's",
+  'npx graphile-worker -c "$DATABASE_URL"': 'cli-worker.test.ts runs it',
+}
+
+describe('README.md, from its first block to its last', () => {
+  let sandbox: Sandbox
+  let database: FreshDatabase
+  let worker: Running | undefined
+  beforeAll(async () => {
+    sandbox = await startSandbox({ objects: { contacts: 150, deals: 120, companies: 20, vehicle: 40 }, settings: { burst: 10_000, lag: 0 } })
+    database = await freshDatabase('readme')
+    await database.query(`do $$ begin create role reporting; exception when duplicate_object then null; end $$`)
+  })
+  afterAll(async () => {
+    await worker?.[Symbol.asyncDispose]()
+    await query(database.adminUrl, 'drop owned by reporting; drop role reporting')
+    await database[Symbol.asyncDispose]()
+    await sandbox.close()
+  })
+
+  test('every command and statement runs, in order', async () => {
+    const env = { DATABASE_URL: database.url, HUBSPOT_API_URL: sandbox.url }
+    const ran: string[] = []
+    for (const { language, text } of await blocksOf('README.md')) {
+      if (language === 'sql') {
+        for (const statement of statementsOf(text)) {
+          await database.query(statement).catch((error: unknown) => expect.fail(`${statement}\n${String(error)}`))
+          ran.push(statement)
+        }
+      }
+      if (language !== 'sh') continue
+      for (const line of text.trim().split('\n').filter((one) => !(one in ELSEWHERE))) {
+        const [, args = '', , file] = /^npx pg-hubspot ([^<]*?)( < (\S+))?$/.exec(line) ?? expect.fail(`what is ${line}?`)
+        if (args === 'worker') {
+          worker = startCli(['worker'], { env })
+          await worker.said(/connected/)
+        } else {
+          const ended = await runCli(args.split(' '), { env, ...(file !== undefined && { input: sandbox.token }) })
+          expect(ended, line).toMatchObject({ code: 0, stderr: '' })
+        }
+        ran.push(line)
+      }
+    }
+    expect(ran.length).toBeGreaterThan(30)
+    expect(await database.query('select count(*)::integer as deals from hubspot.deals')).toEqual([{ deals: 120 }])
+    expect(await database.query(`select to_regclass('hubspot.vehicle') as vehicle`)).toEqual([{ vehicle: null }])
+    // The trigger that it shows does its work.
+    const [open] = await database.query<{ id: string }>(`select id from hubspot.deals where dealstage <> 'closedwon' limit 1`)
+    sandbox.store.edit('deals', open!.id, { dealstage: 'closedwon' })
+    await database.query('select hubspot.refresh($1, array[$2::bigint])', ['deals', open!.id])
+    await expect.poll(() => database.query('select deal_id from won where deal_id = $1', [open!.id]), { timeout: 20_000 }).toHaveLength(1)
+  })
+
+  test('its links lead somewhere, and its types are those of columns', async () => {
+    const text = await readFile(join(root, 'README.md'), 'utf8')
+    for (const [, file = ''] of text.matchAll(/\]\(((?!http)[^)]+)\)/g)) expect(await readFile(join(root, file), 'utf8'), file).not.toBe('')
+    const types = await database.query<{ column_type: string }>(`select distinct column_type from hubspot.properties where object = 'deals'`)
+    for (const { column_type } of types) expect(text).toContain(`\`${column_type}\``)
+  })
+})
+
+describe('docs/', () => {
+  let database: FreshDatabase
+  beforeAll(async () => {
+    database = await freshDatabase('docs')
+  })
+  afterAll(() => database[Symbol.asyncDispose]())
+
+  test('what is written from the product is up to date', async () => {
+    await expect(await cliReference()).toMatchFileSnapshot('../docs/cli.md')
+    await expect(await errorReference(database)).toMatchFileSnapshot('../docs/errors.md')
+    await expect(await settingReference(database)).toMatchFileSnapshot('../docs/settings.md')
+    await expect(await sqlReference(database)).toMatchFileSnapshot('../docs/sql.md')
+  })
+
+  test('blocks of other documents are known commands', async () => {
+    for (const { language, text } of await blocksOf('docs/graphile-worker.md')) {
+      expect(language).toBe('sh')
+      for (const line of text.trim().split('\n')) expect(Object.keys(ELSEWHERE)).toContain(line)
+    }
+  })
+})
+
+test('statements are taken apart at semicolons outside of quotes and comments', () => {
+  expect(statementsOf(`select 'a;b'; -- no; none\ndo $$ begin; end $$;\nselect 1 - 2`)).toEqual([`select 'a;b'`, 'do $$ begin; end $$', 'select 1 - 2'])
+})
