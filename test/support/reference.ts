@@ -4,8 +4,8 @@ import type { FreshDatabase } from './cluster.ts'
 
 const GENERATED = '<!-- Written from the product itself: npx vitest run test/readme.test.ts -u -->'
 
-const cell = (text: unknown) => String(text ?? '').replaceAll('|', '\\|').replaceAll('\n', ' ')
-const row = (...cells: unknown[]) => `| ${cells.map(cell).join(' | ')} |`
+const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('\n', ' ')
+const row = (...cells: string[]) => `| ${cells.map(cell).join(' | ')} |`
 const head = (...names: string[]) => `${row(...names)}\n${row(...names.map(() => '---'))}`
 
 /** docs/cli.md: every command's help. */
@@ -40,7 +40,7 @@ export async function settingReference({ query }: FreshDatabase): Promise<string
   const streams = await query<{ stream: string; every: string }>(
     `select s.stream, hubspot_private.schedule_every('', s.stream)::text as every from unnest('{poll,settle,schema,resync}'::text[]) s (stream)`,
   )
-  const budgets = await query<{ budget: string; max_requests: number; period: string }>('select budget, max_requests, period::text from hubspot.quota order by budget')
+  const budgets = await query<{ budget: string; max_requests: string; period: string }>('select budget, max_requests::text, period::text from hubspot.quota order by budget')
   return `# Settings
 
 ${GENERATED}
