@@ -7,6 +7,7 @@ type Recorded = { id: string; properties: Record<string, string | null>; created
 type Page = { results: Recorded[] }
 type Definition = { name: string; type: string; fieldType?: string }
 type Schema = { name: string; objectTypeId: string; fullyQualifiedName: string; properties: Definition[] }
+type Held = string | number | boolean | string[] | null | undefined
 type Exchange = { path: string; status: number; response: unknown }
 
 // Real HubSpot answers of 2021 to 2023, which lie beside the repository where they lie at all.
@@ -106,22 +107,21 @@ async function applyAll(object: string, pages: readonly Page[]): Promise<number>
     const { rows_read, inserted, updated, unchanged } = counts!
     expect(Number(inserted) + Number(updated) + Number(unchanged)).toBe(Number(rows_read))
     const rows = new Map(
-      (await db.query<{ id: string; row: Record<string, unknown> }>(
-        `select t.id, to_jsonb(t) as row from hubspot."${type!.table_name}" t where t.id = any ($1)`, [page.results.map(({ id }) => id)],
-      )).map(({ id, row }) => [id, row]),
+      (await db.query<{ id: string; row: Record<string, Held>; extra: Record<string, string> | null }>(
+        `select t.id, to_jsonb(t) as row, t._extra as extra from hubspot."${type!.table_name}" t where t.id = any ($1)`, [page.results.map(({ id }) => id)],
+      )).map((found) => [found.id, found]),
     )
     for (const { id, properties, createdAt, updatedAt } of page.results) {
-      const row = rows.get(id)
-      const extra = (row?.['_extra'] ?? {}) as Record<string, string>
+      const { row, extra } = rows.get(id)!
       const held = Object.fromEntries(Object.keys(properties).map((property) => {
         const { column_name, column_type } = columns.get(property)!
-        return [property, extra[property] ?? asRecorded(row?.[column_name], column_type, properties[property] ?? null)]
+        return [property, extra?.[property] ?? asRecorded(row[column_name], column_type, properties[property] ?? null)]
       }))
       // HubSpot says both null and the empty string for no value.
       const wanted = Object.fromEntries(Object.entries(properties).map(([property, value]) => [property, value === '' ? null : value]))
       expect({ id, ...held }).toEqual({ id, ...wanted })
-      expect(Date.parse(row?.['_created_at'] as string)).toBe(Date.parse(createdAt))
-      expect(Date.parse(row?.['_updated_at'] as string)).toBe(Date.parse(updatedAt))
+      expect(Date.parse(row['_created_at'] as string)).toBe(Date.parse(createdAt))
+      expect(Date.parse(row['_updated_at'] as string)).toBe(Date.parse(updatedAt))
       looked += 1
     }
   }
@@ -129,7 +129,7 @@ async function applyAll(object: string, pages: readonly Page[]): Promise<number>
 }
 
 /** A column's value in HubSpot's spelling: the recorded one where it means the same, else as it is. */
-function asRecorded(value: unknown, type: string, recorded: string | null): string | null {
+function asRecorded(value: Held, type: string, recorded: string | null): string | null {
   if (value === null || value === undefined) return null
   const text = Array.isArray(value) ? value.join(';') : String(value)
   if (recorded === null || recorded === '') return text
