@@ -104,7 +104,10 @@ $$;
 comment on function hubspot_private.hints_apply(text, jsonb, text) is
   'Queues a read of what search says is newer than the mirror, or missing in it: once for each version.';
 
-create or replace function hubspot_private.search_advance(object text, cursor jsonb, answer jsonb, out next jsonb, out is_over boolean)
+create or replace function hubspot_private.search_advance(
+  object text, cursor jsonb, answer jsonb, upto bigint default null, out next jsonb, out is_over boolean, out is_stuck boolean
+)
+returns record
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
@@ -116,34 +119,49 @@ declare
   v_id bigint;
   v_is_full boolean;
 begin
+  -- Search finds by its index and may show what the store holds by now: a date past the bound says nothing of where its hit
+  -- stood, so it moves no cursor. At or before the bound, which is older than the index is late, both are the same.
   select count(*), hubspot_private.as_ms((array_agg(h.version order by h.n desc))[1]),
     hubspot_private.as_ms(max(h.version)), max(h.id)
   into v_count, v_date, v_latest, v_id
-  from hubspot_private.search_hits(object, answer) h;
-  -- A page that ends short says that nothing follows, unless it names a next one.
-  v_is_full := jsonb_array_length(answer -> 'results') >= 200 or answer #> '{paging,next,after}' is not null;
+  from hubspot_private.search_hits(object, answer) h
+  where search_advance.upto is null or hubspot_private.as_ms(h.version) <= search_advance.upto or search_advance.cursor -> 'id' is not null;
+  -- Records archived a moment ago are found, counted and not shown: only what follows tells whether something follows.
+  v_is_full := jsonb_array_length(answer -> 'results') >= 200 or answer #> '{paging,next,after}' is not null
+    or case when answer ->> 'total' ~ '^[0-9]{1,12}$' then (answer ->> 'total')::bigint > 200 else false end;
   is_over := false;
+  is_stuck := false;
   if cursor -> 'id' is not null then
-    if v_is_full and v_id > (cursor -> 'id')::bigint then
+    if not v_is_full then
+      next := jsonb_build_object('date', cursor -> 'date', 'walked', true);
+    elsif v_id > (cursor -> 'id')::bigint then
       next := jsonb_build_object('date', cursor -> 'date', 'id', v_id);
     else
-      next := jsonb_build_object('date', cursor -> 'date', 'walked', true);
+      is_stuck := true;
     end if;
   elsif v_count = 0 then
     next := cursor;
     is_over := true;
-  elsif v_is_full and v_date <= (cursor -> 'date')::bigint and (cursor -> 'walked')::boolean then
+    is_stuck := v_is_full;
+  elsif not v_is_full then
+    next := case when v_date > (cursor -> 'date')::bigint then jsonb_build_object('date', v_date) else cursor end;
+    is_over := true;
+  elsif v_date > (cursor -> 'date')::bigint then
+    next := jsonb_build_object('date', v_date);
+  elsif (cursor -> 'walked')::boolean then
     -- Its ties are walked already: an index that contradicts its own order must not hold the cursor here for ever.
-    next := jsonb_build_object('date', greatest(v_latest, (cursor -> 'date')::bigint), 'walked', v_latest <= (cursor -> 'date')::bigint);
-    is_over := v_latest <= (cursor -> 'date')::bigint;
-  elsif v_is_full and v_date <= (cursor -> 'date')::bigint then
+    next := jsonb_build_object('date', v_latest);
+    is_stuck := v_latest <= (cursor -> 'date')::bigint;
+  else
     -- More ties than a page holds: walk the millisecond where the cursor stands by id.
     next := jsonb_build_object('date', cursor -> 'date', 'id', 0);
-  else
-    next := jsonb_build_object('date', v_date);
-    is_over := not v_is_full;
+  end if;
+  if is_stuck then
+    -- A whole page that shows no place to go on from: it is the index catching up, so the next pass asks again.
+    next := cursor;
+    is_over := true;
   end if;
 end;
 $$;
-comment on function hubspot_private.search_advance(text, jsonb, jsonb) is
-  'Where a search cursor stands after a page, and whether that page was the last.';
+comment on function hubspot_private.search_advance(text, jsonb, jsonb, bigint) is
+  'Where a search cursor stands after a page (of a search up to a date, where one is given), and whether that page ends the pass; stuck: it ends without having seen all.';

@@ -186,12 +186,14 @@ begin
     v_step.cursor := case when v_next.is_over then s.cursor - 'on' else jsonb_set(s.cursor, '{on}', v_next.next) end;
     v_step.is_over := v_next.is_over;
   else
-    select a.* into v_next from hubspot_private.search_advance(s.object, s.cursor - '{upto,on_at,until,found}'::text[], answer) a;
+    select a.* into v_next from hubspot_private.search_advance(s.object, s.cursor - '{upto,on_at,until,found}'::text[], answer, v_upto) a;
     v_step.cursor := jsonb_strip_nulls(v_next.next || jsonb_build_object(
       'on_at', s.cursor -> 'on_at', 'until', s.cursor -> 'until', 'upto', v_upto,
       'found', coalesce((s.cursor -> 'found')::bigint, 0) + v_step.hinted));
     v_step.is_over := v_next.is_over;
-    if v_next.is_over then
+    if v_next.is_stuck then
+      v_step.cursor := v_step.cursor - 'upto';
+    elsif v_next.is_over then
       v_step.cursor := v_step.cursor - 'upto' || jsonb_build_object('until', v_upto);
       if v_now - coalesce((s.cursor -> 'on_at')::bigint, 0) >= v_window then
         -- Once per window a pass runs on to the end: a record edited more often than the window never stands still in it.
