@@ -26,7 +26,8 @@ search index is read.`,
     for (;;) {
       const seen = await look(db)
       if (json) console.log(JSON.stringify(seen))
-      else picture.show(page(seen))
+      else if (watch) picture.show(page(seen))
+      else console.log(page(seen))
       if (!watch) return
       await sleep(Math.max(every, 100))
     }

@@ -64,9 +64,10 @@ export class Picture {
       this.#out.write(`${text}\n`)
       return
     }
-    const room = this.#out.columns
+    // A terminal that does not tell its size says 0.
+    const [room, height] = [this.#out.columns || 80, this.#out.rows || 24]
     // A line that wraps would be two when it is drawn over.
-    const lines = text.split('\n').slice(0, this.#out.rows - 1).map((line) => (width(line) < room ? line : stripVTControlCharacters(line).slice(0, room - 1)))
+    const lines = text.split('\n').slice(0, height - 1).map((line) => (width(line) < room ? line : stripVTControlCharacters(line).slice(0, room - 1)))
     this.#out.write(`${this.#back()}${lines.join('\n')}\n`)
     this.#height = lines.length
     this.#shown = lines.join('\n')
