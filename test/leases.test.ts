@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { streamClaim, streamRelease, workerBeat } from '../src/db/calls.ts'
 import { interleave } from './support/interleave.ts'
-import { hold, type Holder, pagesOf, startWorld, type World } from './support/sync.ts'
+import { hold, type Holder, pagesOf, startWorld, watchedDatabase, type World } from './support/sync.ts'
 
 const contacts = { sandbox: { objects: { contacts: 5 } } }
 const key = { object: 'contacts', stream: 'resync', range: 0 }
@@ -178,6 +178,25 @@ test('a stream whose claim is being made and one that lets go do not miss each o
   client.release()
   expect(await claim).toBeUndefined()
   expect((await holder.commit(got)).outcome).toBe('more')
+})
+
+test('a commit whose answer is lost counts, and is no failure of what follows', async () => {
+  await using world = await startWorld('leases', { ...contacts, client: pagesOf(2) })
+  await world.db.query("select hubspot.track('contacts', '{firstname}')")
+  await world.run('contacts', 'schema')
+  const db = watchedDatabase(world.deps.db, async (text, _, query) => {
+    const result = await query()
+    if (text.includes('step_commit')) throw new Error('Connection terminated unexpectedly')
+    return result
+  })
+  const unlucky = world.worker('unlucky', { db })
+  for (let i = 0; i < 4; i += 1) {
+    expect(await world.run('contacts', 'backfill', 0, unlucky)).toBe('failed')
+    await world.advance(10_000)
+  }
+  expect(await world.db.query("select failures, holder, run_id from hubspot_private.streams where object = 'contacts' and stream = 'backfill'")).toEqual([{ failures: 0, holder: null, run_id: null }])
+  expect(await world.db.query("select state, rows_read from hubspot.runs where stream = 'backfill'")).toEqual([{ state: 'done', rows_read: '5' }])
+  expect(await world.differences('contacts')).toEqual([])
 })
 
 test('failures back off by doubling up to an hour, and a success ends that', async () => {

@@ -232,6 +232,8 @@ begin
       make_interval(secs => retry_after_ms / 1000),
       least(v_ceiling, make_interval(secs => power(2, least(s.failures, 20)))) * (0.5 + random() / 2))
   where (s.object, s.stream, s.range, s.epoch) = (stream_fail.object, stream_fail.stream, stream_fail.range, stream_fail.epoch)
+    -- Let go already: the run is over, and only the answer to its last commit was lost.
+    and s.lease_until is not null
   returning s.* into v_stream;
   if not found then
     return;
