@@ -1,0 +1,25 @@
+// npm run bench            all of them, one after another
+// npm run bench load poll  these
+import { cpus, totalmem } from 'node:os'
+import { type Figure, printFigures } from './support/figure.ts'
+
+const BENCHES = {
+  load: () => import('./load.ts'),
+  resync: () => import('./resync.ts'),
+  'end-to-end': () => import('./end-to-end.ts'),
+  memory: () => import('./memory.ts'),
+  poll: () => import('./poll.ts'),
+} satisfies Record<string, () => Promise<{ run(): Promise<Figure[]> }>>
+
+const names = process.argv.slice(2)
+const unknown = names.filter((name) => !Object.hasOwn(BENCHES, name))
+if (unknown.length > 0) {
+  console.error(`no benchmark ${unknown.join(', ')}; there are: ${Object.keys(BENCHES).join(', ')}`)
+  process.exit(64)
+}
+console.log(`${new Date().toISOString().slice(0, 10)}, Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}, ${Math.round(totalmem() / 2 ** 30)} GiB`)
+for (const [name, load] of Object.entries(BENCHES)) {
+  if (names.length > 0 && !names.includes(name)) continue
+  console.log(`\n${name}`)
+  printFigures(await (await load()).run())
+}

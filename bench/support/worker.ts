@@ -1,0 +1,38 @@
+import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { createLog } from '../../src/lib/log.ts'
+import { type RunningWorker, startWorker } from '../../src/worker.ts'
+import { spawnWorker, type WorkerProcess } from '../../test/support/worker-process.ts'
+import type { House } from './house.ts'
+import type { SandboxProcess } from './sandbox.ts'
+
+/** Connects a sandbox, with budgets that never bind. */
+export async function connect(house: House, sandbox: SandboxProcess): Promise<void> {
+  await house.db.pool.query(
+    `select hubspot.connect(access_token => $1), hubspot.set_quota('burst', 10000000), hubspot.set_quota('search', 1000000),
+       hubspot.set_quota('daily', 100000000)`, [sandbox.token])
+}
+
+/** A worker in this process, whose CPU time process.cpuUsage() counts. */
+export function workerHere(house: House, sandbox: SandboxProcess): Promise<RunningWorker> {
+  return startWorker({ databaseUrl: house.url, hubspot: { baseUrl: sandbox.url }, log: createLog({ level: 'error' }) })
+}
+
+/** A worker in a process of its own, whose memory is its own. */
+export async function workerAlone(house: House, sandbox: SandboxProcess): Promise<WorkerProcess & { peakMb(): number }> {
+  const worker = await spawnWorker(house.url, sandbox.url)
+  return { ...worker, peakMb: () => Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${worker.pid}/status`, 'utf8'))?.[1]) / 1024 }
+}
+
+/** Tracks an object, waits for its first load, and returns how long the load took, in seconds. */
+export async function loadWhole(house: House, object: string): Promise<number> {
+  const { pool } = house.db
+  await pool.query('select hubspot.track($1)', [object])
+  for (;;) {
+    const { rows } = await pool.query<{ seconds: number }>(
+      `select extract(epoch from finished_at - started_at)::float8 as seconds from hubspot.runs
+       where object = $1 and stream = 'backfill' and state = 'done' order by id desc limit 1`, [object])
+    if (rows[0] !== undefined) return rows[0].seconds
+    await sleep(100)
+  }
+}
