@@ -39,6 +39,16 @@ describe('the first load', () => {
     expect(pages.map(({ returned }) => returned)).toEqual([5, 5, 5, 5, 3])
   })
 
+  test('takes in the page that is on its way when a slice ends', async () => {
+    await using world = await tracked(60, ['firstname'], {}, pagesOf(3))
+    // Slices that end in the middle of a page, each at another place.
+    for (let i = 0; (await world.run('contacts', 'backfill', 0, world.worker(`w${i}`, { sliceMs: 4 + (i % 7) }))) !== 'done'; i += 1);
+    const asked = world.store.calls({ kind: 'list', object: 'contacts' }).map(({ after }) => after)
+    expect(asked).toHaveLength(20)
+    expect(new Set(asked).size).toBe(20)
+    expect(await world.differences('contacts')).toEqual([])
+  })
+
   test('short pages that name a next one are not the end, and an `after` is whatever HubSpot says', async () => {
     await using world = await tracked(230, ['firstname'], { settings: { shortPages: 0.8, after: 'base64' } })
     await world.drain()

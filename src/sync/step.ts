@@ -67,14 +67,16 @@ async function steps(deps: SyncDeps, key: StreamKey, { epoch, plan, ...first }: 
       const outcome = await commit(deps, key, answer, got.body)
       if (outcome.outcome === 'done') return 'done'
       if (outcome.outcome === 'lost') return 'idle'
-      if (outcome.outcome === 'again' || outcome.next_request === null || performance.now() > until) {
+      // The tail of a body only suggests what comes next.
+      if (guess === undefined || outcome.next_request === null || !isSame(guess, outcome.next_request)) page = undefined
+      // A page that is on its way is taken in before the slice ends: nothing is asked for twice.
+      const isSliceOver = performance.now() > until && page === undefined
+      if (outcome.outcome === 'again' || outcome.next_request === null || isSliceOver) {
         await streamRelease(deps.db, key, epoch)
         return 'more'
       }
       cursor = outcome.next_cursor
       request = outcome.next_request
-      // The tail of a body only suggests what comes next.
-      if (guess === undefined || !isSame(guess, request)) page = undefined
     }
   } finally {
     over.abort()
