@@ -1,8 +1,8 @@
-import type { Command, ObjectName } from '../arbitraries.ts'
+import type { Command, ObjectName, Scenario } from '../arbitraries.ts'
 import type { World } from '../sync.ts'
 
 /** Whoever works in HubSpot and in the database: writes, verbs, faults, locks. */
-export function createHands({ db, store }: World, trace: string[]) {
+export function createHands({ db, store }: World, { focus, counts }: Pick<Scenario, 'focus' | 'counts'>, trace: string[]) {
   const recalculated = new Set<string>()
   let edits = 0
   let commands = 0
@@ -12,7 +12,8 @@ export function createHands({ db, store }: World, trace: string[]) {
 
   const choose = (object: ObjectName, pick: number, count: number, archived = false): string[] => {
     const ids = [...store.records(object, { archived })].map(({ id }) => id)
-    const from = pick % Math.max(ids.length, 1)
+    // Mostly the same few: what is written once in a while meets nothing.
+    const from = pick % Math.max(pick % 10 < 7 ? Math.min(focus, ids.length) : ids.length, 1)
     return [...ids, ...ids].slice(from, from + Math.min(count, ids.length))
   }
   const unique = (object: ObjectName) => ({ [text[object]]: `edit ${++edits}` })
@@ -28,8 +29,9 @@ export function createHands({ db, store }: World, trace: string[]) {
 
   return {
     recalculated,
-    async perform(command: Exclude<Command, { do: 'advance' | 'beat' | 'kill' | 'freeze' | 'thaw' | 'lose' }>) {
+    async perform(command: Exclude<Command, { do: 'advance' | 'beat' | 'kill' | 'freeze' | 'thaw' | 'lose' | 'check' }>) {
       await due(++commands)
+      if ('object' in command && counts[command.object] === undefined) return
       switch (command.do) {
         case 'create': {
           const { object, isLow } = command
@@ -97,6 +99,7 @@ export function createHands({ db, store }: World, trace: string[]) {
           store.addFault({ fault: command.fault, times: command.times, ...(command.kind && { match: { kind: command.kind } }) })
           break
       }
+      await due(commands)
     },
     /** Nothing is wrong any more; what was promised is done. */
     async finish() {

@@ -1,7 +1,7 @@
 import type { StreamKey } from '../../../src/db/calls.ts'
 import type { Client } from '../../../src/hubspot/client.ts'
 import { runStream, type SyncDeps } from '../../../src/sync/step.ts'
-import { type Command, OBJECTS, type Scenario } from '../arbitraries.ts'
+import { type Command, type ObjectName, OBJECTS, type Scenario } from '../arbitraries.ts'
 import { type Actor, actor, createGates, type Point, prng, settled } from '../interleave.ts'
 import { dueStreams, watchedDatabase, type World } from '../sync.ts'
 import { createHands } from './hands.ts'
@@ -28,14 +28,18 @@ const AT_ONCE = 5
 const MOST_TURNS = 6_000
 
 /** Sets a scenario up: its objects are tracked, and nothing has run yet but their definitions. */
-export function createPlay(world: World, { order, parallel }: Pick<Scenario, 'order' | 'parallel'>): Play {
+export function createPlay(world: World, scenario: Scenario): Play {
+  const { order, parallel, slow } = scenario
   const { db, store } = world
   const gates = createGates()
   const random = prng(order)
   const below = (count: number) => Math.floor(random() * count)
   const trace: string[] = []
   const violations: string[] = []
-  const running = new Map<Promise<unknown>, string>()
+  const running = new Map<Promise<unknown>, { name: string; who: Actor }>()
+  let turns = 0
+  /** Until which turn a point waits at least: some answers are slow, so that others overtake them. */
+  const waits = new WeakMap<Point, number>()
   let workers: { who: Actor; held: SyncDeps['held'] }[] = []
   const hire = () => workers.push({ who: actor(`w${++hired}`), held: new Set() })
   let hired = 0
@@ -71,7 +75,7 @@ export function createPlay(world: World, { order, parallel }: Pick<Scenario, 'or
       (outcome) => trace.push(`${label} ends: ${outcome}`),
       (error: unknown) => trace.push(`${label} ends: ${String(error)}`),
     ).finally(() => running.delete(slice))
-    running.set(slice, `${object} ${stream} ${range}`)
+    running.set(slice, { name: `${object} ${stream} ${range}`, who })
   }
 
   const open = async (points: readonly Point[]) => {
@@ -79,14 +83,30 @@ export function createPlay(world: World, { order, parallel }: Pick<Scenario, 'or
     await Promise.all(points.map((point) => point.open()))
     await settled()
   }
+  const waitOf = (point: Point) => {
+    let wait = waits.get(point)
+    if (wait === undefined) {
+      // What changes nothing anybody else sees is mostly let through at once; calls and commits are what meets.
+      const isPlain = /(stream_claim|quota_take|sleep|problem_report)[?!]$|step_commit!$/.test(point.what)
+      wait = isPlain && random() < 0.9 ? -1 : !isPlain && random() < slow ? turns + 4 + below(50) : 0
+      waits.set(point, wait)
+    }
+    return wait
+  }
   const ready = () => gates.points.filter((point) => !point.actor.isFrozen)
+  const passPlain = async () => {
+    for (let plain; (plain = ready().filter((point) => waitOf(point) < 0)).length > 0; ) await open(plain.slice(0, parallel))
+  }
 
   /** Begins something that is due, or lets some calls go on; false: there was nothing to do. */
   const turn = async (): Promise<boolean> => {
-    const points = ready()
-    const mayStart = running.size < AT_ONCE && (points.length === 0 || below(5) === 0)
-    if (mayStart) {
-      const names = new Set(running.values())
+    turns += 1
+    await passPlain()
+    const waiting = ready()
+    const points = waiting.filter((point) => waitOf(point) <= turns)
+    const awake = [...running.values()].filter(({ who }) => !who.isFrozen)
+    if (awake.length < AT_ONCE && (points.length === 0 || below(3) === 0)) {
+      const names = new Set(awake.map(({ name }) => name))
       const due = (await dueStreams(db)).filter(({ object, stream, range }) => !names.has(`${object} ${stream} ${range}`))
       // A job is only a wake-up: now and then one comes for a stream that is held, or has nothing to do.
       const any = below(8) === 0 ? await db.query<StreamKey>('select object, stream, range from hubspot_private.streams order by 1, 2, 3') : []
@@ -97,9 +117,9 @@ export function createPlay(world: World, { order, parallel }: Pick<Scenario, 'or
         return true
       }
     }
-    if (points.length === 0) return false
-    const count = Math.min(points.length, 1 + below(parallel))
-    const chosen = new Set(Array.from({ length: count }, () => points[below(points.length)]!))
+    const those = points.length > 0 ? points : waiting
+    if (those.length === 0) return false
+    const chosen = new Set(Array.from({ length: 1 + below(parallel) }, () => those[below(those.length)]!))
     await open([...chosen])
     return true
   }
@@ -117,13 +137,13 @@ export function createPlay(world: World, { order, parallel }: Pick<Scenario, 'or
   }
 
   const rest = async () => {
-    for (let turns = 0; ; turns += 1) {
-      if (turns > MOST_TURNS) throw new Error(`no end: ${JSON.stringify(await dueStreams(db))}, waiting: ${gates.points.map(({ what }) => what).join('; ')}`)
+    for (let left = MOST_TURNS; ; left -= 1) {
+      if (left === 0) throw new Error(`no end: ${JSON.stringify(await dueStreams(db))}, waiting: ${gates.points.map(({ what }) => what).join('; ')}`)
       if (!(await turn())) return
     }
   }
 
-  const hands = createHands(world, trace)
+  const hands = createHands(world, scenario, trace)
   const perform = async (command: Command) => {
     // A record changed twice in one millisecond with a read between is for a resync alone to see.
     if (command.do !== 'advance') store.advance(1)
@@ -160,11 +180,16 @@ export function createPlay(world: World, { order, parallel }: Pick<Scenario, 'or
         await settled()
         break
       }
+      case 'check':
+        break
       default:
         await hands.perform(command)
     }
     for (let left = command.turns; left > 0; left -= 1) {
-      if (!(await turn())) await advance(1 + below(8_000))
+      if (await turn()) continue
+      // Idle: time passes, and mostly something else happens first.
+      await advance(1 + below(12_000))
+      if (below(3) > 0) break
     }
   }
 
@@ -183,9 +208,9 @@ export function createPlay(world: World, { order, parallel }: Pick<Scenario, 'or
 }
 
 /** Tracks a scenario's objects and reads their definitions; the first loads are due then. */
-export async function trackAll(world: World): Promise<void> {
-  for (const [object, properties] of Object.entries(OBJECTS)) {
-    await world.db.query('select hubspot.track($1, $2)', [object, properties])
+export async function trackAll(world: World, { counts }: Pick<Scenario, 'counts'>): Promise<void> {
+  for (const object of Object.keys(counts) as ObjectName[]) {
+    await world.db.query('select hubspot.track($1, $2)', [object, OBJECTS[object]])
     await world.run(object, 'schema')
   }
 }
