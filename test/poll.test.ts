@@ -121,38 +121,42 @@ describe('what the index shows late', () => {
     expect(await world.row('contacts', other)).toMatchObject({ firstname: 'soon' })
     expect(await world.row('contacts', late)).not.toMatchObject({ firstname: 'late' })
     const before = await foundBySettle(world)
-    await world.pass((minutes < 10 ? 14 : 64) * MINUTE, MINUTE)
+    // The windows look every two minutes.
+    await world.pass(minutes < 10 ? 14 * MINUTE : 66 * MINUTE, minutes < 10 ? 2 * MINUTE : 6 * MINUTE)
     expect(await world.row('contacts', late)).toMatchObject({ firstname: 'late' })
     expect(await foundBySettle(world)).toBe(before + 1)
   })
 
   test('a record that is edited more often than any settle window is seen all the same', async () => {
-    await using world = await contacts(5)
-    const [hot = ''] = idsOf(world)
-    // Each of its edits shows after five minutes and goes at the next, so that no window ever holds it still.
+    await using world = await startWorld('poll', { sandbox: { objects: { contacts: 5 } } })
+    await world.db.query(`select hubspot.configure('settle_windows', '["4 minutes", "6 minutes"]')`)
+    await world.load('contacts', ['firstname'])
+    const [hot = '', other = ''] = idsOf(world)
+    // What the index says of it is 100 to 220 seconds old: behind the poll, which others keep at the present, and before any window.
     let seen = 0
-    for (let minute = 0; minute < 150; minute += 1) {
-      if (minute % 6 === 0) world.store.edit('contacts', hot, { firstname: `edit ${minute}` }, { lag: 5 * MINUTE })
-      await world.pass(MINUTE)
+    for (let second = 0; second < 1_500; second += 20) {
+      world.store.edit('contacts', other, { firstname: `other ${second}` })
+      if (second % 120 === 0) world.store.edit('contacts', hot, { firstname: `edit ${second}` }, { lag: 100_000 })
+      await world.pass(20_000)
       const row = await world.row<{ firstname: string }>('contacts', hot)
-      seen = Math.max(seen, Number(/\d+/.exec(row!.firstname)?.[0] ?? 0))
+      seen = Math.max(seen, Number(/edit (\d+)/.exec(row!.firstname)?.[1] ?? 0))
     }
-    expect(seen).toBeGreaterThan(70)
-    await world.pass(65 * MINUTE, 5 * MINUTE)
+    expect(seen).toBeGreaterThan(600)
+    await world.pass(10 * MINUTE, 2 * MINUTE)
     expect(await world.differences('contacts')).toEqual([])
   })
 
   test('a record created with an id below the others, minutes late, is found', async () => {
     await using world = await contacts(5)
     world.store.create('contacts', [{ id: 7, properties: { firstname: 'low' } }], { lag: 7 * MINUTE })
-    await world.pass(14 * MINUTE, MINUTE)
+    await world.pass(14 * MINUTE, 2 * MINUTE)
     expect(await world.row('contacts', 7)).toMatchObject({ firstname: 'low' })
     expect(await world.differences('contacts')).toEqual([])
   })
 
   test('complete_until follows the widest window, in HubSpot\'s time', async () => {
     await using world = await contacts(2)
-    await world.pass(2 * 60 * MINUTE, 10 * MINUTE)
+    await world.pass(2 * 60 * MINUTE, 30 * MINUTE)
     const [status] = await world.db.query<{ behind: number }>(
       `select (extract(epoch from complete_until) * 1000)::float8 as behind from hubspot.status where object = 'contacts'`,
     )
@@ -171,7 +175,8 @@ test('a hint is asked once for each version, though reads do not show it', async
   world.store.edit('contacts', id, { firstname: 'new' }, { lag: 0 })
   world.store.edit('contacts', id, { firstname: 'restored' }, { at: was, lag: 48 * 60 * MINUTE })
   world.store.resetCalls()
-  await world.pass(3 * 60 * MINUTE, 2 * MINUTE)
+  await world.pass(10 * MINUTE, MINUTE)
+  await world.pass(2 * 60 * MINUTE, 15 * MINUTE)
   expect(world.store.calls({ kind: 'batch read' })).toHaveLength(1)
   expect(await world.row('contacts', id)).toMatchObject({ firstname: 'restored' })
   // Another version is another hint.
