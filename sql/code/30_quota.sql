@@ -29,11 +29,12 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
   -- J, in ms: how much the delays of requests differ, which is how far two of them can close up on the way.
-  -- 100 before anything is known; timers alone make 20; beyond 300 only what refusals prove, by slow_factor.
-  select case
-    when b.delay_high_ms is null then 100
-    else least(greatest(b.delay_high_ms - b.delay_low_ms, 0) + 20, 300)
-  end;
+  -- It begins at 100, or at the spread known of other requests, and that falls by a tenth a minute once delays are seen: the
+  -- first few say little. Timers alone make 20; beyond 300 only what refusals prove, by slow_factor.
+  select least(300, greatest(
+    coalesce(b.delay_high_ms - b.delay_low_ms, 0) + 20,
+    greatest(100, (select max(o.delay_high_ms - o.delay_low_ms) + 20 from hubspot_private.budgets o where o.name <> b.name))
+      * power(0.9, least(greatest(extract(epoch from coalesce(b.delay_seen_at - b.delay_since, '0')), 0) / 60, 100))));
 $$;
 comment on function hubspot_private.quota_spread(hubspot_private.budgets) is 'J: learned spread of request delays, ms.';
 
@@ -82,7 +83,7 @@ begin
     update hubspot_private.budgets b
     set delay_low_ms = least(v_delay, coalesce(b.delay_low_ms + k.narrower, v_delay)),
       delay_high_ms = greatest(v_delay, coalesce(b.delay_high_ms - k.narrower, v_delay)),
-      delay_seen_at = v_now
+      delay_seen_at = v_now, delay_since = coalesce(b.delay_since, v_now)
     from (
       select o.name, (o.delay_high_ms - o.delay_low_ms) / 2
         * (1 - power(0.9, least(greatest(extract(epoch from v_now - o.delay_seen_at), 0) / 60, 100))) as narrower

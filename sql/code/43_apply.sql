@@ -21,6 +21,7 @@ begin
     -- Read and still in doubt, as a row that someone keeps locked: later each time, up to an hour.
     attempts = q.attempts + (excluded.reason = 'fetch')::integer,
     not_before = case
+      when excluded.reason = 'refused' then excluded.not_before
       when excluded.reason = 'fetch' then excluded.not_before + make_interval(secs => least(power(2, least(q.attempts, 12)), 3600) - 1)
       else least(q.not_before, excluded.not_before)
     end,
@@ -89,9 +90,9 @@ as $$
 begin
   update hubspot_private.problems p
   set resolved_at = hubspot_private.clock()
-  where p.object = values_judge.object and p.resolved_at is null and p.code = 'SH209'
+  where p.object = values_judge.object and p.resolved_at is null and p.code in ('SH209', 'SH210', 'SH213')
     and p.record_id = any (written)
-    and extras -> p.record_id::text -> p.property is null;
+    and (p.property is null or extras -> p.record_id::text -> p.property is null);
   perform hubspot_private.problem_report('SH209', values_judge.object,
     format('value of %s is not a %s: %s', p.property, p.column_type, left(v.value #>> '{}', 200)),
     null, r.key::bigint, p.property)
@@ -102,7 +103,7 @@ begin
 end;
 $$;
 comment on function hubspot_private.values_judge(text, jsonb, bigint[]) is
-  'Reports values that did not cast, as {record id: {property: raw}}, and closes the problems of those that now do.';
+  'Reports values that did not cast, as {record id: {property: raw}}, and closes the problems that writing these records ends.';
 
 -- page_apply and gone_apply write the mirror: invoker, no SET, everything qualified, since users' triggers run under them.
 create or replace function hubspot_private.page_apply(
@@ -129,6 +130,10 @@ declare
   v_written bigint[];
   v_extras jsonb;
   v_again bigint[];
+  v_id text;
+  v_one bigint[];
+  v_one_extras jsonb;
+  v_refused bigint[];
 begin
   if jsonb_typeof(body -> 'results') is distinct from 'array' then
     perform hubspot_private.fail('answer_unreadable', 'it has no results');
@@ -178,16 +183,35 @@ begin
   if pg_catalog.cardinality(v_write) > 0 then
     perform hubspot_private.stream_marks_writing(object, stream, range);
     v_now := hubspot_private.clock();
-    execute pg_catalog.format(
-      'select array_agg(w.written_id), jsonb_object_agg(w.written_id, w.written_extra) filter (where w.written_extra is not null)
-       from hubspot_private.write_%s($1, $2, $3, $4) w', v_object.number)
-    into v_written, v_extras using body, v_write, asked_at, v_now;
+    if pg_catalog.current_setting('hubspot.careful', true) = 'true' then
+      -- Something on this page cannot be written: what it is, is left out, and the rest is not held up by it.
+      foreach v_id in array v_write loop
+        begin
+          execute pg_catalog.format(
+            'select array_agg(w.written_id), jsonb_object_agg(w.written_id, w.written_extra) filter (where w.written_extra is not null)
+             from hubspot_private.write_%s($1, $2, $3, $4) w', v_object.number)
+          into v_one, v_one_extras using body, array[v_id], asked_at, v_now;
+          v_written := v_written || v_one;
+          v_extras := coalesce(v_extras, '{}') || coalesce(v_one_extras, '{}');
+        exception
+          when program_limit_exceeded or data_exception or integrity_constraint_violation or plpgsql_error then
+            v_refused := v_refused || v_id::bigint;
+            perform hubspot_private.problem_report('SH213', object,
+              pg_catalog.format('record %s of %s cannot be written: %s', v_id, object, sqlerrm), null, v_id::bigint);
+        end;
+      end loop;
+    else
+      execute pg_catalog.format(
+        'select array_agg(w.written_id), jsonb_object_agg(w.written_id, w.written_extra) filter (where w.written_extra is not null)
+         from hubspot_private.write_%s($1, $2, $3, $4) w', v_object.number)
+      into v_written, v_extras using body, v_write, asked_at, v_now;
+    end if;
     v_result.updated := (select count(*) from unnest(v_written) i where i = any (v_free));
     v_result.inserted := coalesce(pg_catalog.cardinality(v_written), 0) - v_result.updated;
     v_result.regressed := (select count(*) from unnest(v_older) i where i = any (v_written));
     delete from hubspot_private.tombstones g where g.object = v_object.name and g.id = any (v_written);
     if v_extras is not null
-      or exists (select from hubspot_private.problems p where p.object = v_object.name and p.code = 'SH209' and p.resolved_at is null)
+      or exists (select from hubspot_private.problems p where p.object = v_object.name and p.code in ('SH209', 'SH210', 'SH213') and p.resolved_at is null)
     then
       perform hubspot_private.values_judge(v_object.name, coalesce(v_extras, '{}'), v_written);
     end if;
@@ -195,7 +219,10 @@ begin
   -- Locked, or written by a read that was asked later while this one was on its way.
   v_again := v_again
     || array(select i from unnest(v_differ) i where i <> all (coalesce(v_free, '{}')))
-    || array(select i::bigint from unnest(v_write) i where i::bigint <> all (coalesce(v_written, '{}')));
+    || array(
+      select i::bigint from unnest(v_write) i
+      where i::bigint <> all (coalesce(v_written, '{}')) and i::bigint <> all (coalesce(v_refused, '{}')));
+  perform hubspot_private.fetch_enqueue(v_object.name, v_refused, 'refused', hubspot_private.clock() + interval '15 minutes');
   if pg_catalog.cardinality(v_again) > 0 then
     perform hubspot_private.fetch_enqueue(v_object.name, v_again, reason,
       -- What another transaction holds now is asked again when it may be over.

@@ -50,7 +50,7 @@ comment on function hubspot_private.search_request(text, jsonb, bigint) is
   'The search that a cursor stands at: up to a date (ms) where one is given.';
 
 create or replace function hubspot_private.search_hits(object text, answer jsonb)
-returns table (n bigint, id bigint, version timestamptz)
+returns table (n bigint, id bigint, changed_at timestamptz, version timestamptz)
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
@@ -64,13 +64,18 @@ begin
     coalesce(
       hubspot_private.cast_timestamptz(h.value -> 'properties' ->> o.modified_property),
       hubspot_private.cast_timestamptz(h.value ->> 'updatedAt'),
+      to_timestamp(0)),
+    -- A row's version is its updatedAt, which nobody promises to be the modified date: whichever says later.
+    greatest(
+      hubspot_private.cast_timestamptz(h.value -> 'properties' ->> o.modified_property),
+      hubspot_private.cast_timestamptz(h.value ->> 'updatedAt'),
       to_timestamp(0))
   from jsonb_array_elements(answer -> 'results') with ordinality h
   join hubspot_private.objects o on o.name = search_hits.object
   where h.value ->> 'id' ~ '^[0-9]{1,18}$';
 end;
 $$;
-comment on function hubspot_private.search_hits(text, jsonb) is 'The hits of a page of search, in its order: id and modified date.';
+comment on function hubspot_private.search_hits(text, jsonb) is 'The hits of a page of search, in its order: id, modified date, version.';
 
 create or replace function hubspot_private.hints_apply(object text, answer jsonb, reason text)
 returns bigint
@@ -121,11 +126,11 @@ declare
 begin
   -- Search finds by its index and may show what the store holds by now: a date past the bound says nothing of where its hit
   -- stood, so it moves no cursor. At or before the bound, which is older than the index is late, both are the same.
-  select count(*), hubspot_private.as_ms((array_agg(h.version order by h.n desc))[1]),
-    hubspot_private.as_ms(max(h.version)), max(h.id)
+  select count(*), hubspot_private.as_ms((array_agg(h.changed_at order by h.n desc))[1]),
+    hubspot_private.as_ms(max(h.changed_at)), max(h.id)
   into v_count, v_date, v_latest, v_id
   from hubspot_private.search_hits(object, answer) h
-  where search_advance.upto is null or hubspot_private.as_ms(h.version) <= search_advance.upto or search_advance.cursor -> 'id' is not null;
+  where search_advance.upto is null or hubspot_private.as_ms(h.changed_at) <= search_advance.upto or search_advance.cursor -> 'id' is not null;
   -- Records archived a moment ago are found, counted and not shown: only what follows tells whether something follows.
   v_is_full := jsonb_array_length(answer -> 'results') >= 200 or answer #> '{paging,next,after}' is not null
     or case when answer ->> 'total' ~ '^[0-9]{1,12}$' then (answer ->> 'total')::bigint > 200 else false end;

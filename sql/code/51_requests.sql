@@ -124,22 +124,30 @@ language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-  with started as (
+  -- One wrong Date header must not start them in the future: the earliest of the whole first load counts.
+  with earlier as (
+    update hubspot_private.objects o
+    set searches_from = f.at
+    from (
+      select coalesce(searches_start.answered_at, hubspot_private.hubspot_now()) - max(w) as at
+      from unnest(hubspot_private.settle_windows()) w
+    ) f
+    where o.name = searches_start.object and (o.searches_from is null or f.at < o.searches_from)
+    returning o.name, o.has_search, hubspot_private.as_ms(f.at) as ms
+  ),
+  started as (
     update hubspot_private.streams s
-    set next_at = hubspot_private.clock(),
-      cursor = case when o.has_search
-        then jsonb_build_object('date', hubspot_private.as_ms(
-          coalesce(searches_start.answered_at, hubspot_private.hubspot_now()) - (select max(w) from unnest(hubspot_private.settle_windows()) w)))
-        else '{}'
-      end
-    from hubspot_private.objects o
-    where s.object = searches_start.object and o.name = s.object and s.next_at is null
-      and (s.stream = 'poll' or s.stream = 'settle' and o.has_search)
+    set next_at = coalesce(s.next_at, hubspot_private.clock()),
+      cursor = case when e.has_search then jsonb_build_object('date', e.ms) else '{}' end
+    from earlier e
+    where s.object = e.name and (s.stream = 'poll' or s.stream = 'settle' and e.has_search)
+      and (s.next_at is null or (s.cursor -> 'date')::bigint > e.ms)
     returning s.object, s.stream, s.range
   )
   select hubspot_private.stream_wake(s.object, s.stream, s.range) from started s;
 $$;
-comment on function hubspot_private.searches_start(text, timestamptz) is 'Starts poll and settle, once.';
+comment on function hubspot_private.searches_start(text, timestamptz) is
+  'Starts poll and settle with the first answer of the first load, or earlier where a later answer is dated before it.';
 
 create or replace function hubspot_private.object_loaded(object text)
 returns void

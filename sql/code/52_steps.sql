@@ -14,7 +14,32 @@ as $$
       where r.id = i and r.archived is distinct from 'true')
     order by 1);
 $$;
-comment on function hubspot_private.step_missing(jsonb, jsonb, jsonb) is 'Ids that were read and not found.';
+comment on function hubspot_private.step_missing(jsonb, jsonb, jsonb) is 'Ids that were asked for and not answered.';
+
+create or replace function hubspot_private.step_unsure(missing bigint[], answer jsonb)
+returns bigint[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- An answer may lack records for another reason than that they are gone: then only those that an error names as not found
+  -- are, and the others are asked for again.
+  with errors as (
+    select e.value as error, e.value ->> 'category' is not distinct from 'OBJECT_NOT_FOUND' as is_not_found
+    from jsonb_array_elements(case when jsonb_typeof(step_unsure.answer -> 'errors') = 'array' then step_unsure.answer -> 'errors' else '[]' end) e
+  )
+  select case
+    when (select bool_and(e.is_not_found) from errors e) is not false then '{}'
+    else array(
+      select m from unnest(step_unsure.missing) m
+      where not exists (
+        select from errors e
+        where e.is_not_found and e.error #> '{context,ids}' ? m::text)
+      order by m)
+  end;
+$$;
+comment on function hubspot_private.step_unsure(bigint[], jsonb) is
+  'Of the ids not answered, those that an error of another kind than OBJECT_NOT_FOUND kept back.';
 
 create or replace function hubspot_private.step_finish(
   s hubspot_private.streams, step hubspot_private.step, requests integer, inout cursor jsonb, out outcome text, out request jsonb
@@ -88,7 +113,8 @@ comment on function hubspot_private.step_finish(hubspot_private.streams, hubspot
 
 create or replace function hubspot_private.step_commit(
   object text, stream text, range integer, epoch bigint, cursor jsonb, request jsonb, column_set integer,
-  asked_at timestamptz, answered_at timestamptz, answer jsonb, after text default null, asked jsonb default null, requests integer default 1
+  asked_at timestamptz, answered_at timestamptz, answer jsonb, after text default null, asked jsonb default null, requests integer default 1,
+  is_careful boolean default false
 )
 returns table (outcome text, next_cursor jsonb, next_request jsonb)
 language plpgsql
@@ -100,9 +126,12 @@ declare
   v_object hubspot_private.objects;
   v_step hubspot_private.step;
   v_missing bigint[];
+  v_unsure bigint[];
   v_after text;
 begin
   perform pg_catalog.set_config('lock_timeout', '2s', true);
+  -- Record by record, after a page as a whole was refused: page_apply looks at it.
+  perform pg_catalog.set_config('hubspot.careful', is_careful::text, true);
   select s.* into v_stream from hubspot_private.streams s
   where (s.object, s.stream, s.range) = (object, stream, range)
   for update;
@@ -125,8 +154,13 @@ begin
       return;
     end if;
     v_missing := hubspot_private.step_missing(request, asked, answer);
+    v_unsure := hubspot_private.step_unsure(v_missing, answer);
+    v_missing := array(select m from unnest(v_missing) m where m <> all (v_unsure));
     perform hubspot_private.object_lock(v_object.number, pg_catalog.cardinality(v_missing) > 0);
     v_after := coalesce(after, answer #>> '{paging,next,after}');
+    if pg_catalog.cardinality(v_unsure) > 0 then
+      perform hubspot_private.fetch_enqueue(object, v_unsure, stream, hubspot_private.clock() + interval '1 second');
+    end if;
     case
       when stream = 'fetch' then
         v_step := hubspot_private.fetch_step(v_stream, request, answer, v_missing, asked_at);
@@ -143,10 +177,10 @@ begin
 end;
 $$;
 comment on function hubspot_private.step_commit(
-  text, text, integer, bigint, jsonb, jsonb, integer, timestamptz, timestamptz, jsonb, text, jsonb, integer) is
+  text, text, integer, bigint, jsonb, jsonb, integer, timestamptz, timestamptz, jsonb, text, jsonb, integer, boolean) is
   'Takes in the answer of one step. outcome: more (ask next_request), done (released), lost (another holds the stream: nothing was applied), again (the columns changed: claim anew).';
 revoke all on function hubspot_private.step_commit(
-  text, text, integer, bigint, jsonb, jsonb, integer, timestamptz, timestamptz, jsonb, text, jsonb, integer) from public;
+  text, text, integer, bigint, jsonb, jsonb, integer, timestamptz, timestamptz, jsonb, text, jsonb, integer, boolean) from public;
 
 create or replace function hubspot_private.catalogue_step(answer jsonb)
 returns hubspot_private.step

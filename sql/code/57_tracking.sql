@@ -137,7 +137,7 @@ begin
   update hubspot_private.problems p set resolved_at = hubspot_private.clock()
   where p.object = v_object.name and p.resolved_at is null;
   update hubspot_private.objects o
-  set is_tracked = false, is_paused = false, wanted = null, loaded_at = null, total = null, tracked_at = null
+  set is_tracked = false, is_paused = false, wanted = null, loaded_at = null, total = null, tracked_at = null, searches_from = null
   where o.name = v_object.name;
   if drop_table and v_object.column_set > 0 then
     execute format('drop table if exists hubspot.%I', v_object.table_name);

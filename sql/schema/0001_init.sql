@@ -97,6 +97,7 @@ create table hubspot_private.objects (
   is_paused boolean not null default false,
   tracked_at timestamptz,
   loaded_at timestamptz,
+  searches_from timestamptz,
   resync_started_at timestamptz not null default '-infinity',
   total bigint,
   archived_at timestamptz
@@ -106,6 +107,8 @@ comment on table hubspot_private.objects is
 comment on column hubspot_private.objects.wanted is 'Properties chosen by track(); null means all.';
 comment on column hubspot_private.objects.column_set is
   'Counts up whenever the table''s columns change; a page read for another number is asked again.';
+comment on column hubspot_private.objects.searches_from is
+  'HubSpot''s time from which poll and settle search: the earliest that an answer of the first load gave.';
 comment on column hubspot_private.objects.resync_started_at is
   'Reads asked before this overlap with the resync: they write nothing.';
 

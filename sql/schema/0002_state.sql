@@ -118,6 +118,7 @@ create table hubspot_private.budgets (
   delay_low_ms double precision,
   delay_high_ms double precision,
   delay_seen_at timestamptz,
+  delay_since timestamptz,
   slow_factor double precision not null default 1 check (slow_factor >= 1),
   slow_at timestamptz not null,
   used bigint not null default 0,

@@ -67,6 +67,8 @@ export type StepAnswer = {
   after: string | undefined
   asked: readonly string[] | undefined
   requests: number
+  /** Record by record: what cannot be written is left out with a problem, where a whole page was refused before. */
+  isCareful?: boolean
 }
 
 /** What became of a step; see `step_commit` in sql/code/52_steps.sql. */
@@ -81,11 +83,11 @@ export async function stepCommit(db: Database, key: StreamKey, step: StepAnswer)
   const { rows } = await db.pool.query<StepOutcome>({
     name: 'step_commit',
     text: `select * from hubspot_private.step_commit(object => $1, stream => $2, range => $3, epoch => $4, cursor => $5, request => $6,
-      column_set => $7, asked_at => $8, answered_at => $9, answer => $10, after => $11, asked => $12, requests => $13)`,
+      column_set => $7, asked_at => $8, answered_at => $9, answer => $10, after => $11, asked => $12, requests => $13, is_careful => $14)`,
     values: [
       key.object, key.stream, key.range, step.epoch, JSON.stringify(step.cursor), JSON.stringify(step.request),
       step.columnSet, step.askedAt, step.answeredAt ?? null, step.body, step.after ?? null,
-      step.asked === undefined ? null : JSON.stringify(step.asked), step.requests,
+      step.asked === undefined ? null : JSON.stringify(step.asked), step.requests, step.isCareful ?? false,
     ],
   })
   return rows[0]!

@@ -78,6 +78,11 @@ export function isBodyRefused(error: unknown): boolean {
   return BODY_STATES.has(sqlState(error) ?? '')
 }
 
+/** Whether a row was refused: by its width or an index, a constraint, its values, or a trigger that raised. */
+export function isRecordRefused(error: unknown): boolean {
+  return /^(22|23|54|P0)/.test(sqlState(error) ?? '')
+}
+
 /** Serialization failure, deadlock, lock time-out; a column or table that changed under a statement. */
 const AGAIN_STATES = new Set(['40001', '40P01', '55P03', '42703', '42P01', '42883'])
 

@@ -27,8 +27,8 @@ export type Timeouts = { connectMs: number; firstByteMs: number; totalMs: number
 /** HubSpot gives up on itself after 100 s (524); leases last 30 s, so that waiting for that serves nobody. */
 export const TIMEOUTS: Timeouts = { connectMs: 5_000, firstByteMs: 30_000, totalMs: 60_000 }
 
-/** Bytes of one answer, before and after decompression. The largest page measured is 200 × 7 KB. */
-export const BODY_LIMIT = 64 * 1024 * 1024
+/** Bytes of one answer, before and after decompression: what Postgres still takes as one jsonb (255 MB), with room to spare. */
+export const BODY_LIMIT = 224 * 1024 * 1024
 
 /** How a step lets a call out: it takes the permit, sends, and accounts for the answer or the error. */
 export type Call = (kind: 'burst' | 'search', send: () => Promise<Answer>) => Promise<Answer>

@@ -39,6 +39,7 @@ export const ERRORS = {
   SH210: 'body_repaired',
   SH211: 'object_unavailable',
   SH212: 'record_unreadable',
+  SH213: 'record_refused',
   SH301: 'throttled',
   SH302: 'daily_spent',
   SH901: 'bug',

@@ -5,7 +5,7 @@ import { readOwners, readPipelines, readProperties, readSchemas } from '../hubsp
 import { afterOf } from '../hubspot/body.ts'
 import { batchRead, fitsInUrl, listPage } from '../hubspot/objects.ts'
 import { search } from '../hubspot/search.ts'
-import { Bug, Refused } from '../lib/errors.ts'
+import { Bug, Refused, Transient } from '../lib/errors.ts'
 import type { Asked, Caller } from './call.ts'
 
 /** What came back for a request of SQL's, as `step_commit` takes it. */
@@ -84,8 +84,8 @@ async function askCount({ hubspot, caller, signal }: Way, type: string, body: ob
   try {
     return one(await caller.call('search', () => search(hubspot, { type, body: JSON.stringify(body), signal })))
   } catch (error) {
-    // Only progress rests on it. What the token may not do, the list will say.
-    if (!(error instanceof Refused) || error.status === 401) throw error
+    // Only progress rests on it: a search that fails holds up no load, and what the token may not do, the list will say.
+    if (!(error instanceof Refused || error instanceof Transient) || (error instanceof Refused && error.status === 401)) throw error
     return { body: null, askedAt: '-infinity', answeredAt: undefined, after: undefined, asked: undefined, requests: 1 }
   }
 }

@@ -1,4 +1,4 @@
-import { asJsonb, type Database, isBodyRefused, isConnectionLost, isWorthRepeating, sqlState } from '../db/database.ts'
+import { asJsonb, type Database, isBodyRefused, isConnectionLost, isRecordRefused, isWorthRepeating, sqlState } from '../db/database.ts'
 import {
   type Claim, type Held, type Plan, problemReport, stepCommit, type StepOutcome, streamClaim, streamFail, streamRelease,
   type StreamKey, type StreamRequest,
@@ -108,20 +108,27 @@ async function commit(deps: SyncDeps, key: StreamKey, answer: Answer, body: Buff
     } catch (error) {
       // Locks, deadlocks, and columns that changed meanwhile: the same answer may go through at once.
       if (isWorthRepeating(error) && tries < 2) continue
-      if (!isBodyRefused(error) || body === null) throw error
-      return await commitRepaired(deps, key, answer, body, error)
+      if (body !== null && isBodyRefused(error)) return await commitRepaired(deps, key, answer, body, error)
+      if (isRecordRefused(error)) return await stepCommit(deps.db, key, { ...step, isCareful: true })
+      throw error
     }
   }
 }
 
-/** Text that Postgres cannot hold: NUL, lone surrogates. What is no JSON at all was torn on the way. */
+/**
+ * Text that Postgres cannot hold: NUL, lone surrogates. What is no JSON at all was torn on the way. What is refused even then
+ * is some record, too wide or too long for an index: the page is written record by record, without it.
+ */
 async function commitRepaired(deps: SyncDeps, key: StreamKey, answer: Answer, body: Buffer, cause: unknown): Promise<StepOutcome> {
   const repair = repairBody(body)
   if (repair === undefined) {
     throw new Transient('SH208', 'an answer of HubSpot is not JSON', { cause, hint: 'Nothing to do: it is asked again.' })
   }
-  if (repair.body.equals(body)) throw cause
-  const outcome = await stepCommit(deps.db, key, { ...answer, body: asJsonb(repair.body) })
+  const step = { ...answer, body: asJsonb(repair.body) }
+  const outcome = await stepCommit(deps.db, key, step).catch((error: unknown) => {
+    if (!isRecordRefused(error)) throw error
+    return stepCommit(deps.db, key, { ...step, isCareful: true })
+  })
   for (const id of outcome.outcome === 'lost' ? [] : repair.repaired) {
     await problemReport(deps.db, { code: 'SH210', object: key.object, recordId: id })
   }
