@@ -84,6 +84,11 @@ describe('track', () => {
     [`select hubspot.configure('runs_kept', 'soon')`, 'SH112'],
     [`select hubspot.configure('settle_windows', '[]')`, 'SH112'],
     [`select hubspot.configure('settle_windows', '["never"]')`, 'SH112'],
+    [`select hubspot.configure('settle_windows', '[null]')`, 'SH112'],
+    [`select hubspot.configure('settle_windows', '[5]')`, 'SH112'],
+    [`select hubspot.configure('max_columns', 12.5)`, 'SH112'],
+    [`select hubspot.track('контакты')`, 'SH102'],
+    [`select hubspot.configure('zzz', true)`, 'SH107'],
     [`select hubspot.set_quota('bursts', 5)`, 'SH111'],
     [`select hubspot.set_quota('burst', 0)`, 'SH104'],
     [`select hubspot.grant_read('nobody_of_this_name')`, 'SH106'],
@@ -96,6 +101,7 @@ describe('track', () => {
     expect(error.message).toMatch(/^[^A-Z]|^HubSpot/)
     expect(error.message).not.toMatch(/\.$/)
     expect(error.hint.length).toBeGreaterThan(5)
+    expect(error.hint).not.toContain('Did you mean ?')
   })
 
   it('offers the command to run for what is not tracked', async () => {

@@ -74,7 +74,9 @@ declare
   v_windows interval[];
 begin
   if setting_check.kind = 'number' then
-    if jsonb_typeof(setting_check.value) <> 'number' or (setting_check.value #>> '{}')::numeric not between 1 and 1500 then
+    if jsonb_typeof(setting_check.value) <> 'number' or (setting_check.value #>> '{}')::numeric not between 1 and 1500
+      or (setting_check.value #>> '{}')::numeric % 1 <> 0
+    then
       perform hubspot_private.fail('setting_invalid', name, value::text, 'Give a whole number from 1 to 1500.');
     end if;
   elsif setting_check.kind = 'interval' then
@@ -87,7 +89,8 @@ begin
     end;
   elsif setting_check.name = 'settle_windows' then
     begin
-      select array_agg(w::interval) into v_windows from jsonb_array_elements_text(setting_check.value) w;
+      select case when bool_and(jsonb_typeof(w) = 'string') then array_agg((w #>> '{}')::interval) end into v_windows
+      from jsonb_array_elements(setting_check.value) w;
     exception when invalid_datetime_format or datetime_field_overflow or interval_field_overflow or invalid_parameter_value then
       v_windows := null;
     end;

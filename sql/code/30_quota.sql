@@ -26,6 +26,7 @@ create or replace function hubspot_private.quota_spread(b hubspot_private.budget
 returns double precision
 language sql
 stable
+security definer
 set search_path = pg_catalog, pg_temp
 as $$
   -- J, in ms: how much the delays of requests differ, which is how far two of them can close up on the way.

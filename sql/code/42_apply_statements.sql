@@ -149,7 +149,7 @@ begin
   -- the key whatever the plan. No SET here: users' triggers run under it and see the database's own settings.
   execute format($function$
     create or replace function hubspot_private.write_%1$s(body jsonb, ids text[], asked_at timestamptz, synced_at timestamptz)
-    returns table (written_id bigint, written_extra jsonb)
+    returns table (written_id bigint, written_extra jsonb, is_inserted boolean)
     language plpgsql
     volatile
     as $write$
@@ -163,7 +163,7 @@ begin
         _created_at = excluded._created_at, _updated_at = excluded._updated_at,
         _synced_at = excluded._synced_at, _extra = excluded._extra%6$s%7$s
       where t._synced_at < $3
-      returning t.id, t._extra;
+      returning t.id, t._extra, t.xmax = 0;
     end;
     $write$;
     comment on function hubspot_private.write_%1$s(jsonb, text[], timestamptz, timestamptz) is %8$L;

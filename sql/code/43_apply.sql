@@ -134,6 +134,7 @@ declare
   v_one bigint[];
   v_one_extras jsonb;
   v_refused bigint[];
+  v_count bigint;
 begin
   if jsonb_typeof(body -> 'results') is distinct from 'array' then
     perform hubspot_private.fail('answer_unreadable', 'it has no results');
@@ -188,10 +189,11 @@ begin
       foreach v_id in array v_write loop
         begin
           execute pg_catalog.format(
-            'select array_agg(w.written_id), jsonb_object_agg(w.written_id, w.written_extra) filter (where w.written_extra is not null)
+            'select array_agg(w.written_id), jsonb_object_agg(w.written_id, w.written_extra) filter (where w.written_extra is not null), count(*) filter (where w.is_inserted)
              from hubspot_private.write_%s($1, $2, $3, $4) w', v_object.number)
-          into v_one, v_one_extras using body, array[v_id], asked_at, v_now;
+          into v_one, v_one_extras, v_count using body, array[v_id], asked_at, v_now;
           v_written := v_written || v_one;
+          v_result.inserted := v_result.inserted + v_count;
           v_extras := coalesce(v_extras, '{}') || coalesce(v_one_extras, '{}');
         exception
           when program_limit_exceeded or data_exception or integrity_constraint_violation or plpgsql_error then
@@ -202,12 +204,11 @@ begin
       end loop;
     else
       execute pg_catalog.format(
-        'select array_agg(w.written_id), jsonb_object_agg(w.written_id, w.written_extra) filter (where w.written_extra is not null)
+        'select array_agg(w.written_id), jsonb_object_agg(w.written_id, w.written_extra) filter (where w.written_extra is not null), count(*) filter (where w.is_inserted)
          from hubspot_private.write_%s($1, $2, $3, $4) w', v_object.number)
-      into v_written, v_extras using body, v_write, asked_at, v_now;
+      into v_written, v_extras, v_result.inserted using body, v_write, asked_at, v_now;
     end if;
-    v_result.updated := (select count(*) from unnest(v_written) i where i = any (v_free));
-    v_result.inserted := coalesce(pg_catalog.cardinality(v_written), 0) - v_result.updated;
+    v_result.updated := coalesce(pg_catalog.cardinality(v_written), 0) - v_result.inserted;
     v_result.regressed := (select count(*) from unnest(v_older) i where i = any (v_written));
     delete from hubspot_private.tombstones g where g.object = v_object.name and g.id = any (v_written);
     if v_extras is not null

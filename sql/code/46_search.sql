@@ -34,7 +34,7 @@ as $$
         jsonb_build_object('propertyName', o.modified_property, 'operator', 'EQ', 'value', search_request.cursor ->> 'date'),
         jsonb_build_object('propertyName', 'hs_object_id', 'operator', 'GT', 'value', search_request.cursor ->> 'id'))
       else jsonb_build_array(jsonb_build_object('propertyName', o.modified_property,
-        'operator', case when (search_request.cursor -> 'walked')::boolean then 'GT' else 'GTE' end,
+        'operator', case when (search_request.cursor ->> 'walked')::boolean then 'GT' else 'GTE' end,
         'value', search_request.cursor ->> 'date'))
         || case when search_request.upto is null then '[]'::jsonb else jsonb_build_array(jsonb_build_object(
           'propertyName', o.modified_property, 'operator', 'LTE', 'value', search_request.upto::text)) end
@@ -139,7 +139,7 @@ begin
   if cursor -> 'id' is not null then
     if not v_is_full then
       next := jsonb_build_object('date', cursor -> 'date', 'walked', true);
-    elsif v_id > (cursor -> 'id')::bigint then
+    elsif v_id > (cursor ->> 'id')::bigint then
       next := jsonb_build_object('date', cursor -> 'date', 'id', v_id);
     else
       is_stuck := true;
@@ -149,14 +149,14 @@ begin
     is_over := true;
     is_stuck := v_is_full;
   elsif not v_is_full then
-    next := case when v_date > (cursor -> 'date')::bigint then jsonb_build_object('date', v_date) else cursor end;
+    next := case when v_date > (cursor ->> 'date')::bigint then jsonb_build_object('date', v_date) else cursor end;
     is_over := true;
-  elsif v_date > (cursor -> 'date')::bigint then
+  elsif v_date > (cursor ->> 'date')::bigint then
     next := jsonb_build_object('date', v_date);
-  elsif (cursor -> 'walked')::boolean then
+  elsif (cursor ->> 'walked')::boolean then
     -- Its ties are walked already: an index that contradicts its own order must not hold the cursor here for ever.
     next := jsonb_build_object('date', v_latest);
-    is_stuck := v_latest <= (cursor -> 'date')::bigint;
+    is_stuck := v_latest <= (cursor ->> 'date')::bigint;
   else
     -- More ties than a page holds: walk the millisecond where the cursor stands by id.
     next := jsonb_build_object('date', cursor -> 'date', 'id', 0);

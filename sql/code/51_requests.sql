@@ -36,7 +36,7 @@ begin
       end if;
       v_window := (hubspot_private.settle_windows())[s.range + 1];
       return hubspot_private.search_request(s.object, s.cursor,
-        coalesce((s.cursor -> 'upto')::bigint, hubspot_private.as_ms(hubspot_private.hubspot_now() - v_window)));
+        coalesce((s.cursor ->> 'upto')::bigint, hubspot_private.as_ms(hubspot_private.hubspot_now() - v_window)));
     when 'fetch' then
       return (
         select jsonb_build_object('kind', 'read', 'ids', coalesce(jsonb_agg(q.id::text), '[]'), 'seqs', coalesce(jsonb_agg(q.seq), '[]'))
@@ -141,7 +141,7 @@ as $$
       cursor = case when e.has_search then jsonb_build_object('date', e.ms) else '{}' end
     from earlier e
     where s.object = e.name and (s.stream = 'poll' or s.stream = 'settle' and e.has_search)
-      and (s.next_at is null or (s.cursor -> 'date')::bigint > e.ms)
+      and (s.next_at is null or (s.cursor ->> 'date')::bigint > e.ms)
     returning s.object, s.stream, s.range
   )
   select hubspot_private.stream_wake(s.object, s.stream, s.range) from started s;
@@ -175,7 +175,7 @@ declare
   v_next record;
   v_now bigint := hubspot_private.as_ms(coalesce(answered_at, hubspot_private.hubspot_now()));
   v_window bigint := extract(epoch from (hubspot_private.settle_windows())[s.range + 1]) * 1000;
-  v_upto bigint := (request -> 'upto')::bigint;
+  v_upto bigint := (request ->> 'upto')::bigint;
 begin
   v_step.result.rows_read := jsonb_array_length(answer -> 'results');
   if s.stream = 'settle' and v_upto > v_now - v_window + 2000 then
@@ -197,13 +197,13 @@ begin
     select a.* into v_next from hubspot_private.search_advance(s.object, s.cursor - '{upto,on_at,until,found}'::text[], answer, v_upto) a;
     v_step.cursor := jsonb_strip_nulls(v_next.next || jsonb_build_object(
       'on_at', s.cursor -> 'on_at', 'until', s.cursor -> 'until', 'upto', v_upto,
-      'found', coalesce((s.cursor -> 'found')::bigint, 0) + v_step.hinted));
+      'found', coalesce((s.cursor ->> 'found')::bigint, 0) + v_step.hinted));
     v_step.is_over := v_next.is_over;
     if v_next.is_stuck then
       v_step.cursor := v_step.cursor - 'upto';
     elsif v_next.is_over then
       v_step.cursor := v_step.cursor - 'upto' || jsonb_build_object('until', v_upto);
-      if v_now - coalesce((s.cursor -> 'on_at')::bigint, 0) >= v_window then
+      if v_now - coalesce((s.cursor ->> 'on_at')::bigint, 0) >= v_window then
         -- Once per window a pass runs on to the end: a record edited more often than the window never stands still in it.
         v_step.cursor := v_step.cursor || jsonb_build_object('on_at', v_now, 'on', v_next.next);
         v_step.is_over := false;
@@ -241,7 +241,7 @@ begin
      where h.object = $1 and h.id = any ($2) and t.id = h.id and h.version <= t._updated_at',
     (select o.table_name from hubspot_private.objects o where o.name = s.object))
   using s.object, array(select i::bigint from pg_catalog.jsonb_array_elements_text(request -> 'ids') i);
-  v_step.cursor := pg_catalog.jsonb_build_object('read', coalesce((s.cursor -> 'read')::bigint, 0) + 1);
+  v_step.cursor := pg_catalog.jsonb_build_object('read', coalesce((s.cursor ->> 'read')::bigint, 0) + 1);
   v_step.is_over := not exists (
     select from hubspot_private.fetch_queue q where q.object = s.object and q.not_before <= hubspot_private.clock());
   return v_step;

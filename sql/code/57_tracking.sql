@@ -5,7 +5,7 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select coalesce(format('Did you mean %s? ', hubspot_private.near_name(object_hint.object, array_agg(n.name))), '')
+  select coalesce('Did you mean ' || hubspot_private.near_name(object_hint.object, array_agg(n.name)) || '? ', '')
     || 'table hubspot.object_types lists them; select hubspot.sync(); reads them again.'
   from (
     select o.name from hubspot_private.objects o where o.object_type_id is not null or o.label is not null
@@ -35,7 +35,7 @@ begin
     select hubspot_private.clock() as next_at, jsonb_build_object('date', s.cursor -> 'date') as cursor
     from hubspot_private.streams s
     where s.object = streams_make.object and s.stream = 'settle' and s.cursor ? 'date'
-    order by (s.cursor -> 'date')::bigint
+    order by (s.cursor ->> 'date')::bigint
     limit 1
   ) o on true
   on conflict on constraint streams_pkey do nothing;
@@ -83,7 +83,11 @@ begin
         select array_agg(p.property) from hubspot_private.properties p where p.object = v_object.name and p.archived_at is null)) || '?',
       format('select property from hubspot.properties where object = %L lists them.', v_object.name)));
   end if;
-  if v_object.column_set > 0 and v_object.on_delete <> on_delete then
+  if v_object.is_tracked and v_object.on_delete = 'mark' and on_delete = 'delete' then
+    -- The default of a call that only changes the properties.
+    raise notice 'on_delete of % stays mark', v_object.name;
+    on_delete := 'mark';
+  elsif v_object.column_set > 0 and v_object.on_delete <> on_delete then
     perform hubspot_private.fail('argument_invalid', format('object %s has on_delete %s', v_object.name, v_object.on_delete),
       format('Make the table anew to change that: select hubspot.untrack(%L, drop_table => true); then track it.', v_object.name));
   end if;

@@ -155,7 +155,7 @@ begin
   select d.kind into v_kind from hubspot_private.setting_defaults d where d.name = name;
   if v_kind is null then
     perform hubspot_private.fail('setting_unknown', coalesce(name, 'null'),
-      coalesce(format('Did you mean %s? ', hubspot_private.near_name(name, (select array_agg(d.name) from hubspot_private.setting_defaults d))), '')
+      coalesce('Did you mean ' || hubspot_private.near_name(name, (select array_agg(d.name) from hubspot_private.setting_defaults d)) || '? ', '')
         || 'table hubspot.settings lists them.');
   end if;
   if value is null or value = 'null' then

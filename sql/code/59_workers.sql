@@ -52,10 +52,13 @@ as $$
         coalesce(s.lease_until, '-infinity') < hubspot_private.clock() and coalesce(s.retry_at, '-infinity') <= hubspot_private.clock()
         and hubspot_private.stream_has_work(s, hubspot_private.clock())
       -- Since a time: no interval that began later, nothing parked, but what is queued for a little later.
-      else s.parked_at is null and (
+      -- What is parked is probed once, if its time has come or someone said resume.
+      else (s.parked_at is null or coalesce(s.retry_at, '-infinity') <= streams_due.started_at) and (
         s.next_at <= streams_due.started_at or s.run_id is not null
         or s.stream in ('poll', 'settle', 'backfill') and s.next_at is not null and not exists (
-          select from hubspot_private.runs r where r.object = s.object and r.stream = s.stream and r.range = s.range and r.state = 'done')
+          select from hubspot_private.runs r
+          join hubspot_private.objects o on o.name = r.object
+          where r.object = s.object and r.stream = s.stream and r.range = s.range and r.state = 'done' and r.started_at >= o.tracked_at)
         or hubspot_private.stream_has_work(s, '-infinity')
         or s.stream = 'fetch' and exists (select from hubspot_private.fetch_queue q where q.object = s.object))
     end

@@ -70,11 +70,11 @@ cross join lateral (
     coalesce(max(b.rows_read), 0) as read,
     max(l.started_at) filter (where s.stream = 'poll') as polled_at,
     case when bool_and(s.cursor ? 'until') filter (where s.stream = 'settle') then
-      to_timestamp(min((s.cursor -> 'until')::bigint) filter (where s.stream = 'settle') / 1000.0)
+      to_timestamp(min((s.cursor ->> 'until')::bigint) filter (where s.stream = 'settle') / 1000.0)
     end as complete_until,
     max(l.finished_at) as last_run_at,
     min(s.next_at) filter (where s.stream = 'poll') as next_run_at,
-    coalesce(sum((s.cursor -> 'found')::bigint) filter (where s.stream = 'settle'), 0)::bigint as found_by_settle
+    coalesce(sum((s.cursor ->> 'found')::bigint) filter (where s.stream = 'settle'), 0)::bigint as found_by_settle
   from hubspot_private.streams s
   left join hubspot_private.runs b on s.stream = 'backfill' and b.id = s.run_id
   left join lateral (

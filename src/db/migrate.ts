@@ -87,7 +87,7 @@ async function checkServer(client: pg.Client): Promise<void> {
   }
   if (server.not_ours !== null) {
     throw new Misuse('SH002', `schema ${server.not_ours} belongs to another role`, {
-      hint: `Install as its owner, or run: alter schema ${server.not_ours} owner to ${pg.escapeIdentifier(server.role)};`,
+      hint: 'Connect as the role that installed it; \\dn in psql names the owner.',
     })
   }
   if (!server.may_create) {
@@ -107,17 +107,14 @@ async function installedQueueSchema(client: pg.Client): Promise<string | undefin
 }
 
 async function checkVersion(client: pg.Client) {
-  await client.query(`
-    create schema if not exists hubspot_private;
-    create table if not exists hubspot_private.schema_files (
-      name text primary key,
-      hash text not null,
-      version text not null,
-      applied_at timestamptz not null default clock_timestamp()
-    )`)
-  const { rows } = await client.query<{ name: string; hash: string; version: string }>(
-    'select name, hash, version from hubspot_private.schema_files order by name',
+  const { rows: there } = await client.query<{ is_there: boolean }>(
+    `select to_regclass('hubspot_private.schema_files') is not null as is_there`,
   )
+  const { rows } = there[0]?.is_there === true
+    ? await client.query<{ name: string; hash: string; version: string }>(
+      'select name, hash, version from hubspot_private.schema_files order by name',
+    )
+    : { rows: [] }
   const known = new Map((await files('schema')).map((file) => [file.name, file.hash]))
   const code = rows.find((row) => row.name === 'code')
   for (const row of rows) {
@@ -181,6 +178,14 @@ async function apply(
 ): Promise<void> {
   await client.query('begin')
   try {
+    await client.query(`
+      create schema if not exists hubspot_private;
+      create table if not exists hubspot_private.schema_files (
+        name text primary key,
+        hash text not null,
+        version text not null,
+        applied_at timestamptz not null default clock_timestamp()
+      )`)
     for (const file of pending) {
       await run(client, 'schema', file)
       await record(client, file.name, file.hash)
