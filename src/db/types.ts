@@ -22,6 +22,9 @@ export type JsonValue = JsonArray | JsonObject | JsonPrimitive;
 export type Numeric = ColumnType<string, number | string, number | string>;
 
 export interface Merges {
+  /**
+   * The record that the lost one is part of now.
+   */
   kept_id: Int8;
   lost_id: Int8;
   merged_at: string;
@@ -35,7 +38,13 @@ export interface ObjectTypes {
   is_custom: boolean | null;
   is_tracked: boolean | null;
   label: string | null;
+  /**
+   * The name that the verbs take; its table's too, but for names that were taken.
+   */
   object: string | null;
+  /**
+   * HubSpot's type id, such as 0-1 or 2-12345.
+   */
   object_type_id: string | null;
   on_delete: string | null;
   table_name: string | null;
@@ -45,7 +54,13 @@ export interface Owners {
   created_at: string | null;
   email: string | null;
   first_name: string | null;
+  /**
+   * What hubspot_owner_id of a record holds, as text.
+   */
   id: Int8;
+  /**
+   * Deactivated in HubSpot.
+   */
   is_archived: boolean;
   last_name: string | null;
   teams: Json | null;
@@ -60,6 +75,9 @@ export interface Owners {
 export interface Pipelines {
   created_at: string | null;
   display_order: number | null;
+  /**
+   * What a record's pipeline column holds.
+   */
   id: string;
   is_archived: boolean;
   label: string | null;
@@ -70,9 +88,15 @@ export interface Pipelines {
 export interface PipelineStages {
   created_at: string | null;
   display_order: number | null;
+  /**
+   * What a record's stage column holds.
+   */
   id: string;
   is_archived: boolean;
   label: string | null;
+  /**
+   * As HubSpot gives it; values are strings.
+   */
   metadata: Json | null;
   object: string;
   pipeline_id: string;
@@ -80,6 +104,9 @@ export interface PipelineStages {
 }
 
 export interface Problems {
+  /**
+   * As in docs/errors.md.
+   */
   code: string | null;
   count: Int8 | null;
   first_seen_at: string | null;
@@ -89,20 +116,41 @@ export interface Problems {
   message: string | null;
   object: string | null;
   property: string | null;
+  /**
+   * The record, where one is at fault.
+   */
   record_id: Int8 | null;
+  /**
+   * When it healed; null while it is open.
+   */
   resolved_at: string | null;
 }
 
 export interface Properties {
+  /**
+   * When it was seen gone from HubSpot; its column is kept.
+   */
   archived_at: string | null;
+  /**
+   * Its column; null: none, its values are in _extra if it is chosen.
+   */
   column_name: string | null;
+  /**
+   * The column's type, or the one it would get.
+   */
   column_type: string | null;
   description: string | null;
   field_type: string | null;
   is_calculated: boolean | null;
   is_read_only: boolean | null;
+  /**
+   * Chosen by track().
+   */
   is_selected: boolean | null;
   label: string | null;
+  /**
+   * When it got its column, for good.
+   */
   locked_at: string | null;
   object: string | null;
   property: string | null;
@@ -115,18 +163,42 @@ export interface PropertyOptions {
   label: string | null;
   object: string;
   property: string;
+  /**
+   * What records hold.
+   */
   value: string;
 }
 
 export interface Quota {
+  /**
+   * burst (calls), search (each second) or daily.
+   */
   budget: string | null;
+  /**
+   * As chosen with set_quota, else as HubSpot's headers say, else the lowest known.
+   */
   max_requests: number | null;
+  /**
+   * When the next request may be sent.
+   */
   next_free_at: string | null;
   period: string | null;
   remaining: Int8 | null;
+  /**
+   * This product's part of it.
+   */
   share: Numeric | null;
+  /**
+   * J: how much request delays differ, in ms; kept free in every period.
+   */
   spread_ms: Numeric | null;
+  /**
+   * 429s since the installation.
+   */
   throttled_count: Int8 | null;
+  /**
+   * Requests in the present period.
+   */
   used: Int8 | null;
 }
 
@@ -135,26 +207,62 @@ export interface Runs {
   error: string | null;
   error_code: string | null;
   finished_at: string | null;
+  /**
+   * Records that search named and that were queued for a read.
+   */
   hinted: Int8 | null;
   id: Int8 | null;
   inserted: Int8 | null;
+  /**
+   * Null: the account (owners, custom objects).
+   */
   object: string | null;
+  /**
+   * Which settle window, or part of the object.
+   */
   range: number | null;
+  /**
+   * Records written with an older version than their row had.
+   */
   regressed: Int8 | null;
   requested_at: string | null;
+  /**
+   * Calls of HubSpot.
+   */
   requests: Int8 | null;
+  /**
+   * Records in their answers.
+   */
   rows_read: Int8 | null;
+  /**
+   * Records whose read was overtaken by a later one: nothing was written.
+   */
   stale: Int8 | null;
   started_at: string | null;
+  /**
+   * waiting (asked for, paused or backing off), running, done, failed, stopped (untracked), interrupted (its worker died; another goes on).
+   */
   state: string | null;
+  /**
+   * backfill, poll, settle, fetch, resync or schema.
+   */
   stream: string | null;
+  /**
+   * Records that were already so: nothing was written.
+   */
   unchanged: Int8 | null;
   updated: Int8 | null;
 }
 
 export interface Schedules {
   cron: string | null;
+  /**
+   * The interval; null where cron is set.
+   */
   every: string | null;
+  /**
+   * When the next run begins; null: not before the first load.
+   */
   next_run_at: string | null;
   object: string | null;
   stream: string | null;
@@ -165,24 +273,69 @@ export interface Settings {
   default_value: Json | null;
   description: string | null;
   name: string | null;
+  /**
+   * In force, as JSON.
+   */
   value: Json | null;
 }
 
 export interface Status {
+  /**
+   * Not known yet: null.
+   */
   associations_complete_until: string | null;
+  /**
+   * HubSpot's time up to which even what its search showed late has been read.
+   */
   complete_until: string | null;
+  /**
+   * Not known yet: null.
+   */
   deletes_complete_until: string | null;
+  /**
+   * How long the first load still takes, as it went so far.
+   */
   eta: string | null;
+  /**
+   * Records that only a later settle pass found.
+   */
   found_by_settle: Int8 | null;
+  /**
+   * Since the last finished poll began.
+   */
   lag: string | null;
+  /**
+   * The newest open problem's message.
+   */
   last_error: string | null;
+  /**
+   * When a poll, first load or full read last ended.
+   */
   last_run_at: string | null;
   loaded_at: string | null;
+  /**
+   * When the next poll is due.
+   */
   next_run_at: string | null;
+  /**
+   * The object's name, as the verbs take it.
+   */
   object: string | null;
+  /**
+   * Open problems: select * from hubspot.problems where resolved_at is null.
+   */
   problems: Int8 | null;
+  /**
+   * Of the first load, 0 to 1.
+   */
   progress: Numeric | null;
+  /**
+   * Rows of the table.
+   */
   rows: Int8 | null;
+  /**
+   * waiting (for its definitions), backfilling, live, list only (HubSpot has no search for it), paused, or parked (HubSpot refuses: see last_error).
+   */
   state: string | null;
   table_name: string | null;
   tracked_at: string | null;
