@@ -14,8 +14,8 @@ export default defineConfig({
     // Processes of their own: tests start workers and servers, and one that hangs must not take the rest along.
     pool: 'forks',
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 60_000,
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
   },
 })
 
