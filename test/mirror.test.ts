@@ -163,7 +163,7 @@ describe('what users do with the tables', () => {
     for (const statement of [
       "update hubspot.contacts set firstname = 'mine'", 'delete from hubspot.contacts', 'insert into hubspot.contacts (id, _synced_at) values (1, now())',
       'truncate hubspot.contacts', 'delete from hubspot.contacts where false',
-      'merge into hubspot.contacts c using (select 1) on true when matched then delete',
+      'merge into hubspot.contacts c using (select 1) s on true when matched then delete',
     ]) {
       await expect(world.db.query(statement), statement).rejects.toMatchObject({ code: 'SH105', hint: expect.stringContaining('HubSpot') as string })
     }

@@ -49,7 +49,7 @@ declare
   v_began constant timestamptz := pg_catalog.clock_timestamp();
   v_look record;
   v_told text;
-  v_told_at timestamptz := '-infinity';
+  v_told_at timestamptz;
 begin
   if pg_catalog.now() <> pg_catalog.statement_timestamp() then
     perform hubspot_private.fail('in_transaction', 'wait', 'wait');
@@ -65,7 +65,7 @@ begin
     if pg_catalog.clock_timestamp() - v_began > wait.timeout then
       perform hubspot_private.fail('wait_timed_out', wait.timeout::text, v_look.message);
     end if;
-    if v_look.message is distinct from v_told and pg_catalog.clock_timestamp() - v_told_at > interval '2 seconds' then
+    if v_look.message is distinct from v_told and coalesce(pg_catalog.clock_timestamp() > v_told_at + interval '2 seconds', true) then
       raise notice '%', v_look.message;
       v_told := v_look.message;
       v_told_at := pg_catalog.clock_timestamp();
