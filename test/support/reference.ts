@@ -68,7 +68,7 @@ export async function sqlReference({ query }: FreshDatabase): Promise<string> {
   const functions = await query<{ call: string; result: string; about: string }>(
     `select format('%s(%s)', p.proname, pg_get_function_arguments(p.oid)) as call,
        case p.prokind when 'p' then 'call' else pg_get_function_result(p.oid) end as result, obj_description(p.oid, 'pg_proc') as about
-     from pg_proc p where p.pronamespace = 'hubspot'::regnamespace order by p.proname, p.pronargs`,
+     from pg_proc p where p.pronamespace = 'hubspot'::regnamespace order by p.proname, p.pronargs, pg_get_function_identity_arguments(p.oid) collate "C"`,
   )
   const relations = await query<{ name: string; columns: string; about: string }>(
     `select c.relname as name, obj_description(c.oid, 'pg_class') as about,
