@@ -43,6 +43,30 @@ describe('which read counts', () => {
     expect(await world.differences('contacts')).toEqual([])
   })
 
+  test('rows that come between the look and the plain insert are found by the upsert, and nothing is written twice', async () => {
+    await using world = await contacts(0)
+    const [object] = await world.db.query<{ number: number }>("select number from hubspot_private.objects where name = 'contacts'")
+    const page = (name: string, ...ids: number[]) => JSON.stringify({ results: ids.map((id) => ({ id: String(id), properties: { firstname: name } })) })
+    const write = async (body: string, askedAt: string) => {
+      const client = await world.db.pool.connect()
+      try {
+        await client.query('begin')
+        await client.query("select hubspot_private.stream_marks_writing('contacts', 'poll', 0)")
+        const { rows } = await client.query(`select written, inserted from hubspot_private.write_${object!.number}($1, null, $2, '2026-01-02', true)`, [body, askedAt])
+        await client.query('commit')
+        return rows[0] as unknown
+      } finally {
+        client.release()
+      }
+    }
+    expect(await write(page('a', 1, 2, 3), '2026-01-01')).toEqual({ written: ['1', '2', '3'], inserted: '3' })
+    // Asked before those rows were written: only what is new.
+    expect(await write(page('b', 2, 3, 4), '2026-01-01')).toEqual({ written: ['4'], inserted: '1' })
+    expect(await write(page('c', 3, 4, 5), '2026-01-03')).toEqual({ written: ['3', '4', '5'], inserted: '1' })
+    expect(await world.db.query('select id, firstname from hubspot.contacts order by id')).toEqual(
+      ['a', 'a', 'c', 'c', 'c'].map((firstname, i) => ({ id: String(i + 1), firstname })))
+  })
+
   test('a read that was asked before the row was written writes nothing, and what differs is read again', async () => {
     await using world = await contacts()
     const [one = '', two = '', three = ''] = idsOf(world)

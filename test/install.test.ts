@@ -80,6 +80,11 @@ describe('installing', () => {
     // Functions that someone changed, and one that is gone, as an older version's text would be.
     await query(url, `create or replace function hubspot_private.account_day(at timestamptz) returns timestamptz language sql stable as 'select at'`)
     await query(url, `drop function hubspot_private.as_ms(timestamptz) cascade`)
+    // What a version with another generator would have left of a table's functions.
+    const [generated] = await query<{ judge: string; signature: string }>(url, `select p.proname as judge, p.oid::regprocedure::text as signature
+      from pg_proc p where p.pronamespace = 'hubspot_private'::regnamespace and p.proname ~ '^judge_[0-9]+$'`)
+    await query(url, `drop function ${generated!.signature}; create function hubspot_private.${generated!.judge}(text) returns text language sql as 'select $1'`)
+    await query(url, `update hubspot_private.apply_statements set generator = 'older'`)
     await query(url, `update hubspot_private.schema_files set hash = 'older' where name = 'code'`)
     expect(await migrate(url)).toMatchObject({ files: [], isCodeApplied: true })
     expect(await catalogue(url)).toEqual(before)

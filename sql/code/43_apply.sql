@@ -118,6 +118,7 @@ declare
   v_object hubspot_private.objects;
   v_result hubspot_private.page_result := (0, 0, 0, 0, 0, 0, 0);
   v_now timestamptz;
+  v_all integer;
   v_unreadable bigint;
   v_new text[];
   v_known text[];
@@ -139,26 +140,11 @@ begin
   if jsonb_typeof(body -> 'results') is distinct from 'array' then
     perform hubspot_private.fail('answer_unreadable', 'it has no results');
   end if;
+  v_all := pg_catalog.jsonb_array_length(body -> 'results');
   select o.* into strict v_object from hubspot_private.objects o where o.name = object;
-  execute pg_catalog.format($judge$
-    select count(*), count(*) filter (where x.id is null),
-      array_agg(x.id) filter (where x.is_new and x.is_true),
-      array_agg(x.id) filter (where not x.is_new),
-      array_agg(x.id) filter (where not x.is_new and not x.is_true),
-      array_agg(x.id::bigint) filter (where x.is_new and not x.is_true)
-    from (
-      select r.id, t.id is null as is_new,
-        $2 > greatest(t._synced_at, g.seen_gone_at, $3) as is_true
-      from (
-        select distinct case when j.id ~ '^[0-9]{1,18}$' then j.id end as id
-        from jsonb_to_recordset($1 -> 'results') as j (id text, archived text)
-        where j.archived is distinct from 'true'
-      ) r
-      left join hubspot.%I t on t.id = r.id::bigint
-      left join hubspot_private.tombstones g on g.object = $4 and g.id = r.id::bigint
-    ) x$judge$, v_object.table_name)
+  execute pg_catalog.format('select * from hubspot_private.judge_%s($1, $2, $3, $4)', v_object.number)
   into v_result.rows_read, v_unreadable, v_new, v_known, v_behind, v_hidden
-  using body, asked_at, v_object.resync_started_at, v_object.name;
+  using body, v_object.name, asked_at, v_object.resync_started_at;
   if v_unreadable > 0 then
     perform hubspot_private.problem_report('SH212', object);
   end if;
@@ -166,9 +152,10 @@ begin
   v_again := v_hidden;
 
   if v_known is not null then
-    execute pg_catalog.format('select array_agg(d.id order by d.id), array_agg(d.id) filter (where d.older) from (%s) d (id, older)',
-      (select a.differs from hubspot_private.apply_statements a where a.object = v_object.name))
-    into v_differ, v_older using body, v_known;
+    execute pg_catalog.format(
+      'select array_agg(d.differing_id order by d.differing_id), array_agg(d.differing_id) filter (where d.is_older)
+       from hubspot_private.differing_%s($1, $2) d', v_object.number)
+    into v_differ, v_older using body, case when pg_catalog.cardinality(v_known) < v_all then v_known end;
     v_again := v_again || array(select i from unnest(v_differ) i where i::text = any (v_behind));
     v_differ := array(select i from unnest(v_differ) i where i::text <> all (coalesce(v_behind, '{}')) order by i);
     -- Rows that someone holds locked are left to the fetch queue, so that a user's lock never stops a page.
@@ -188,9 +175,7 @@ begin
       -- Something on this page cannot be written: what it is, is left out, and the rest is not held up by it.
       foreach v_id in array v_write loop
         begin
-          execute pg_catalog.format(
-            'select array_agg(w.written_id), jsonb_object_agg(w.written_id, w.written_extra) filter (where w.written_extra is not null), count(*) filter (where w.is_inserted)
-             from hubspot_private.write_%s($1, $2, $3, $4) w', v_object.number)
+          execute pg_catalog.format('select * from hubspot_private.write_%s($1, $2, $3, $4, false)', v_object.number)
           into v_one, v_one_extras, v_count using body, array[v_id], asked_at, v_now;
           v_written := v_written || v_one;
           v_result.inserted := v_result.inserted + v_count;
@@ -203,13 +188,14 @@ begin
         end;
       end loop;
     else
-      execute pg_catalog.format(
-        'select array_agg(w.written_id), jsonb_object_agg(w.written_id, w.written_extra) filter (where w.written_extra is not null), count(*) filter (where w.is_inserted)
-         from hubspot_private.write_%s($1, $2, $3, $4) w', v_object.number)
-      into v_written, v_extras, v_result.inserted using body, v_write, asked_at, v_now;
+      execute pg_catalog.format('select * from hubspot_private.write_%s($1, $2, $3, $4, $5)', v_object.number)
+      into v_written, v_extras, v_result.inserted
+      using body, case when pg_catalog.cardinality(v_write) < v_all then v_write end, asked_at, v_now, v_free is null;
     end if;
     v_result.updated := coalesce(pg_catalog.cardinality(v_written), 0) - v_result.inserted;
-    v_result.regressed := (select count(*) from unnest(v_older) i where i = any (v_written));
+    if v_older is not null then
+      v_result.regressed := (select count(*) from unnest(v_older) i where i = any (v_written));
+    end if;
     delete from hubspot_private.tombstones g where g.object = v_object.name and g.id = any (v_written);
     if v_extras is not null
       or exists (select from hubspot_private.problems p where p.object = v_object.name and p.code in ('SH209', 'SH210', 'SH213') and p.resolved_at is null)
@@ -218,12 +204,17 @@ begin
     end if;
   end if;
   -- Locked, or written by a read that was asked later while this one was on its way.
-  v_again := v_again
-    || array(select i from unnest(v_differ) i where i <> all (coalesce(v_free, '{}')))
-    || array(
+  if pg_catalog.cardinality(v_differ) > coalesce(pg_catalog.cardinality(v_free), 0) then
+    v_again := v_again || array(select i from unnest(v_differ) i where i <> all (coalesce(v_free, '{}')));
+  end if;
+  if pg_catalog.cardinality(v_write) > coalesce(pg_catalog.cardinality(v_written), 0) then
+    v_again := v_again || array(
       select i::bigint from unnest(v_write) i
       where i::bigint <> all (coalesce(v_written, '{}')) and i::bigint <> all (coalesce(v_refused, '{}')));
-  perform hubspot_private.fetch_enqueue(v_object.name, v_refused, 'refused', hubspot_private.clock() + interval '15 minutes');
+  end if;
+  if v_refused is not null then
+    perform hubspot_private.fetch_enqueue(v_object.name, v_refused, 'refused', hubspot_private.clock() + interval '15 minutes');
+  end if;
   if pg_catalog.cardinality(v_again) > 0 then
     perform hubspot_private.fetch_enqueue(v_object.name, v_again, reason,
       -- What another transaction holds now is asked again when it may be over.

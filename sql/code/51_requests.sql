@@ -120,31 +120,34 @@ comment on function hubspot_private.backfill_step(hubspot_private.streams, jsonb
 
 create or replace function hubspot_private.searches_start(object text, answered_at timestamptz)
 returns void
-language sql
+language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
+declare
+  v_from timestamptz := coalesce(answered_at, hubspot_private.hubspot_now()) - (select max(w) from unnest(hubspot_private.settle_windows()) w);
+  v_has_search boolean;
+  v_started hubspot_private.streams;
+begin
   -- One wrong Date header must not start them in the future: the earliest of the whole first load counts.
-  with earlier as (
-    update hubspot_private.objects o
-    set searches_from = f.at
-    from (
-      select coalesce(searches_start.answered_at, hubspot_private.hubspot_now()) - max(w) as at
-      from unnest(hubspot_private.settle_windows()) w
-    ) f
-    where o.name = searches_start.object and (o.searches_from is null or f.at < o.searches_from)
-    returning o.name, o.has_search, hubspot_private.as_ms(f.at) as ms
-  ),
-  started as (
-    update hubspot_private.streams s
-    set next_at = coalesce(s.next_at, hubspot_private.clock()),
-      cursor = case when e.has_search then jsonb_build_object('date', e.ms) else '{}' end
-    from earlier e
-    where s.object = e.name and (s.stream = 'poll' or s.stream = 'settle' and e.has_search)
-      and (s.next_at is null or (s.cursor ->> 'date')::bigint > e.ms)
-    returning s.object, s.stream, s.range
-  )
-  select hubspot_private.stream_wake(s.object, s.stream, s.range) from started s;
+  update hubspot_private.objects o set searches_from = v_from
+  where o.name = object and (o.searches_from is null or v_from < o.searches_from)
+  returning o.has_search into v_has_search;
+  if not found then
+    return;
+  end if;
+  for v_started in
+    update hubspot_private.streams t
+    set next_at = coalesce(t.next_at, hubspot_private.clock()),
+      cursor = case when v_has_search then jsonb_build_object('date', hubspot_private.as_ms(v_from)) else '{}' end
+    where t.object = object and (t.stream = 'poll' or t.stream = 'settle' and v_has_search)
+      and (t.next_at is null or (t.cursor ->> 'date')::bigint > hubspot_private.as_ms(v_from))
+    returning t.*
+  loop
+    perform hubspot_private.stream_wake(v_started.object, v_started.stream, v_started.range);
+  end loop;
+end;
 $$;
 comment on function hubspot_private.searches_start(text, timestamptz) is
   'Starts poll and settle with the first answer of the first load, or earlier where a later answer is dated before it.';

@@ -153,10 +153,12 @@ begin
       return query select 'again', null::jsonb, null::jsonb;
       return;
     end if;
-    v_missing := hubspot_private.step_missing(request, asked, answer);
-    v_unsure := hubspot_private.step_unsure(v_missing, answer);
-    v_missing := array(select m from unnest(v_missing) m where m <> all (v_unsure));
-    perform hubspot_private.object_lock(v_object.number, pg_catalog.cardinality(v_missing) > 0);
+    if asked is not null or request ? 'ids' then
+      v_missing := hubspot_private.step_missing(request, asked, answer);
+      v_unsure := hubspot_private.step_unsure(v_missing, answer);
+      v_missing := array(select m from unnest(v_missing) m where m <> all (v_unsure));
+    end if;
+    perform hubspot_private.object_lock(v_object.number, coalesce(pg_catalog.cardinality(v_missing) > 0, false));
     v_after := coalesce(after, answer #>> '{paging,next,after}');
     if pg_catalog.cardinality(v_unsure) > 0 then
       perform hubspot_private.fetch_enqueue(object, v_unsure, stream, hubspot_private.clock() + interval '1 second');

@@ -145,8 +145,7 @@ begin
   where o.name = v_object.name;
   if drop_table and v_object.column_set > 0 then
     execute format('drop table if exists hubspot.%I', v_object.table_name);
-    execute format('drop function if exists hubspot_private.write_%1$s(jsonb, text[], timestamptz, timestamptz), hubspot_private.differing_%1$s(jsonb, text[])',
-      v_object.number);
+    perform hubspot_private.apply_drop(v_object.number);
     delete from hubspot_private.apply_statements a where a.object = v_object.name;
     delete from hubspot_private.tombstones g where g.object = v_object.name;
     update hubspot_private.properties p

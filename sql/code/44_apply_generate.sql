@@ -1,0 +1,88 @@
+-- Each mirror table's functions are generated when its columns change, and when this version generates other text than the last.
+create or replace function hubspot_private.apply_fingerprint(object text)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select md5(concat(o.table_name, o.modified_property, o.on_delete,
+    (select string_agg(format('%s %s %s', p.property, p.column_name, p.column_type), e'\n' order by p.property)
+     from hubspot_private.properties p
+     where p.object = o.name and p.is_selected and p.archived_at is null)))
+  from hubspot_private.objects o
+  where o.name = apply_fingerprint.object;
+$$;
+comment on function hubspot_private.apply_fingerprint(text) is
+  'The columns that the generated functions are made for; while it stays the same they are too.';
+
+create or replace function hubspot_private.apply_generator()
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select md5(string_agg(f.prosrc, e'\n' order by f.proname))
+  from pg_proc f
+  where f.pronamespace = 'hubspot_private'::regnamespace
+    and f.proname in ('apply_source', 'apply_columns', 'judge_function', 'differing_function', 'write_function', 'cast_expression');
+$$;
+comment on function hubspot_private.apply_generator() is 'Which text the functions are generated from: an upgrade that changes it generates them anew.';
+
+create or replace function hubspot_private.apply_generate(object text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_object hubspot_private.objects;
+  v_table text;
+  v_marks boolean;
+begin
+  update hubspot_private.objects o set column_set = o.column_set + 1
+  where o.name = apply_generate.object
+  returning o.* into strict v_object;
+  v_table := format('hubspot.%I', v_object.table_name);
+  v_marks := exists (
+    select from pg_attribute a
+    where a.attrelid = v_table::regclass and a.attname = '_archived_at' and not a.attisdropped);
+  execute hubspot_private.judge_function(v_object.number, v_table);
+  execute hubspot_private.differing_function(v_object.name, v_object.number, v_table, v_marks);
+  execute hubspot_private.write_function(v_object.name, v_object.number, v_table, v_marks);
+  insert into hubspot_private.apply_statements as a (object, fingerprint, generator)
+  values (v_object.name, hubspot_private.apply_fingerprint(v_object.name), hubspot_private.apply_generator())
+  on conflict on constraint apply_statements_pkey do update set fingerprint = excluded.fingerprint, generator = excluded.generator;
+end;
+$$;
+comment on function hubspot_private.apply_generate(text) is
+  'Generates the functions that fill an object''s table and counts its column set up.';
+
+create or replace function hubspot_private.apply_drop(object_number integer)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_function regprocedure;
+begin
+  for v_function in
+    select f.oid from pg_proc f
+    where f.pronamespace = 'hubspot_private'::regnamespace
+      and f.proname in (format('judge_%s', object_number), format('differing_%s', object_number), format('write_%s', object_number))
+  loop
+    execute format('drop function %s', v_function);
+  end loop;
+end;
+$$;
+comment on function hubspot_private.apply_drop(integer) is 'Drops the generated functions of a table.';
+
+do $$
+begin
+  -- Dropped first: what an older version made may answer in another shape.
+  perform hubspot_private.apply_drop(o.number), hubspot_private.apply_generate(o.name)
+  from hubspot_private.apply_statements a
+  join hubspot_private.objects o on o.name = a.object
+  where a.generator <> hubspot_private.apply_generator();
+end;
+$$;
