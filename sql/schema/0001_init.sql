@@ -136,10 +136,10 @@ comment on table hubspot_private.properties is
 create table hubspot_private.apply_statements (
   object text primary key references hubspot_private.objects on update cascade on delete cascade,
   fingerprint text not null,
-  generator text not null
+  differs text not null
 );
 comment on table hubspot_private.apply_statements is
-  'What each mirror table''s generated functions were made for, and from which text of the generator.';
+  'Generated text for each mirror table: which of these records differ from their rows.';
 
 create table hubspot.owners (
   id bigint primary key,
