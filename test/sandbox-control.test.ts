@@ -139,6 +139,22 @@ test('a schema drifts: properties added, changed, archived and brought back, a c
   expect((await sandbox.ask(`/crm/v3/owners/${owner}?archived=true`)).body).toMatchObject({ email: 'new@example.com', archived: true, userId: null })
 })
 
+test('a property that may not be read refuses whatever asks for it, by name or without', async () => {
+  await using sandbox = await sandboxInHand({ objects: { contacts: 3 } })
+  const list = '/crm/objects/2026-09/contacts?properties=email'
+  const read = (properties: string[]) => sandbox.ask('/crm/objects/2026-09/contacts/batch/read', { body: { inputs: [{ id: '101' }], properties } })
+  await sandbox.control('PATCH /properties/contacts', { name: 'phone', unreadable: 'unnamed' })
+  expect((await sandbox.ask(list)).status).toBe(200)
+  for (const refused of [await sandbox.ask(`${list},phone`), await read(['phone']), await sandbox.search('contacts', { properties: ['phone'] })]) {
+    expect(refused).toMatchObject({ status: 403, body: { category: 'MISSING_PERMISSIONS' } })
+    expect(refused.text).not.toContain('phone')
+  }
+  sandbox.store.changeProperty('contacts', 'phone', { unreadable: 'named' })
+  expect((await read(['email', 'phone'])).body).toMatchObject({ message: expect.stringContaining('"phone"') as string, errors: [{ context: { properties: ['phone'] } }] })
+  sandbox.store.changeProperty('contacts', 'phone', { unreadable: null })
+  expect((await sandbox.ask(`${list},phone`)).status).toBe(200)
+})
+
 test('the control API over HTTP does what the store does', async () => {
   await using sandbox = await sandboxInHand({ objects: { contacts: 20 } })
   const { control, store } = sandbox

@@ -101,6 +101,7 @@ export interface PropertyInput {
   readOnlyValue?: boolean
   referencedObjectType?: string | null
   dataSensitivity?: 'non_sensitive' | 'sensitive' | 'highly_sensitive'
+  /** Refuses every call that asks for it with 403, which names it or not. */ unreadable?: 'named' | 'unnamed' | null
   /** Whether generated records have values in it at once, without their modified dates moving (as calculated properties do). */
   filled?: boolean
 }

@@ -40,6 +40,16 @@ export function missingScopes(scopes: readonly string[]): Refusal {
   })
 }
 
+/** 403 for a property that the caller may not read; null: without a word on which it is. */
+export function unreadable(property: string | null): Refusal {
+  const message = 'You do not have permission to read one or more of the requested properties.'
+  if (property === null) return refuse(403, message, { category: 'MISSING_PERMISSIONS' })
+  return refuse(403, `You do not have permission to read property "${property}".`, {
+    errors: [{ message, context: { properties: [property] } }],
+    category: 'MISSING_PERMISSIONS',
+  })
+}
+
 /** 404 for a record. */
 export function recordNotFound(id: string): Refusal {
   return refuse(404, 'Object not found.  objectId are usually numeric.', { context: { id: [id] }, category: 'OBJECT_NOT_FOUND' })

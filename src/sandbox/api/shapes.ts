@@ -1,7 +1,7 @@
 import type { Version } from '../store/version.ts'
 import { type Columns, columnsOf } from '../store/records.ts'
 import type { Table } from '../store/table.ts'
-import { missingScopes } from './answers.ts'
+import { missingScopes, unreadable } from './answers.ts'
 import type { Request } from './request.ts'
 
 /** What a call wants to know of each record. */
@@ -13,13 +13,14 @@ export interface Wanted {
 
 /**
  * The properties an answer holds: those asked for that exist, or the usual ones if none was asked for, and always id and
- * dates. Unknown names are passed over; a sensitive one without its scope refuses the call.
+ * dates. Unknown names are passed over; a sensitive one without its scope, or one that may not be read, refuses the call.
  */
 export function wanted(request: Request, asked: readonly string[], history: readonly string[] = []): Wanted {
   const table = request.table!
   const { created, modified, usual } = table.type
   const known = (name: string) => {
     const property = table.property(name)
+    if (property?.unreadable) throw unreadable(property.unreadable === 'named' ? name : null)
     if (property && property.dataSensitivity !== 'non_sensitive') needSensitive(request, property.dataSensitivity)
     return property !== undefined
   }

@@ -18,6 +18,8 @@ export interface Property {
   readonly externalOptions: boolean
   readonly referencedObjectType: string | null
   readonly dataSensitivity: 'non_sensitive' | 'sensitive' | 'highly_sensitive'
+  /** Whether a call that asks for it is refused, by an error that names it or does not. */
+  readonly unreadable: 'named' | 'unnamed' | null
   /** Epoch ms. */
   readonly createdAt: number
   readonly updatedAt: number
@@ -92,6 +94,7 @@ export function createProperty(input: PropertyInput, context: PropertyContext, a
     externalOptions: input.referencedObjectType != null,
     referencedObjectType: input.referencedObjectType ?? null,
     dataSensitivity: input.dataSensitivity ?? 'non_sensitive',
+    unreadable: input.unreadable ?? null,
     createdAt: at,
     updatedAt: at,
     archivedAt: null,

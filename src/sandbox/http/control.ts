@@ -66,7 +66,7 @@ export const controlRoutes: Readonly<Record<string, ControlRoute>> = {
     run: (store, object, body) => store.addProperty(object, body as unknown as PropertyInput),
   },
   'PATCH /properties/:object': {
-    about: 'Changes a property: {name, type?, label?, options?, …}.',
+    about: 'Changes a property: {name, type?, label?, options?, unreadable?, …}.',
     needs: ['name'],
     run: (store, object, { name, ...changes }) => store.changeProperty(object, String(name), changes),
   },
