@@ -1,4 +1,5 @@
 import type { Database } from './database.ts'
+import { type Jsonb, queryWithBody } from './jsonb.ts'
 
 // One wrapper for each function of hubspot_private that the worker calls, always in named notation.
 
@@ -63,7 +64,7 @@ export type StepAnswer = {
   columnSet: number
   askedAt: string
   answeredAt: string | undefined
-  body: Buffer | null
+  body: Jsonb | null
   after: string | undefined
   asked: readonly string[] | undefined
   requests: number
@@ -80,7 +81,7 @@ export type StepOutcome = {
 
 /** Takes in an answer in one transaction. */
 export async function stepCommit(db: Database, key: StreamKey, step: StepAnswer): Promise<StepOutcome> {
-  const { rows } = await db.pool.query<StepOutcome>({
+  const rows = await queryWithBody<StepOutcome>(db.pool, {
     name: 'step_commit',
     text: `select * from hubspot_private.step_commit(object => $1, stream => $2, range => $3, epoch => $4, cursor => $5, request => $6,
       column_set => $7, asked_at => $8, answered_at => $9, answer => $10, after => $11, asked => $12, requests => $13, is_careful => $14)`,
@@ -126,7 +127,7 @@ export async function credentialGet(db: Database, isCandidate: boolean): Promise
 /** A token answered with these account details. */
 export async function accountConfirm(
   db: Database,
-  details: Buffer,
+  details: Jsonb,
   credentialId: string | undefined,
 ): Promise<'connected' | 'portal_differs' | 'superseded'> {
   const { rows } = await db.pool.query<{ outcome: 'connected' | 'portal_differs' | 'superseded' }>(

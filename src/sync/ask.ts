@@ -59,10 +59,10 @@ function one({ answer, askedAt }: Asked): Got {
 
 /** The queue was emptied by another way; the step only moves on. A read asked at no time can change nothing. */
 function NOTHING_TO_READ(): Got {
-  return { body: EMPTY, askedAt: '-infinity', answeredAt: undefined, after: undefined, asked: undefined, requests: 0 }
+  return { body: empty(), askedAt: '-infinity', answeredAt: undefined, after: undefined, asked: undefined, requests: 0 }
 }
 
-const EMPTY = Buffer.from('{"results":[]}')
+const empty = () => Buffer.from('{"results":[]}')
 
 async function askList({ hubspot, caller, signal }: Way, { type, properties }: Plan, after: string | null): Promise<Got> {
   const inUrl = fitsInUrl(properties)
@@ -75,7 +75,7 @@ async function askList({ hubspot, caller, signal }: Way, { type, properties }: P
   // More names than a URL takes: the list gives the ids, a batch read their values.
   const ids = idsOf(page.body)
   const next = { after: afterOf(page.body), asked: ids }
-  if (ids.length === 0) return { ...page, ...next, body: EMPTY }
+  if (ids.length === 0) return { ...page, ...next, body: empty() }
   const read = one(await caller.call('burst', () => batchRead(hubspot, { type, ids, properties, signal })))
   return { ...read, ...next, answeredAt: page.answeredAt, requests: 2 }
 }

@@ -7,6 +7,7 @@ import { repairBody } from '../hubspot/body.ts'
 import type { Client } from '../hubspot/client.ts'
 import { Refused, SyncError, Throttled, Transient } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
+import { release } from '../lib/memory.ts'
 import { sleep } from '../lib/time.ts'
 import { ask, type Got, nextOf } from './ask.ts'
 import { createCaller } from './call.ts'
@@ -65,6 +66,7 @@ async function steps(deps: SyncDeps, key: StreamKey, { epoch, plan, ...first }: 
       page = guess && quietly(ask(way, guess, plan))
       const answer = { epoch, cursor, request, columnSet: plan?.column_set ?? 0, ...got }
       const outcome = await commit(deps, key, answer, got.body)
+      if (got.body !== null) release(got.body)
       if (outcome.outcome === 'done') return 'done'
       if (outcome.outcome === 'lost') return 'idle'
       // The tail of a body only suggests what comes next.
