@@ -1,6 +1,6 @@
 -- What each stream asks for where its cursor stands. The worker sends it as it is:
 --   list {after}  ·  read {ids, seqs}  ·  search {body, upto}  ·  count {body}  ·  schema  ·  catalogue
-create or replace function hubspot_private.stream_request(s hubspot_private.streams)
+create or replace function hubspot_private.stream_question(s hubspot_private.streams)
 returns jsonb
 language plpgsql
 volatile
@@ -39,17 +39,30 @@ begin
         coalesce((s.cursor ->> 'upto')::bigint, hubspot_private.as_ms(hubspot_private.hubspot_now() - v_window)));
     when 'fetch' then
       return (
-        select jsonb_build_object('kind', 'read', 'ids', coalesce(jsonb_agg(q.id::text), '[]'), 'seqs', coalesce(jsonb_agg(q.seq), '[]'))
+        -- The most urgent first, and the whole batch in their class.
+        select jsonb_build_object('kind', 'read', 'ids', coalesce(jsonb_agg(q.id::text), '[]'), 'seqs', coalesce(jsonb_agg(q.seq), '[]'),
+          'class', (hubspot_private.quota_classes())[coalesce(min(q.class), 3)])
         from (
-          select f.id, f.seq from hubspot_private.fetch_queue f
+          select f.id, f.seq, f.class from hubspot_private.fetch_queue f
           where f.object = s.object and f.not_before <= hubspot_private.clock()
-          order by f.not_before, f.id
+          order by f.class, f.not_before, f.id
           limit 100
         ) q);
   end case;
 end;
 $$;
-comment on function hubspot_private.stream_request(hubspot_private.streams) is 'The request that a stream''s cursor stands at.';
+comment on function hubspot_private.stream_question(hubspot_private.streams) is 'What a stream asks where its cursor stands.';
+
+create or replace function hubspot_private.stream_request(s hubspot_private.streams)
+returns jsonb
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_build_object('class', hubspot_private.quota_class(s.stream)) || hubspot_private.stream_question(s);
+$$;
+comment on function hubspot_private.stream_request(hubspot_private.streams) is
+  'The request that a stream''s cursor stands at, and the class of the budgets that it is asked in.';
 
 -- How each stream takes in an answer: what changed, the cursor after it, and whether the run is over. They run inside
 -- step_commit, invoker and without SET where they write the mirror.

@@ -6,13 +6,17 @@ import { type Jsonb, queryWithBody } from './jsonb.ts'
 /** A stream: one way of reading one object; `range` is a part of it, or a settle window. Object `*` is the account. */
 export type StreamKey = { object: string; stream: string; range: number }
 
+/** How urgent a request is: a lower class leaves budgets to the higher ones, but for a floor (sql/code/31_quota_take.sql). */
+export type QuotaClass = 'live' | 'poll' | 'settle' | 'backfill'
+
 /** What a stream's cursor stands at; see `stream_request` in sql/code/51_requests.sql. */
-export type StreamRequest =
+export type StreamRequest = { class: QuotaClass } & (
   | { kind: 'list'; after: string | null }
   | { kind: 'read'; ids: string[]; seqs: number[] }
   | { kind: 'search' | 'count'; body: object; upto?: number | null }
   | { kind: 'schema' }
   | { kind: 'catalogue' }
+)
 
 /** What stays the same from step to step. */
 export type Plan = { type: string; column_set: number; has_pipelines: boolean; properties: string[] }
@@ -94,18 +98,33 @@ export async function stepCommit(db: Database, key: StreamKey, step: StepAnswer)
   return rows[0]!
 }
 
-/** A request's turn: wait `delay_ms`, then send; not granted: the day is spent until `asked_at`. */
-export type Permit = { is_granted: boolean; delay_ms: number; asked_at: string }
+/** A request's turn: wait `delay_ms`, then send; not granted: nothing is reserved, ask again after `delay_ms`. */
+export type Permit = {
+  is_granted: boolean
+  delay_ms: number
+  asked_at: string
+  /** daily: the class has none left until midnight. */
+  refused_by: 'burst' | 'search' | 'daily' | null
+  /** The database's clock when it was asked: epoch ms. */
+  clock_ms: number
+}
 
-/** What an answer told about delays and limits. */
-export type Seen = { first_byte_ms?: number; burst_max?: number; daily_max?: number; daily_remaining?: number; date?: string }
+/** What answers told about delays (the fastest and the slowest) and limits. */
+export type Seen = {
+  first_byte_ms: number
+  slowest_ms: number
+  burst_max?: number
+  daily_max?: number
+  daily_remaining?: number
+  date?: string
+}
 
 /** Takes one request of a budget and of the day. */
-export async function quotaTake(db: Database, kind: 'burst' | 'search', seen: Seen | undefined): Promise<Permit> {
+export async function quotaTake(db: Database, kind: 'burst' | 'search', turn: QuotaClass, seen: Seen | undefined): Promise<Permit> {
   const { rows } = await db.pool.query<Permit>({
     name: 'quota_take',
-    text: 'select * from hubspot_private.quota_take(kind => $1, seen => $2)',
-    values: [kind, seen === undefined ? null : JSON.stringify(seen)],
+    text: 'select * from hubspot_private.quota_take(kind => $1, class => $2, seen => $3)',
+    values: [kind, turn, seen === undefined ? null : JSON.stringify(seen)],
   })
   return rows[0]!
 }

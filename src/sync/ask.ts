@@ -22,10 +22,11 @@ export type Got = {
 
 /** Sends what SQL decided to ask: transport only. */
 export function ask(
-  { hubspot, caller, signal }: { hubspot: Client; caller: Caller; signal: AbortSignal },
+  { hubspot, caller: anyone, signal }: { hubspot: Client; caller: Caller; signal: AbortSignal },
   request: StreamRequest,
   plan: Plan | null,
 ): Promise<Got> {
+  const caller = anyone.in(request.class)
   if (request.kind === 'catalogue') return askCatalogue({ hubspot, caller, signal })
   if (plan === null) throw new Bug(`a ${request.kind} without a plan`)
   const { type, properties } = plan

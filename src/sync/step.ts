@@ -88,7 +88,7 @@ async function steps(deps: SyncDeps, key: StreamKey, { epoch, plan, ...first }: 
 /** Page n + 1 of a list can be asked for while page n is applied; nothing else is known that early. */
 function nextRequest(request: StreamRequest, got: Got): StreamRequest | undefined {
   const after = request.kind === 'list' ? nextOf(got) : undefined
-  return after === undefined ? undefined : { kind: 'list', after }
+  return after === undefined ? undefined : { class: request.class, kind: 'list', after }
 }
 
 const isSame = (guess: StreamRequest, request: StreamRequest) =>
