@@ -8,7 +8,7 @@ as $$
   select md5(concat(o.table_name, o.modified_property, o.on_delete,
     (select string_agg(format('%s %s %s', p.property, p.column_name, p.column_type), e'\n' order by p.property)
      from hubspot_private.properties p
-     where p.object = o.name and p.is_selected and p.archived_at is null)))
+     where p.object = o.name and p.is_selected and p.archived_at is null and p.unreadable_at is null)))
   from hubspot_private.objects o
   where o.name = apply_fingerprint.object;
 $$;
@@ -24,7 +24,7 @@ as $$
   select md5(string_agg(f.prosrc, e'\n' order by f.proname))
   from pg_proc f
   where f.pronamespace = 'hubspot_private'::regnamespace
-    and f.proname in ('apply_source', 'apply_columns', 'judge_function', 'differing_function', 'write_function', 'cast_expression');
+    and f.proname in ('apply_source', 'apply_columns', 'judge_function', 'differing_function', 'write_function', 'cast_expression', 'widest', 'row_room');
 $$;
 comment on function hubspot_private.apply_generator() is 'Which text the functions are generated from: an upgrade that changes it generates them anew.';
 

@@ -13,7 +13,10 @@ as $$
     else coalesce(s.every, d.every)
   end
   from (values
-    ('poll', interval '10 seconds'), ('settle', interval '2 minutes'), ('schema', interval '10 minutes'), ('resync', interval '7 days')
+    ('poll', interval '10 seconds'), ('settle', interval '2 minutes'), ('schema', interval '10 minutes'), ('resync', interval '7 days'),
+    ('probe', case when exists (
+      select from hubspot_private.properties p where p.object = schedule_every.object and p.unreadable_at is not null
+    ) then interval '15 minutes' end)
   ) as d (stream, every)
   left join hubspot_private.schedules s on s.object = schedule_every.object and s.stream = d.stream
   where d.stream = schedule_every.stream;
@@ -145,7 +148,7 @@ as $$
       select coalesce(jsonb_agg(n.name order by n.name), '[]')
       from (
         select p.property as name from hubspot_private.properties p
-        where p.object = o.name and p.is_selected and p.archived_at is null
+        where p.object = o.name and p.is_selected and p.archived_at is null and p.unreadable_at is null
         union
         select o.modified_property
         union

@@ -1,5 +1,5 @@
 -- What each stream asks for where its cursor stands. The worker sends it as it is:
---   list {after}  ·  read {ids, seqs}  ·  search {body, upto}  ·  count {body}  ·  schema  ·  catalogue
+--   list {after}  ·  read {ids, seqs}  ·  search {body, upto}  ·  count {body}  ·  schema  ·  probe {properties}  ·  catalogue
 create or replace function hubspot_private.stream_question(s hubspot_private.streams)
 returns jsonb
 language plpgsql
@@ -17,6 +17,8 @@ begin
   case s.stream
     when 'schema' then
       return '{"kind": "schema"}';
+    when 'probe' then
+      return hubspot_private.probe_request(s.object);
     when 'backfill' then
       if v_object.has_search and not s.cursor ? 'after' then
         -- Progress and the time left come from search's total; nothing else rests on it.

@@ -147,6 +147,8 @@ begin
     v_step := hubspot_private.catalogue_step(answer);
   elsif stream = 'schema' then
     v_step := hubspot_private.schema_step(object, answer);
+  elsif stream = 'probe' then
+    v_step := hubspot_private.probe_step(object, answer);
   else
     select o.* into v_object from hubspot_private.objects o where o.name = object;
     if v_object.column_set <> column_set then

@@ -15,6 +15,7 @@ export type StreamRequest = { class: QuotaClass } & (
   | { kind: 'read'; ids: string[]; seqs: number[] }
   | { kind: 'search' | 'count'; body: object; upto?: number | null }
   | { kind: 'schema' }
+  | { kind: 'probe'; properties: string[] }
   | { kind: 'catalogue' }
 )
 
@@ -226,4 +227,16 @@ export async function problemReport(
   { code, object, recordId }: { code: string; object: string; recordId: string },
 ): Promise<void> {
   await db.pool.query('select hubspot_private.problem_report(code => $1, object => $2, record_id => $3)', [code, object, recordId])
+}
+
+/** HubSpot refuses to show these properties: they are left out. How many of them are. */
+export async function propertiesPark(
+  db: Database,
+  { object, properties, message, hint }: { object: string; properties: readonly string[]; message: string; hint: string },
+): Promise<number> {
+  const { rows } = await db.pool.query<{ parked: number }>(
+    'select hubspot_private.properties_park(object => $1, properties => $2, message => $3, hint => $4) as parked',
+    [object, properties, message, hint],
+  )
+  return rows[0]!.parked
 }

@@ -7,6 +7,7 @@ import { batchRead, fitsInUrl, listPage } from '../hubspot/objects.ts'
 import { search } from '../hubspot/search.ts'
 import { Bug, Refused, Transient } from '../lib/errors.ts'
 import type { Asked, Caller } from './call.ts'
+import { probe } from './unreadable.ts'
 
 /** What came back for a request of SQL's, as `step_commit` takes it. */
 export type Got = {
@@ -21,7 +22,7 @@ export type Got = {
 }
 
 /** Sends what SQL decided to ask: transport only. */
-export function ask(
+export async function ask(
   { hubspot, caller: anyone, signal }: { hubspot: Client; caller: Caller; signal: AbortSignal },
   request: StreamRequest,
   plan: Plan | null,
@@ -44,6 +45,10 @@ export function ask(
       return askCount({ hubspot, caller, signal }, type, request.body)
     case 'schema':
       return askSchema({ hubspot, caller, signal }, plan)
+    case 'probe': {
+      const { readable, requests } = await probe({ hubspot, caller, signal }, type, request.properties)
+      return { ...NOTHING_TO_READ(), body: Buffer.from(JSON.stringify({ readable })), requests }
+    }
   }
 }
 

@@ -11,6 +11,7 @@ import { release } from '../lib/memory.ts'
 import { sleep } from '../lib/time.ts'
 import { ask, type Got, nextOf } from './ask.ts'
 import { createCaller } from './call.ts'
+import { parkUnreadable } from './unreadable.ts'
 
 /** What running a stream needs; built by worker, CLI or test. */
 export type SyncDeps = {
@@ -44,10 +45,23 @@ export async function runStream(deps: SyncDeps, key: StreamKey): Promise<SliceOu
   try {
     return await steps(deps, key, claim)
   } catch (error) {
-    await giveBack(deps, key, claim.epoch, error)
+    const left = await withoutUnreadable(deps, key, claim, error)
+    if (left === undefined) return 'more'
+    await giveBack(deps, key, claim.epoch, left)
     return 'failed'
   } finally {
     deps.held.delete(held)
+  }
+}
+
+/** Leaves out what HubSpot refuses to show, where that is what failed; else what failed. */
+async function withoutUnreadable(deps: SyncDeps, key: StreamKey, { plan, epoch }: Claim, error: unknown): Promise<unknown> {
+  try {
+    const way = { db: deps.db, hubspot: deps.hubspot, signal: deps.signal, caller: createCaller(deps) }
+    if (!(await parkUnreadable(way, key.object, plan, error))) return error
+    return await streamRelease(deps.db, key, epoch)
+  } catch (second) {
+    return second
   }
 }
 
