@@ -198,6 +198,7 @@ declare
   v_object hubspot_private.objects;
   v_kept text[];
   v_filled text[];
+  v_is_new boolean;
   v_run bigint;
 begin
   select o.* into strict v_object from hubspot_private.objects o where o.name = selection_apply.object;
@@ -208,17 +209,20 @@ begin
   perform hubspot_private.selection_mark(v_object.name, v_object.wanted);
   perform hubspot_private.columns_name(v_object.name);
   v_filled := array(select c.property from hubspot_private.apply_columns(v_object.name) c where c.property <> all (v_kept));
+  -- The first load begins with the columns, new or as an untracked table kept them.
+  update hubspot_private.streams s set next_at = hubspot_private.clock()
+  where s.object = v_object.name and s.stream = 'backfill' and v_object.loaded_at is null and s.next_at is null and s.run_id is null;
+  v_is_new := found;
+  if v_is_new then
+    perform hubspot_private.stream_wake(v_object.name, 'backfill');
+  end if;
   if cardinality(v_filled) = 0 and hubspot_private.apply_fingerprint(v_object.name) is not distinct from
     (select a.fingerprint from hubspot_private.apply_statements a where a.object = v_object.name)
   then
     perform hubspot_private.table_build(v_object.name);
     return;
   end if;
-  if v_object.column_set = 0 then
-    update hubspot_private.streams s set next_at = hubspot_private.clock()
-    where s.object = v_object.name and s.stream = 'backfill';
-    perform hubspot_private.stream_wake(v_object.name, 'backfill');
-  else
+  if v_object.column_set > 0 and not v_is_new then
     -- Rows read before lack the new columns' values, or hold what a column held when it was last chosen: a full read brings them.
     v_run := hubspot_private.run_request(v_object.name, 'resync');
     update hubspot_private.properties p set fill_run = v_run where p.object = v_object.name and p.property = any (v_filled);

@@ -110,7 +110,7 @@ begin
     perform hubspot_private.run_request(v_object.name, 'schema');
   else
     update hubspot_private.streams s
-    set rows = v_rows, next_at = case when v_object.column_set > 0 then hubspot_private.clock() end
+    set rows = v_rows
     where s.object = v_object.name and s.stream = 'backfill';
     perform hubspot_private.stream_wake(v_object.name, 'schema');
   end if;
