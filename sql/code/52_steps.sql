@@ -84,7 +84,10 @@ begin
   left join hubspot_private.objects o on o.name = s.object
   where (t.object, t.stream, t.range) = (s.object, s.stream, s.range)
   returning t.* into v_stream;
-  if s.failures > 0 or s.retry_at is not null then
+  if s.failures > 0 or exists (
+    select from hubspot_private.problems p
+    where coalesce(p.object, '') = replace(s.object, '*', '') and p.resolved_at is null and p.code = 'SH302')
+  then
     perform hubspot_private.stream_healed(v_stream);
   end if;
   if hubspot_private.stream_is_open(v_stream) and hubspot_private.stream_has_work(v_stream, hubspot_private.clock()) then

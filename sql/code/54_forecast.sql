@@ -14,11 +14,12 @@ as $$
     where hubspot_private.stream_is_open(s) and s.parked_at is null and s.stream <> 'fetch'
   ),
   calls as (
-    -- Live requests: as many an hour as there were today.
+    -- Live requests: as many an hour as there were today, by HubSpot's days.
     select 1 as class, ceil(b.used_by[1] * extract(epoch from quota_forecast.until - quota_forecast.at)
-      / greatest(extract(epoch from quota_forecast.at - b.used_since), 3600)) as calls
+      / greatest(extract(epoch from quota_forecast.at + a.hubspot_ahead - b.used_since), 3600)) as calls
     from hubspot_private.budgets b
-    where b.name = 'daily' and b.used_since > quota_forecast.at - interval '25 hours'
+    cross join hubspot_private.account a
+    where b.name = 'daily' and b.used_since = hubspot_private.account_day(quota_forecast.at + a.hubspot_ahead)
     union all
     -- What runs by the clock: how often until then, and how many calls a run of it made lately.
     select s.class, case
