@@ -154,6 +154,10 @@ describe('limits', () => {
     expect(await budget('burst')).toMatchObject({ max_requests: 190 })
     expect(await budget('daily')).toMatchObject({ max_requests: 650_000 })
     expect(await spacing('burst')).toBeCloseTo(10_100 / 190, 1)
+    for (const max of [250, 110, 190]) {
+      await take('burst', { burst_max: max })
+      expect(await spacing('burst')).toBeCloseTo(10_100 / max, 1)
+    }
     // An answer to a search names none; nonsense is no limit.
     await take('search', { first_byte_ms: 120 })
     await take('burst', { burst_max: 0, daily_max: -5 })
