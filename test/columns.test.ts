@@ -108,6 +108,41 @@ describe('track again with other properties', () => {
     expect(await world.db.query("select count(*)::int as columns from pg_attribute where attrelid = 'hubspot.contacts'::regclass and attnum > 0 and attname like 'jobtitle%'")).toEqual([{ columns: 1 }])
   })
 
+  test('reads the object whole only for what is new', async () => {
+    await using world = await contacts()
+    await track(world, ['firstname'])
+    expect(await world.db.query("select 1 from hubspot.runs where stream = 'resync'")).toEqual([])
+    world.store.archiveProperty('contacts', 'firstname')
+    await world.pass(11 * 60_000)
+    expect(await world.db.query("select 1 from hubspot.runs where stream = 'resync'")).toEqual([])
+    for (const id of idsOf(world)) world.store.edit('contacts', id, { firstname: 'Ada' }, { touch: false })
+    world.store.restoreProperty('contacts', 'firstname')
+    await world.pass(11 * 60_000)
+    expect(await world.db.query("select state, updated from hubspot.runs where stream = 'resync'")).toEqual([{ state: 'done', updated: '3' }])
+    expect(await world.differences('contacts')).toEqual([])
+  })
+
+  test('takes what did not fit out of _extra when it is no longer chosen', async () => {
+    await using world = await contacts(3, ['firstname', 'hs_email_open'])
+    const [id = ''] = idsOf(world)
+    world.store.edit('contacts', id, { hs_email_open: 'many' })
+    await world.pass(11_000)
+    expect(await world.row('contacts', id)).toMatchObject({ _extra: { hs_email_open: 'many' } })
+    await track(world, ['firstname'])
+    expect(await world.row('contacts', id)).toMatchObject({ _extra: null })
+    expect(await world.db.query('select 1 from hubspot.problems where resolved_at is null')).toEqual([])
+  })
+
+  test('gives a column to what was in _extra when the ceiling is raised', async () => {
+    await using world = await startWorld('columns', { sandbox: { objects: { vehicle: 5 } } })
+    await world.db.query("select hubspot.configure('max_columns', 2)")
+    await world.load('vehicle')
+    await world.db.query("select hubspot.configure('max_columns', 1000)")
+    await world.pass(11 * 60_000)
+    expect(await world.differences('vehicle')).toEqual([])
+    expect(await world.db.query('select 1 from hubspot.vehicle where _extra is not null')).toEqual([])
+  })
+
   test('after untracking: the table goes on where it is, with what is chosen now', async () => {
     await using world = await contacts()
     const [one = ''] = idsOf(world)

@@ -180,7 +180,7 @@ begin
       ('id', 'HubSpot''s id'), ('_created_at', 'When HubSpot created the record.'),
       ('_updated_at', 'When HubSpot last changed the record: its version.'),
       ('_synced_at', 'When the answer that last changed this row was applied, by this database''s clock.'),
-      ('_extra', 'Raw values without a column of their own: not castable, or beyond the ceiling; null as a rule.')
+      ('_extra', 'Raw values without a column of their own: not castable, beyond the ceiling, or of a row that would be too wide; null as a rule.')
     ) as c (name, comment);
     perform hubspot_private.grants_apply(v_object.table_name);
   end if;

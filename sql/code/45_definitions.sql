@@ -167,10 +167,7 @@ begin
         where k.object = q.object and k.property = q.property and k.archived_at is null))
       or q.code = 'SH215' and not exists (
         select from hubspot_private.properties k
-        where k.object = q.object and k.property = q.property and k.unreadable_at is not null)
-      or q.code = 'SH209' and q.property = any (array(
-        select k.property from hubspot_private.properties k
-        where k.object = q.object and (not k.is_selected or k.archived_at is not null))));
+        where k.object = q.object and k.property = q.property and k.unreadable_at is not null));
   foreach v_unknown in array array(
     select w from unnest(wanted) w
     where not exists (
@@ -196,19 +193,15 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_object hubspot_private.objects;
-  v_kept text[];
+  v_made hubspot_private.apply_statements;
   v_filled text[];
   v_is_new boolean;
   v_run bigint;
 begin
   select o.* into strict v_object from hubspot_private.objects o where o.name = selection_apply.object;
-  -- Filled so far: what was asked for and has its column; someone may have dropped it.
-  v_kept := array(
-    select c.property from hubspot_private.apply_columns(v_object.name) c
-    join pg_attribute a on a.attrelid = to_regclass(format('hubspot.%I', v_object.table_name)) and a.attname = c.column_name and not a.attisdropped);
+  select a.* into v_made from hubspot_private.apply_statements a where a.object = v_object.name;
   perform hubspot_private.selection_mark(v_object.name, v_object.wanted);
   perform hubspot_private.columns_name(v_object.name);
-  v_filled := array(select c.property from hubspot_private.apply_columns(v_object.name) c where c.property <> all (v_kept));
   -- The first load begins with the columns, new or as an untracked table kept them.
   update hubspot_private.streams s set next_at = hubspot_private.clock()
   where s.object = v_object.name and s.stream = 'backfill' and v_object.loaded_at is null and s.next_at is null and s.run_id is null;
@@ -216,18 +209,23 @@ begin
   if v_is_new then
     perform hubspot_private.stream_wake(v_object.name, 'backfill');
   end if;
-  if cardinality(v_filled) = 0 and hubspot_private.apply_fingerprint(v_object.name) is not distinct from
-    (select a.fingerprint from hubspot_private.apply_statements a where a.object = v_object.name)
-  then
-    perform hubspot_private.table_build(v_object.name);
+  perform hubspot_private.table_build(v_object.name);
+  v_filled := array(
+    select p.key from jsonb_each(hubspot_private.places(v_object.name)) p
+    where v_made.places -> p.key is distinct from p.value);
+  if cardinality(v_filled) = 0 and hubspot_private.apply_fingerprint(v_object.name) is not distinct from v_made.fingerprint then
     return;
   end if;
-  if v_object.column_set > 0 and not v_is_new then
-    -- Rows read before lack the new columns' values, or hold what a column held when it was last chosen: a full read brings them.
+  -- Rows read before lack the new columns' values, or hold what a column held when it was last chosen: a full read brings them.
+  -- Where properties only went, it is for what was in _extra.
+  if v_object.column_set > 0 and not v_is_new and (cardinality(v_filled) > 0 or exists (
+    select from hubspot_private.problems q
+    where q.object = v_object.name and q.code in ('SH209', 'SH213', 'SH214') and q.resolved_at is null))
+  then
     v_run := hubspot_private.run_request(v_object.name, 'resync');
     update hubspot_private.properties p set fill_run = v_run where p.object = v_object.name and p.property = any (v_filled);
+    perform hubspot_private.table_build(v_object.name);
   end if;
-  perform hubspot_private.table_build(v_object.name);
   perform hubspot_private.apply_generate(v_object.name);
 end;
 $$;

@@ -8,3 +8,7 @@ comment on column hubspot_private.properties.unreadable_at is
   'When HubSpot refused to show it: left out of every request, probed every 15 minutes.';
 comment on column hubspot_private.properties.fill_run is
   'The full read that fills its column, since it was chosen or can be read again; until it is done there may be older values.';
+
+alter table hubspot_private.apply_statements add column places jsonb not null default '{}';
+comment on column hubspot_private.apply_statements.places is
+  'Where the functions put each property: the number of its column, or -1 for _extra. What is put elsewhere later has to be read again.';
