@@ -92,13 +92,16 @@ language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-  -- Never null: to a claim an unknown would be a yes.
-  select s.run_id is not null or coalesce(s.next_at <= horizon, false)
+  -- Never null: to a claim an unknown would be a yes. While parts of a full read are under way, none begins.
+  select s.run_id is not null or (coalesce(s.next_at <= horizon, false)
     or exists (
       select from hubspot_private.runs r
       where r.object = s.object and r.stream = s.stream and r.range = s.range and r.state = 'waiting')
     or s.stream = 'fetch' and exists (
-      select from hubspot_private.fetch_queue q where q.object = s.object and q.not_before <= horizon);
+      select from hubspot_private.fetch_queue q where q.object = s.object and q.not_before <= horizon)
+    ) and (s.stream not in ('backfill', 'resync') or not exists (
+      select from hubspot_private.streams p
+      where p.object = s.object and p.stream = s.stream and p.range <> s.range and p.run_id is not null));
 $$;
 comment on function hubspot_private.stream_has_work(hubspot_private.streams, timestamptz) is
   'Whether a stream has something to do by then: a run under way or asked for, its time come, or ids to fetch.';
@@ -124,7 +127,7 @@ begin
   end if;
   if s.stream = 'resync' then
     -- From here on, reads asked earlier overlap with this full read.
-    update hubspot_private.objects o set resync_started_at = hubspot_private.clock() where o.name = s.object;
+    update hubspot_private.objects o set resync_started_at = hubspot_private.clock(), is_list_opaque = false where o.name = s.object;
     s.cursor := '{}';
   end if;
   return s;
@@ -243,6 +246,10 @@ begin
     and s.lease_until is not null
   returning s.* into v_stream;
   if not found then
+    return;
+  end if;
+  if v_stream.cursor ? 'is_first' and (code = 'SH203' or v_stream.failures >= 3) then
+    perform hubspot_private.range_give_up(v_stream, code = 'SH203');
     return;
   end if;
   update hubspot_private.runs r

@@ -99,11 +99,18 @@ async function steps(deps: SyncDeps, key: StreamKey, { epoch, plan, ...first }: 
   }
 }
 
-/** Page n + 1 of a list can be asked for while page n is applied; nothing else is known that early. */
+/**
+ * Page n + 1 of a list can be asked for while page n is applied, unless another part of the read began before it; nothing
+ * else is known that early.
+ */
 function nextRequest(request: StreamRequest, got: Got): StreamRequest | undefined {
-  const after = request.kind === 'list' ? nextOf(got) : undefined
-  return after === undefined ? undefined : { class: request.class, kind: 'list', after }
+  if (request.kind !== 'list') return undefined
+  const after = nextOf(got)
+  if (after === undefined || (request.until !== undefined && isPast(after, request.until))) return undefined
+  return { class: request.class, kind: 'list', after }
 }
+
+const isPast = (after: string, until: string) => /^\d+$/.test(after) && BigInt(after) > BigInt(until)
 
 const isSame = (guess: StreamRequest, request: StreamRequest) =>
   guess.kind === 'list' && request.kind === 'list' && guess.after === request.after
