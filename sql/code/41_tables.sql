@@ -175,15 +175,16 @@ begin
     execute format(
       'create trigger _000_no_truncate before truncate on %s for each statement execute function hubspot_private.refuse_write(%L)',
       v_table, v_object.number);
-    perform hubspot_private.comment_set('column ' || v_table || '.' || c.name, null, c.comment)
-    from (values
-      ('id', 'HubSpot''s id'), ('_created_at', 'When HubSpot created the record.'),
-      ('_updated_at', 'When HubSpot last changed the record: its version.'),
-      ('_synced_at', 'When the answer that last changed this row was applied, by this database''s clock.'),
-      ('_extra', 'Raw values without a column of their own: not castable, beyond the ceiling, or of a row that would be too wide; null as a rule.')
-    ) as c (name, comment);
     perform hubspot_private.grants_apply(v_object.table_name);
   end if;
+  perform hubspot_private.comment_set('column ' || v_table || '.' || c.name, col_description(a.attrelid, a.attnum), c.comment)
+  from (values
+    ('id', 'HubSpot''s id'), ('_created_at', 'When HubSpot created the record.'),
+    ('_updated_at', 'When HubSpot last changed the record: its version.'),
+    ('_synced_at', 'When the answer that last changed this row was applied, by this database''s clock.'),
+    ('_extra', 'Raw values without a column of their own: not castable, beyond the ceiling, or of a row that would be too wide; null as a rule.')
+  ) as c (name, comment)
+  join pg_attribute a on a.attrelid = v_table::regclass and a.attname = c.name;
   if v_object.on_delete = 'mark' then
     perform hubspot_private.marks_build(v_object.table_name);
   end if;

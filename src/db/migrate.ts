@@ -4,6 +4,7 @@ import { runMigrations } from 'graphile-worker'
 import pg from 'pg'
 import { Bug, Misuse } from '../lib/errors.ts'
 import { VERSION } from '../lib/version.ts'
+import { dropLeftovers, madeNow } from './leftovers.ts'
 
 /** What `migrate` found and did. */
 export type Migrated = { from: string | null; to: string; files: string[]; isCodeApplied: boolean; queueSchema: string }
@@ -16,12 +17,10 @@ export async function migrate(
   databaseUrl: string,
   { queueSchema = 'graphile_worker' }: { queueSchema?: string } = {},
 ): Promise<Migrated> {
+  await using _ = await alone(databaseUrl)
   const client = new pg.Client({ connectionString: databaseUrl, application_name: 'pg-hubspot install' })
   await client.connect()
   try {
-    await client.query(`set statement_timeout = 0; set lock_timeout = 0; set client_min_messages = warning`)
-    // One installer at a time; the queue's own migrations are within.
-    await client.query(`select pg_advisory_lock(hashtext('hubspot.install'))`)
     await checkServer(client)
     const schema = await installedQueueSchema(client) ?? queueSchema
     const before = await checkVersion(client)
@@ -36,6 +35,28 @@ export async function migrate(
     await client.end()
   }
 }
+
+/**
+ * One installer at a time; the queue's own migrations are within. Held by a transaction, so that a pooler which gives every
+ * transaction another connection keeps it and lets it go.
+ */
+async function alone(databaseUrl: string): Promise<AsyncDisposable> {
+  const client = new pg.Client({ connectionString: databaseUrl, application_name: 'pg-hubspot install' })
+  await client.connect()
+  // It only waits: what goes wrong with it goes wrong with the others too, and is told there.
+  client.on('error', () => undefined)
+  try {
+    await client.query(`begin; ${PATIENT}; set local idle_in_transaction_session_timeout = 0`)
+    await client.query(`select pg_advisory_xact_lock(hashtext('hubspot.install'))`)
+  } catch (error) {
+    await client.end()
+    throw error
+  }
+  return { [Symbol.asyncDispose]: () => client.end() }
+}
+
+/** Whatever the role's or the database's own settings are. */
+const PATIENT = 'set local statement_timeout = 0; set local lock_timeout = 0; set local client_min_messages = warning'
 
 /** Removes everything but the queue's schema, which others may use; its jobs of ours go. */
 export async function uninstall(databaseUrl: string): Promise<void> {
@@ -176,8 +197,10 @@ async function apply(
   client: pg.Client,
   { pending, code, hash, schema }: { pending: SqlFile[]; code: SqlFile[]; hash: string; schema: string },
 ): Promise<void> {
-  await client.query('begin')
+  // Names are written out whole then.
+  await client.query(`begin; ${PATIENT}; set local search_path = pg_catalog, pg_temp`)
   try {
+    const before = await madeNow(client)
     await client.query(`
       create schema if not exists hubspot_private;
       create table if not exists hubspot_private.schema_files (
@@ -197,7 +220,11 @@ async function apply(
        on conflict (is_only) do nothing`,
       [schema],
     )
-    for (const file of code) await run(client, 'code', file)
+    for (const file of code) {
+      // The last one sets privileges, which writes everything that is there.
+      if (file === code.at(-1)) await dropLeftovers(client, before)
+      await run(client, 'code', file)
+    }
     await client.query(
       `select hubspot_private.table_build(o.name), hubspot_private.apply_generate(o.name)
        from hubspot_private.objects o where o.column_set > 0 and to_regclass(format('hubspot.%I', o.table_name)) is not null`,

@@ -12,7 +12,7 @@ const LINES = 12
  * cast here, by rules of this file's own: the product's casts are what is tested.
  */
 export async function differences(
-  db: FreshDatabase,
+  db: Pick<FreshDatabase, 'query' | 'pool'>,
   sandbox: Sandbox,
   object: string,
   { ignore = () => false }: { ignore?: (id: string) => boolean } = {},
@@ -52,7 +52,7 @@ export async function differences(
 /** A row as text: `_created_at` and `_updated_at` in ms, `_extra` with its keys in order, a property by its name. */
 type Row = Record<string, string | null>
 
-async function readMirror(db: FreshDatabase, object: string, columns: readonly Column[]): Promise<Map<string, Row>> {
+async function readMirror(db: Pick<FreshDatabase, 'query' | 'pool'>, object: string, columns: readonly Column[]): Promise<Map<string, Row>> {
   const [type] = await db.query<{ table_name: string }>('select table_name from hubspot.object_types where object = $1', [object])
   const placed = columns.filter((column) => column.column_name !== null)
   const list = placed.map(({ column_name, column_type }) => asText(`t."${column_name!.replaceAll('"', '""')}"`, column_type))
