@@ -137,6 +137,7 @@ export async function runOnce(
   const { concurrency = 12, signal, log } = options
   const { db, deps } = await compose(options, signal)
   try {
+    await using _ = await showPresence(options.databaseUrl ?? '', deps.worker, log)
     const checked = await checkCredentials(deps)
     if (checked !== 'connected') {
       throw new Misuse('SH003', checked === 'none' ? 'no HubSpot account is connected' : 'the HubSpot account could not be confirmed', {
@@ -144,7 +145,6 @@ export async function runOnce(
       })
     }
     const startedAt = await clock(db)
-    await using _ = await showPresence(options.databaseUrl ?? '', deps.worker, log)
     const beat = () => beatOf(deps)
     await beat()
     await sweep(db)

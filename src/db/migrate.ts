@@ -52,7 +52,12 @@ async function alone(databaseUrl: string): Promise<AsyncDisposable> {
     await client.end()
     throw error
   }
-  return { [Symbol.asyncDispose]: () => client.end() }
+  return {
+    async [Symbol.asyncDispose]() {
+      await client.query('commit').catch(() => undefined)
+      await client.end()
+    },
+  }
 }
 
 /** Whatever the role's or the database's own settings are. */

@@ -24,7 +24,7 @@ export async function showPresence(databaseUrl: string, worker: string, log: Log
     next.on('error', (error) => log.debug('the presence connection was lost', { error }))
     await next.connect()
     try {
-      await checkNotifications(next)
+      await checkNotifications(next, databaseUrl)
       await next.query(`select pg_advisory_lock(hashtext('hubspot.worker'), hashtext($1))`, [worker])
     } catch (error) {
       await next.end()
@@ -54,15 +54,26 @@ export async function showPresence(databaseUrl: string, worker: string, log: Log
   }
 }
 
-async function checkNotifications(client: pg.Client): Promise<void> {
+/**
+ * Another connection notifies: a pooler that gave both transactions of one client the same connection would else pass for a
+ * session, until there are more of them.
+ */
+async function checkNotifications(client: pg.Client, databaseUrl: string): Promise<void> {
   const channel = `hubspot_check_${randomUUID().replaceAll('-', '')}`
   const heard = new Promise<boolean>((resolve) => client.once('notification', () => resolve(true)))
-  await client.query(`listen ${channel}`)
-  await client.query('select pg_notify($1, $2)', [channel, ''])
-  if (!(await Promise.race([heard, sleep(PATIENCE_MS).then(() => false)]))) {
-    throw new Misuse('SH004', 'a notification did not come back: the connection goes through a transaction pooler', {
-      hint: 'Give the worker a direct or session-pooled connection in DATABASE_URL; SQL verbs work through any pooler.',
-    })
+  const other = new pg.Client({ connectionString: databaseUrl, application_name: 'pg-hubspot presence' })
+  other.on('error', () => undefined)
+  await other.connect()
+  try {
+    await client.query(`listen ${channel}`)
+    await other.query('select pg_notify($1, $2)', [channel, ''])
+    if (!(await Promise.race([heard, sleep(PATIENCE_MS).then(() => false)]))) {
+      throw new Misuse('SH004', 'a notification did not come back: the connection goes through a transaction pooler', {
+        hint: 'Give the worker a direct or session-pooled connection in DATABASE_URL; SQL verbs work through any pooler.',
+      })
+    }
+    await client.query(`unlisten ${channel}`)
+  } finally {
+    await other.end()
   }
-  await client.query(`unlisten ${channel}`)
 }
