@@ -110,6 +110,9 @@ begin
   if v_is_last and v_has_parts then
     perform hubspot_private.full_read_end(s, v_started_at);
   end if;
+  if v_is_last and s.stream in ('settle', 'fetch', 'backfill') then
+    perform hubspot_private.complete_advance(s.object);
+  end if;
   if hubspot_private.stream_is_open(v_stream) and hubspot_private.stream_has_work(v_stream, hubspot_private.clock()) then
     -- The row is held, so this look sees all that was queued before a job could find the lease live.
     if v_stream.run_id is null then

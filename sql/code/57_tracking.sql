@@ -138,6 +138,7 @@ begin
   delete from hubspot_private.schedules s where s.object = v_object.name;
   delete from hubspot_private.fetch_queue q where q.object = v_object.name;
   delete from hubspot_private.hints h where h.object = v_object.name;
+  delete from hubspot_private.completeness c where c.object = v_object.name;
   update hubspot_private.properties p set unreadable_at = null where p.object = v_object.name and p.unreadable_at is not null;
   update hubspot_private.runs r set state = 'stopped', finished_at = hubspot_private.clock()
   where r.object = v_object.name and r.state in ('waiting', 'running');

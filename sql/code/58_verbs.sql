@@ -151,6 +151,7 @@ as $$
 #variable_conflict use_variable
 declare
   v_kind text;
+  v_windows constant interval[] := hubspot_private.settle_windows();
 begin
   select d.kind into v_kind from hubspot_private.setting_defaults d where d.name = name;
   if v_kind is null then
@@ -166,8 +167,8 @@ begin
     values (name, value, hubspot_private.clock())
     on conflict on constraint settings_pkey do update set value = excluded.value, changed_at = excluded.changed_at;
   end if;
-  if name = 'settle_windows' then
-    perform hubspot_private.streams_make(o.name) from hubspot_private.objects o where o.is_tracked;
+  if name = 'settle_windows' and hubspot_private.settle_windows() <> v_windows then
+    perform hubspot_private.settle_restart(o.name), hubspot_private.streams_make(o.name) from hubspot_private.objects o where o.is_tracked;
   end if;
 end;
 $$;

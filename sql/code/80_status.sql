@@ -56,7 +56,7 @@ select o.name as object,
     date_trunc('second', (hubspot_private.clock() - t.backfill_started_at) * ((o.total - t.read)::double precision / t.read))
   end as eta,
   hubspot_private.clock() - t.polled_at as lag,
-  t.complete_until,
+  (select c.complete_until from hubspot_private.completeness c where c.object = o.name) as complete_until,
   null::timestamptz as deletes_complete_until,
   null::timestamptz as associations_complete_until,
   t.last_run_at,
@@ -75,9 +75,6 @@ cross join lateral (
     max(b.started_at) as backfill_started_at,
     coalesce(max(b.rows_read), 0) as read,
     max(l.started_at) filter (where s.stream = 'poll') as polled_at,
-    case when bool_and(s.cursor ? 'until') filter (where s.stream = 'settle') then
-      to_timestamp(min((s.cursor ->> 'until')::bigint) filter (where s.stream = 'settle') / 1000.0)
-    end as complete_until,
     max(l.finished_at) as last_run_at,
     min(s.next_at) filter (where s.stream = 'poll') as next_run_at,
     coalesce(sum((s.cursor ->> 'found')::bigint) filter (where s.stream = 'settle'), 0)::bigint as found_by_settle
@@ -100,4 +97,4 @@ cross join lateral (
 where o.is_tracked
 order by o.name;
 comment on view hubspot.status is
-  'One row per tracked object: state, rows, progress of the first load, how late the mirror is (lag: since the last poll began; complete_until: HubSpot''s time up to which even its late index is settled).';
+  'One row per tracked object: state, rows, progress of the first load, how late the mirror is (lag: since the last poll began; complete_until: HubSpot''s time up to which every change of a record is here, those that its index shows late too).';

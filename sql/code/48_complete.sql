@@ -1,0 +1,53 @@
+-- Up to when the mirror is complete: where the slowest settle window stands, less what search named and nobody has read yet.
+create or replace function hubspot_private.complete_advance(object text)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  insert into hubspot_private.completeness as c (object, complete_until)
+  select complete_advance.object, to_timestamp(least(s.until, q.before) / 1000.0)
+  from (
+    select min((t.cursor ->> 'until')::bigint) as until
+    from hubspot_private.streams t
+    where t.object = complete_advance.object and t.stream = 'settle'
+    having bool_and(t.cursor ? 'until')
+  ) s
+  cross join lateral (
+    -- A record that cannot be written has a problem of its own, and holds up no other.
+    select min(hubspot_private.as_ms(h.version)) - 1 as before
+    from hubspot_private.fetch_queue f
+    join hubspot_private.hints h on h.object = f.object and h.id = f.id
+    where f.object = complete_advance.object and f.reason <> 'refused'
+  ) q
+  where exists (select from hubspot_private.objects o where o.name = complete_advance.object and o.loaded_at is not null)
+    -- What the first load has still to read again, nothing else names.
+    and not exists (
+      select from hubspot_private.fetch_queue f where f.object = complete_advance.object and f.reason = 'backfill')
+  on conflict on constraint completeness_pkey do update set complete_until = excluded.complete_until
+  where c.complete_until < excluded.complete_until;
+$$;
+comment on function hubspot_private.complete_advance(text) is
+  'Notes up to when the mirror is complete now, in the transaction of a step that may have moved it; never back.';
+
+create or replace function hubspot_private.settle_restart(object text)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  -- What was settled by another window says nothing of this one. All begin where the slowest stands: an hour's search or so.
+  update hubspot_private.streams s
+  set cursor = jsonb_strip_nulls(jsonb_build_object('date', w.date, 'found', s.cursor -> 'found'))
+  from (
+    select min((t.cursor ->> 'date')::bigint) as date
+    from hubspot_private.streams t
+    where t.object = settle_restart.object and t.stream = 'settle'
+  ) w
+  where s.object = settle_restart.object and s.stream = 'settle' and w.date is not null;
+  update hubspot_private.runs r
+  set state = 'stopped', finished_at = hubspot_private.clock()
+  where r.object = settle_restart.object and r.stream = 'settle' and r.state in ('waiting', 'running')
+    and r.range >= cardinality(hubspot_private.settle_windows());
+$$;
+comment on function hubspot_private.settle_restart(text) is 'The settle windows are others now: their passes begin anew, from the earliest place that one of them stands at.';
