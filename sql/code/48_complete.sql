@@ -14,16 +14,20 @@ as $$
     having bool_and(t.cursor ? 'until')
   ) s
   cross join lateral (
-    -- A record that cannot be written has a problem of its own, and holds up no other.
-    select min(hubspot_private.as_ms(h.version)) - 1 as before
+    select min(hubspot_private.as_ms(h.version)) - 1 as before,
+      -- What the first load has still to read again, nothing else names.
+      bool_or(h.version is null) as is_loading
     from hubspot_private.fetch_queue f
-    join hubspot_private.hints h on h.object = f.object and h.id = f.id
-    where f.object = complete_advance.object and f.reason <> 'refused'
+    left join hubspot_private.hints h on h.object = f.object and h.id = f.id
+    where f.object = complete_advance.object
+      -- A record that cannot be written has a problem of its own, and holds up no other.
+      and not exists (
+        select from hubspot_private.problems p
+        where p.object = f.object and p.record_id = f.id and p.code = 'SH213' and p.resolved_at is null)
   ) q
   where exists (select from hubspot_private.objects o where o.name = complete_advance.object and o.loaded_at is not null)
-    -- What the first load has still to read again, nothing else names.
-    and not exists (
-      select from hubspot_private.fetch_queue f where f.object = complete_advance.object and f.reason = 'backfill')
+    and (q.is_loading is not true or exists (
+      select from hubspot_private.completeness k where k.object = complete_advance.object))
   on conflict on constraint completeness_pkey do update set complete_until = excluded.complete_until
   where c.complete_until < excluded.complete_until;
 $$;

@@ -222,21 +222,20 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_step hubspot_private.step;
-  v_part record;
+  v_refused jsonb := coalesce(answer -> 'refused', '{}');
 begin
-  -- A part that HubSpot refused is null: what it told before stays.
-  for v_part in
-    select r.key, r.value from jsonb_each(coalesce(answer -> 'refused', '{}')) r
-    -- An account without custom objects refuses their schemas: no problem unless one is wanted.
-    where r.key <> 'schemas' or exists (
-      select from hubspot_private.objects o where o.is_tracked and (o.is_custom or o.object_type_id is null and o.label is null))
-  loop
-    perform hubspot_private.problem_report(v_part.value ->> 'code', '*',
-      format('%s: %s', v_part.key, v_part.value ->> 'message'), v_part.value ->> 'hint', null, v_part.key);
-  end loop;
+  -- A part that HubSpot refused is null: what it told before stays. An account without custom objects refuses their schemas: no
+  -- problem unless one is wanted.
+  if not exists (
+    select from hubspot_private.objects o where o.is_tracked and (o.is_custom or o.object_type_id is null and o.label is null))
+  then
+    v_refused := v_refused - 'schemas';
+  end if;
+  perform hubspot_private.problem_report(r.value ->> 'code', '*',
+    format('%s: %s', r.key, r.value ->> 'message'), r.value ->> 'hint', null, r.key)
+  from jsonb_each(v_refused) r;
   update hubspot_private.problems p set resolved_at = hubspot_private.clock()
-  where p.object is null and p.resolved_at is null and p.property in ('owners', 'schemas')
-    and not coalesce(answer -> 'refused', '{}') ? p.property;
+  where p.object is null and p.resolved_at is null and p.property in ('owners', 'schemas') and not v_refused ? p.property;
   if jsonb_typeof(answer -> 'owners') = 'array' then
     perform hubspot_private.owners_apply(answer -> 'owners');
   end if;
