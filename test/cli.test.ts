@@ -198,7 +198,7 @@ describe('with a database', () => {
   })
 
   test('status --watch shows again and again; a closed pipe is no failure', async () => {
-    await using watching = startCli(['status', '--watch', '--every', '100ms', '--json'], { env: env() })
+    await using watching = startCli(['status', '--watch', '--interval', '100ms', '--json'], { env: env() })
     await watching.said(/\n.*\n.*\n/)
     watching.child.stdout?.destroy()
     expect((await watching.ended).code).toBe(0)

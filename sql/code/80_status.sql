@@ -98,3 +98,17 @@ where o.is_tracked
 order by o.name;
 comment on view hubspot.status is
   'One row per tracked object: state, rows, progress of the first load, how late the mirror is (lag: since the last poll began; complete_until: HubSpot''s time up to which every change of a record is here, those that its index shows late too).';
+
+create or replace view hubspot.workers as
+select w.id, w.host, w.pid, w.started_at, w.beat_at,
+  (select count(*) from hubspot_private.streams s where s.holder = w.id and s.lease_until > hubspot_private.clock()) as streams
+from hubspot_private.workers w
+where w.beat_at > hubspot_private.clock() - interval '30 seconds'
+order by w.started_at, w.id;
+comment on view hubspot.workers is 'Worker processes that live, by their heartbeats.';
+comment on column hubspot.workers.id is 'As in its log.';
+comment on column hubspot.workers.host is 'The machine that it runs on.';
+comment on column hubspot.workers.pid is 'Its process id there.';
+comment on column hubspot.workers.started_at is 'When it started.';
+comment on column hubspot.workers.beat_at is 'Its last heartbeat; dead 30 s after it.';
+comment on column hubspot.workers.streams is 'How many streams it reads just now.';

@@ -1,10 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-import { type Database, openDatabase } from '../db/database.ts'
+import { type Database, isConnectionLost, openDatabase } from '../db/database.ts'
 import { Misuse } from '../lib/errors.ts'
-import { formatDuration } from '../lib/time.ts'
+import { sleep } from '../lib/time.ts'
 import { command, duration, flag, value } from './support/command.ts'
 import { databaseUrl } from './support/environment.ts'
-import { columns, count, paint, Picture } from './support/screen.ts'
+import { hideCursor, type Out, paint, Picture } from './support/screen.ts'
+import { page, type Status } from './support/status-page.ts'
 
 /** `pg-hubspot status`. */
 export const status = command({
@@ -12,57 +12,84 @@ export const status = command({
   summary: 'Shows each object: state, rows, progress, how late it is, and what is wrong.',
   about: `
 The same as table hubspot.status, with what hubspot.health() finds wrong below it: no worker, no account, something parked. A role
-that was given hubspot.grant_read() may run it. lag: since the last poll began. complete until: HubSpot's time up to which even its late
-search index is read.`,
+that was given hubspot.grant_read() may run it. lag: since the last poll began. complete until: HubSpot's time up to which every change
+of a record is here, those that its search index shows late too.
+
+--watch shows it again and again, with budgets, workers and open problems: on a terminal in place, elsewhere one block after
+another. It goes on while the database is away. Ctrl-C ends it: 0.`,
   options: {
     watch: flag('Show it again and again, until Ctrl-C.', 'w'),
-    every: value('TIME', duration, 'With --watch: how often; 1s by default.'),
-    json: flag('Print JSON: objects, health, quota; one line each time.'),
+    interval: value('TIME', duration, 'With --watch: how often; 2s by default, 100ms at least.'),
+    json: flag('Print JSON: objects, health, quota, problems, workers; one line each time.'),
   },
-  async run({ options: { watch, every = 1_000, json }, env }) {
+  endsInOrder: true,
+  async run({ options: { watch, interval = 2_000, json }, env, signal }) {
     await using db = openDatabase(databaseUrl(env), { max: 1, applicationName: 'pg-hubspot status' })
-    await checkInstalled(db)
-    const picture = new Picture(process.stdout, 0)
-    for (;;) {
-      const seen = await look(db)
-      if (json) console.log(JSON.stringify(seen))
-      else if (watch) picture.show(page(seen))
-      else console.log(page(seen))
-      if (!watch) return
-      await sleep(Math.max(every, 100))
-    }
+    await until(signal, checkInstalled(db))
+    if (watch) return await watchStatus(db, { intervalMs: interval, json, signal })
+    const seen = await until(signal, look(db))
+    console.log(json ? JSON.stringify(seen) : page(seen))
   },
 })
 
-/** What `status --json` prints. */
-export type Status = {
-  objects: {
-    object: string
-    state: string
-    rows: number
-    progress: number
-    eta_seconds: number | null
-    lag_seconds: number | null
-    complete_until: string | null
-    found_by_settle: number
-    problems: number
-    last_error: string | null
-  }[]
-  health: { name: string; ok: boolean; message: string; hint: string | null }[]
-  quota: { budget: string; max_requests: number; used: number; remaining: number }[]
+/** How to watch, and where to show it. */
+export type Watching = { intervalMs: number; json: boolean; signal: AbortSignal; out?: Out }
+
+/** Shows the status again and again until the signal, then leaves the last picture as it stands. */
+export async function watchStatus(db: Database, { intervalMs, json, signal, out = process.stdout }: Watching): Promise<void> {
+  const picture = new Picture(out, 0)
+  using _ = hideCursor(out)
+  let last: Status | undefined
+  while (!signal.aborted) {
+    const began = performance.now()
+    const seen = await until(signal, look(db)).catch((error: unknown) => {
+      if (signal.aborted) return undefined
+      if (!isConnectionLost(error)) throw error
+      return error as Error
+    })
+    if (seen === undefined) break
+    if (!(seen instanceof Error)) last = seen
+    if (json) out.write(`${JSON.stringify(seen instanceof Error ? { error: seen.message } : seen)}\n`)
+    else {
+      const text = [
+        ...(last === undefined ? [] : [page(last, { all: true, out })]),
+        ...(seen instanceof Error ? [`${paint('red', '!', out)} the database is away: ${seen.message}. It is asked again.`] : []),
+      ].join('\n\n')
+      if (out.isTTY) picture.show(text)
+      else out.write(`${text}\n\n`)
+    }
+    await sleep(Math.max(intervalMs, 100) - (performance.now() - began), signal).catch(() => undefined)
+  }
+}
+
+/** Ends with the signal, whatever the promise does. */
+async function until<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
+  signal.throwIfAborted()
+  const over = Promise.withResolvers<never>()
+  const abort = () => over.reject(signal.reason as Error)
+  signal.addEventListener('abort', abort, { once: true })
+  promise.catch(() => undefined)
+  return await Promise.race([promise, over.promise]).finally(() => signal.removeEventListener('abort', abort))
 }
 
 /** Reads the status views. */
-export async function look({ pool }: Database): Promise<Status> {
+async function look({ pool }: Database): Promise<Status> {
   const { rows } = await pool.query<{ seen: Status }>(`
     select jsonb_build_object(
+      'at', clock_timestamp(),
       'objects', (select coalesce(jsonb_agg(jsonb_build_object(
           'object', s.object, 'state', s.state, 'rows', s.rows, 'progress', s.progress,
           'eta_seconds', extract(epoch from s.eta), 'lag_seconds', extract(epoch from s.lag), 'complete_until', s.complete_until,
           'found_by_settle', s.found_by_settle, 'problems', s.problems, 'last_error', s.last_error) order by s.object), '[]') from hubspot.status s),
       'health', (select jsonb_agg(jsonb_build_object('name', h.name, 'ok', h.ok, 'message', h.message, 'hint', h.hint)) from hubspot.health() h),
-      'quota', (select jsonb_agg(jsonb_build_object(
-          'budget', q.budget, 'max_requests', q.max_requests, 'used', q.used, 'remaining', q.remaining)) from hubspot.quota q)) as seen`)
+      'quota', (select jsonb_agg(jsonb_build_object('budget', q.budget, 'max_requests', q.max_requests,
+          'period_seconds', extract(epoch from q.period), 'used', q.used, 'remaining', q.remaining, 'throttled_count', q.throttled_count,
+          'waiting', q.waiting) order by q.budget) from hubspot.quota q),
+      'problems', (select coalesce(jsonb_agg(to_jsonb(p)), '[]') from (
+          select object, record_id, property, code, message, hint, count from hubspot.problems
+          where resolved_at is null order by last_seen_at desc limit 5) p),
+      'workers', (select coalesce(jsonb_agg(jsonb_build_object('id', w.id, 'host', w.host, 'pid', w.pid, 'started_at', w.started_at,
+          'streams', w.streams) order by w.started_at, w.id), '[]') from hubspot.workers w)) as seen`)
   return rows[0]!.seen
 }
 
@@ -72,26 +99,4 @@ async function checkInstalled({ pool }: Database): Promise<void> {
     `select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'hubspot' and c.relname = 'status') as is_there`,
   )
   if (rows[0]?.is_there !== true) throw new Misuse('SH003', 'pg-hubspot is not installed in this database', { hint: 'Run: npx pg-hubspot install' })
-}
-
-const COLOURS: Record<string, Parameters<typeof paint>[0]> = { live: 'green', 'list only': 'green', parked: 'red', paused: 'yellow' }
-
-/** The table, and what is wrong below it. */
-export function page({ objects, health }: Status): string {
-  const head = ['object', 'state', 'rows', 'progress', 'eta', 'lag', 'complete until', 'last error']
-  const rows = objects.map((o) => [
-    o.object,
-    paint(COLOURS[o.state] ?? 'reset', o.state),
-    count(o.rows),
-    `${Math.floor(o.progress * 1_000) / 10} %`,
-    o.eta_seconds === null ? '' : formatDuration(o.eta_seconds * 1_000),
-    o.lag_seconds === null ? '' : formatDuration(o.lag_seconds * 1_000),
-    o.complete_until?.slice(0, 19).replace('T', ' ') ?? '',
-    o.problems === 0 ? '' : `${o.last_error ?? ''}${o.problems > 1 ? ` (and ${o.problems - 1} more)` : ''}`,
-  ])
-  const table = objects.length === 0 ? "No object is tracked: select hubspot.track('contacts');" : columns([head.map((name) => paint('bold', name)), ...rows], [2, 3, 4, 5])
-  // Whether secrets are stored is a matter of taste, not of the hour.
-  const wrong = health.filter(({ name, ok }) => !ok && name !== 'secrets')
-  const notices = wrong.map(({ name, message, hint }) => `${paint('yellow', '!')} ${name}: ${message}${hint === null ? '' : `. ${hint}`}`)
-  return [table, ...(notices.length > 0 ? ['', ...notices] : [])].join('\n')
 }

@@ -356,6 +356,33 @@ export interface Status {
   tracked_at: string | null;
 }
 
+export interface Workers {
+  /**
+   * Its last heartbeat; dead 30 s after it.
+   */
+  beat_at: string | null;
+  /**
+   * The machine that it runs on.
+   */
+  host: string | null;
+  /**
+   * As in its log.
+   */
+  id: string | null;
+  /**
+   * Its process id there.
+   */
+  pid: number | null;
+  /**
+   * When it started.
+   */
+  started_at: string | null;
+  /**
+   * How many streams it reads just now.
+   */
+  streams: Int8 | null;
+}
+
 export interface DB {
   merges: Merges;
   object_types: ObjectTypes;
@@ -370,4 +397,5 @@ export interface DB {
   schedules: Schedules;
   settings: Settings;
   status: Status;
+  workers: Workers;
 }

@@ -84,12 +84,14 @@ async function adopt(client: pg.Client, release: (backend: Backend) => void): Pr
 function greet(socket: Socket, wants: (guest: Guest) => void): void {
   const guest: Guest = { socket, backend: undefined, waiting: [], open: 0 }
   const parse = messages((kind, bytes) => {
-    if (kind === 'X') return socket.end()
     // Query and Sync are answered by ReadyForQuery.
     if (kind === 'Q' || kind === 'S') guest.open += 1
-    if (guest.backend !== undefined) return guest.backend.socket.write(bytes)
-    guest.waiting.push(bytes)
-    wants(guest)
+    if (kind === 'X') socket.end()
+    else if (guest.backend !== undefined) guest.backend.socket.write(bytes)
+    else {
+      guest.waiting.push(bytes)
+      wants(guest)
+    }
   })
   // As PgBouncer does: whoever leaves in the middle of a transaction takes the connection along.
   socket.once('close', () => guest.backend?.socket.destroy())

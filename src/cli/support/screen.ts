@@ -40,11 +40,26 @@ export function count(number: number | string | bigint): string {
   return Number(number).toLocaleString('en-US')
 }
 
+/** Hides a terminal's cursor until it is given back, however the process ends. */
+export function hideCursor(out: Out): Disposable {
+  const show = () => void out.write('\x1b[?25h')
+  if (!out.isTTY) return { [Symbol.dispose]: () => undefined }
+  process.once('exit', show)
+  out.write('\x1b[?25l')
+  return {
+    [Symbol.dispose]() {
+      process.removeListener('exit', show)
+      show()
+    },
+  }
+}
+
 /** Lines that are shown in place on a terminal; elsewhere each picture is written when it changed, now and then. */
 export class Picture {
   readonly #out: Out
   readonly #everyMs: number
   #height = 0
+  #room = 0
   #shown = ''
   #shownAt = -Infinity
 
@@ -68,7 +83,9 @@ export class Picture {
     const [room, height] = [this.#out.columns || 80, this.#out.rows || 24]
     // A line that wraps would be two when it is drawn over.
     const lines = text.split('\n').slice(0, height - 1).map((line) => (width(line) < room ? line : stripVTControlCharacters(line).slice(0, room - 1)))
-    this.#out.write(`${this.#back()}${lines.join('\n')}\n`)
+    // Each line is written over the last one and cleared behind its end, all of it at once: nothing is empty in between.
+    const drawn = lines.map((line) => `${line}\x1b[K\n`).join('')
+    this.#out.write(`\x1b[?2026h${this.#up(room)}${drawn}\x1b[J\x1b[?2026l`)
     this.#height = lines.length
     this.#shown = lines.join('\n')
   }
@@ -80,7 +97,7 @@ export class Picture {
       return
     }
     const picture = this.#height > 0 ? `${this.#shown}\n` : ''
-    this.#out.write(`${this.#back()}${line}\n${picture}`)
+    this.#out.write(`${this.#up(this.#room)}\x1b[J${line}\n${picture}`)
   }
 
   /** Leaves what is shown as it stands, as the last word; the next picture comes below. */
@@ -94,7 +111,11 @@ export class Picture {
     this.#shownAt = -Infinity
   }
 
-  #back(): string {
-    return this.#height > 0 ? `\x1b[${this.#height}A\x1b[0J` : ''
+  /** To where the picture begins. A terminal of another width has wrapped it anew, nobody knows how: then all is cleared. */
+  #up(room: number): string {
+    const isOther = this.#room !== room
+    this.#room = room
+    if (this.#height === 0) return ''
+    return isOther ? '\x1b[2J\x1b[H' : `\x1b[${this.#height}A\r`
   }
 }
