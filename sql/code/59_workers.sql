@@ -67,6 +67,37 @@ $$;
 comment on function hubspot_private.streams_due(timestamptz) is
   'Streams that nobody holds and that have something to do; since a time: all that must still run for everything due then, and what it woke, to be over.';
 
+create or replace function hubspot_private.jobs_sweep(dead text[])
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_queue text := (select i.queue_schema from hubspot_private.installation i);
+  v_gone text[];
+begin
+  -- Besides those of dead workers: what a queue locked that has been given up since, its database having been away.
+  execute format(
+    'select array_agg(distinct j.locked_by) from %I.jobs j
+     where j.task_identifier = any ($1) and j.locked_at < clock_timestamp() - interval ''1 minute''
+       and not exists (select from hubspot_private.workers w where j.locked_by = any (w.queue_ids))', v_queue)
+  into v_gone using hubspot_private.task_names();
+  v_gone := dead || coalesce(v_gone, '{}');
+  if v_gone <> '{}' then
+    -- The queue itself would free them after four hours.
+    execute format('select %I.force_unlock_workers($1)', v_queue) using v_gone;
+  end if;
+  -- A job of ours is tried once: left over, it would stay for good. What it was to wake is woken by the sweep.
+  execute format(
+    'select count(*) from %1$I.complete_jobs(array(
+       select j.id from %1$I.jobs j
+       where j.task_identifier = any ($1) and j.locked_at is null and j.attempts >= j.max_attempts))', v_queue)
+  using hubspot_private.task_names();
+end;
+$$;
+comment on function hubspot_private.jobs_sweep(text[]) is 'Clears our jobs that nobody will sign off: of dead workers, and of queues given up.';
+
 create or replace function hubspot_private.sweep()
 returns integer
 language plpgsql
@@ -100,10 +131,7 @@ begin
     where (s.object, s.stream, s.range) = (l.object, l.stream, l.range)
   )
   select array_agg(q) into v_dead from dead, unnest(dead.queue_ids) q;
-  if v_dead is not null then
-    -- The queue itself would free a killed worker's jobs after four hours.
-    execute format('select %I.force_unlock_workers($1)', (select i.queue_schema from hubspot_private.installation i)) using v_dead;
-  end if;
+  perform hubspot_private.jobs_sweep(coalesce(v_dead, '{}'));
   select count(hubspot_private.stream_wake(d.object, d.stream, d.range)) into v_count from hubspot_private.streams_due() d;
   if exists (
     select from hubspot_private.credentials c
