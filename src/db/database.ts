@@ -83,6 +83,15 @@ export function isRecordRefused(error: unknown): boolean {
   return /^(22|23|54|P0)/.test(sqlState(error) ?? '')
 }
 
+/**
+ * Whether a trigger of a user's may have raised it for one record: any state but those of locks, the connection and the
+ * server, and our own.
+ */
+export function mayBeOneRecords(error: unknown): boolean {
+  const state = sqlState(error)
+  return state !== undefined && !/^(08|40|53|57|58|55P03|SH(?!105))/.test(state)
+}
+
 /** Serialization failure, deadlock, lock time-out; a column or table that changed under a statement. */
 const AGAIN_STATES = new Set(['40001', '40P01', '55P03', '42703', '42P01', '42883'])
 
