@@ -33,7 +33,7 @@ insert into hubspot_private.errors as e (code, name, message, hint) values
   ('SH209', 'value_not_castable', 'value of %s is not a %s', 'The column is null; the raw text is in _extra.'),
   ('SH210', 'body_repaired', 'text that Postgres cannot hold was repaired', 'NUL characters were removed, lone surrogates became U+FFFD. Clean the record in HubSpot.'),
   ('SH211', 'object_unavailable', 'HubSpot does not serve object %s to this account', 'Activate it in HubSpot, or run select hubspot.untrack(…).'),
-  ('SH212', 'record_unreadable', 'a record of %s has no usable id', 'It is left out; report it to HubSpot.'),
+  ('SH212', 'record_unreadable', 'a record of %s cannot be read', 'It is left out: it has no usable id. Report it to HubSpot if it stays.'),
   ('SH213', 'record_refused', 'a record of %s cannot be written', 'Read the message: a row too wide, an index or constraint of yours, or a trigger that raises. It is tried again every 15 minutes, and when it changes.'),
   ('SH301', 'throttled', 'HubSpot asked to slow down', 'Nothing to do: the budget slows and recovers by itself. table hubspot.quota shows it.'),
   ('SH302', 'daily_spent', 'the daily budget is spent', 'It resets at midnight in the account''s time zone; select hubspot.set_quota(''daily'', …) if your limit is higher.'),

@@ -1,4 +1,48 @@
--- When a page is written record by record: whose fault an error is, and what becomes of it.
+-- What of a page cannot be taken: records that came incomplete, and, where it is written record by record, whose fault an error is.
+create or replace function hubspot_private.page_complete(
+  o hubspot_private.objects, body jsonb, out complete jsonb, out incomplete bigint[]
+)
+returns record
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- Every record has its modified date, where HubSpot says that such records have one: it is always asked for.
+  v_wanted jsonb := jsonb_build_object('name', (
+    select p.property from hubspot_private.properties p
+    where p.object = o.name and p.property = o.modified_property and p.archived_at is null));
+  v_id bigint;
+begin
+  complete := body;
+  if not jsonb_path_exists(body, '$.results[*] ? (@.archived != true) ? (!exists(@.properties ? (@.type() == "object")))')
+    and (v_wanted ->> 'name' is null or not jsonb_path_exists(
+      body, format('$.results[*] ? (@.archived != true) ? (!exists(@.properties.%s))', v_wanted -> 'name')::jsonpath))
+  then
+    return;
+  end if;
+  select jsonb_build_object('results', coalesce(jsonb_agg(r.value order by r.ordinality) filter (where r.is_complete), '[]')),
+    array_agg(distinct r.id::bigint) filter (where not r.is_complete and r.id ~ '^[0-9]{1,18}$')
+  into complete, incomplete
+  from (
+    select e.value, e.ordinality, e.value ->> 'id' as id,
+      (e.value -> 'archived')::text is not distinct from 'true' or jsonb_typeof(e.value -> 'properties') is not distinct from 'object'
+        and (v_wanted ->> 'name' is null or e.value -> 'properties' ? (v_wanted ->> 'name')) as is_complete
+    from jsonb_array_elements(body -> 'results') with ordinality e
+  ) r;
+  if complete = '{"results": []}' and cardinality(incomplete) > 1 then
+    perform hubspot_private.fail('answer_unreadable', 'its records lack their properties');
+  end if;
+  foreach v_id in array coalesce(incomplete, '{}') loop
+    perform hubspot_private.problem_report('SH212', o.name,
+      format('record %s of %s came without its properties', v_id, o.name), 'Its row stays as it was; it is read again by itself.', v_id);
+  end loop;
+end;
+$$;
+comment on function hubspot_private.page_complete(hubspot_private.objects, jsonb) is
+  'A page without the records that lack their properties, or the modified date that was asked for, and the ids of these: nothing can be said of them. SH208 where all do.';
+revoke all on function hubspot_private.page_complete(hubspot_private.objects, jsonb) from public;
+
 create or replace function hubspot_private.refusal_note(object text, record_id bigint, state text, message text, context text)
 returns text
 language plpgsql

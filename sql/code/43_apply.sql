@@ -90,7 +90,7 @@ as $$
 begin
   update hubspot_private.problems p
   set resolved_at = hubspot_private.clock()
-  where p.object = values_judge.object and p.resolved_at is null and p.code in ('SH209', 'SH210', 'SH213')
+  where p.object = values_judge.object and p.resolved_at is null and p.code in ('SH209', 'SH210', 'SH212', 'SH213')
     and p.record_id = any (written)
     and (p.property is null or extras -> p.record_id::text -> p.property is null);
   perform hubspot_private.problem_report('SH209', values_judge.object,
@@ -131,6 +131,7 @@ declare
   v_written bigint[];
   v_extras jsonb;
   v_again bigint[];
+  v_incomplete bigint[];
   v_id text;
   v_one bigint[];
   v_one_extras jsonb;
@@ -144,8 +145,9 @@ begin
   if jsonb_typeof(body -> 'results') is distinct from 'array' then
     perform hubspot_private.fail('answer_unreadable', 'it has no results');
   end if;
-  v_all := pg_catalog.jsonb_array_length(body -> 'results');
   select o.* into strict v_object from hubspot_private.objects o where o.name = object;
+  select c.complete, c.incomplete into body, v_incomplete from hubspot_private.page_complete(v_object, body) c;
+  v_all := pg_catalog.jsonb_array_length(body -> 'results');
   execute pg_catalog.format('select * from hubspot_private.judge_%s($1, $2, $3, $4)', v_object.number)
   into v_result.rows_read, v_unreadable, v_new, v_known, v_behind, v_hidden
   using body, v_object.name, asked_at, v_object.resync_started_at;
@@ -153,7 +155,7 @@ begin
     perform hubspot_private.problem_report('SH212', object);
   end if;
   v_result.stale := coalesce(pg_catalog.cardinality(v_behind), 0) + coalesce(pg_catalog.cardinality(v_hidden), 0);
-  v_again := v_hidden;
+  v_again := v_hidden || v_incomplete;
 
   if v_known is not null then
     execute pg_catalog.format(
@@ -208,7 +210,7 @@ begin
     end if;
     delete from hubspot_private.tombstones g where g.object = v_object.name and g.id = any (v_written);
     if v_extras is not null
-      or exists (select from hubspot_private.problems p where p.object = v_object.name and p.code in ('SH209', 'SH210', 'SH213') and p.resolved_at is null)
+      or exists (select from hubspot_private.problems p where p.object = v_object.name and p.code in ('SH209', 'SH210', 'SH212', 'SH213') and p.resolved_at is null)
     then
       perform hubspot_private.values_judge(v_object.name, coalesce(v_extras, '{}'), v_written);
     end if;

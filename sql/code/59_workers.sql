@@ -145,6 +145,9 @@ begin
   where r.state in ('done', 'stopped') and r.finished_at < hubspot_private.clock() - case
     when r.inserted + r.updated + r.deleted + r.regressed > 0 or r.stream in ('backfill', 'resync')
     then hubspot_private.setting_interval('runs_kept') else interval '1 hour' end;
+  -- A record without an id is nobody's to heal: not seen in the weekly full read, it is gone.
+  update hubspot_private.problems p set resolved_at = hubspot_private.clock()
+  where p.code = 'SH212' and p.record_id is null and p.resolved_at is null and p.last_seen_at < hubspot_private.clock() - interval '8 days';
   delete from hubspot_private.problems p
   where p.resolved_at < hubspot_private.clock() - hubspot_private.setting_interval('problems_kept');
   return v_count;
