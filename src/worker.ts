@@ -6,6 +6,7 @@ import { accountIsSure, clock, type Held, type StreamKey, streamsDue, sweep, vac
 import { type Database, isConnectionLost, openDatabase } from './db/database.ts'
 import { installed } from './db/installed.ts'
 import { showPresence } from './db/presence.ts'
+import { PATIENCE, type Patience } from './db/silence.ts'
 import { Misuse } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import { sleep } from './lib/time.ts'
@@ -20,6 +21,8 @@ export type WorkerOptions = {
   log: Log
   /** Streams read side by side. */
   concurrency?: number
+  /** How long the database may be silent. */
+  patience?: Patience
 }
 
 /** A running worker. */
@@ -48,7 +51,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
   const { db, queueSchema, deps } = await compose(options, stopping.signal)
   try {
     const queueIds = new Set<string>()
-    const leave = await attend(deps, databaseUrl ?? '', queueIds)
+    const leave = await attend(deps, databaseUrl ?? '', queueIds, options.patience)
     const queue = startQueue({ deps, schema: queueSchema, concurrency, queueIds })
     const timer = every(SWEEP_MS, () => sweep(db), log)
     let stopped: Promise<void> | undefined
@@ -72,9 +75,11 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
  * Makes a worker known and keeps it so, frees what a killed one held, and checks the token. Returns how to sign off, which
  * closes HubSpot and the database too. `queueIds`: the names under which the queue locks its jobs.
  */
-export async function attend(deps: TaskDeps, databaseUrl: string, queueIds: ReadonlySet<string>): Promise<() => Promise<void>> {
+export async function attend(
+  deps: TaskDeps, databaseUrl: string, queueIds: ReadonlySet<string>, patience: Patience = PATIENCE,
+): Promise<() => Promise<void>> {
   const { db, log } = deps
-  const presence = await showPresence(databaseUrl, deps.worker, log)
+  const presence = await showPresence(databaseUrl, deps.worker, log, patience)
   const beat = () => beatOf(deps, queueIds)
   try {
     await beat()
@@ -204,13 +209,14 @@ export async function drain(deps: TaskDeps, { startedAt, concurrency }: { starte
 
 /** Builds what tasks need. The only place, with graphile-tasks.ts, where dependencies come together. */
 export async function compose(
-  { databaseUrl, hubspot: env, log, concurrency = 12 }: WorkerOptions,
+  { databaseUrl, hubspot: env, log, concurrency = 12, patience = PATIENCE }: WorkerOptions,
   signal: AbortSignal,
 ): Promise<{ db: Database; queueSchema: string; deps: TaskDeps }> {
   const db = openDatabase(databaseUrl, {
     // Each stream holds one connection while it commits; the queue, heartbeat and sweep need theirs.
     max: concurrency + 4,
     applicationName: 'pg-hubspot worker',
+    patience,
     onError: (error) => log.debug('an idle connection was lost', { error }),
   })
   try {

@@ -1,6 +1,7 @@
 import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
 import { Misuse } from '../lib/errors.ts'
+import { cutSilent, PATIENCE, type Patience } from './silence.ts'
 import type { DB } from './types.ts'
 
 /** The database: a pool for functions, kysely for reading views. */
@@ -11,12 +12,12 @@ export type Database = AsyncDisposable & {
 }
 
 /** How many connections and under which name. */
-export type DatabaseOptions = { max?: number; applicationName?: string; onError?: (error: Error) => void }
+export type DatabaseOptions = { max?: number; applicationName?: string; onError?: (error: Error) => void; patience?: Patience }
 
 /** Opens a pool. Nothing is sent before the first query. */
 export function openDatabase(
   url: string | undefined,
-  { max = 10, applicationName = 'pg-hubspot', onError = () => undefined }: DatabaseOptions = {},
+  { max = 10, applicationName = 'pg-hubspot', onError = () => undefined, patience = PATIENCE }: DatabaseOptions = {},
 ): Database {
   if (url === undefined || !/^postgres(ql)?:\/\//.test(url)) {
     throw new Misuse('SH104', 'DATABASE_URL is not set to a postgres:// URL', {
@@ -28,13 +29,15 @@ export function openDatabase(
     max,
     application_name: applicationName,
     types: { getTypeParser },
-    // A half-open connection is found out by the kernel, not by a user who waits.
+    // An idle half-open connection is found out by the kernel, one with a query under way by cutSilent().
     keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
     connectionTimeoutMillis: 15_000,
   })
   // An idle connection that breaks is replaced by the next query; nobody else would catch this event.
   pool.on('error', onError)
   pool.on('connect', (client) => client.on('error', onError))
+  cutSilent(pool, url, patience)
   const close = async () => {
     if (!pool.ended) await pool.end()
   }
