@@ -9,6 +9,7 @@ const BENCHES = {
   'end-to-end': () => import('./end-to-end.ts'),
   memory: () => import('./memory.ts'),
   poll: () => import('./poll.ts'),
+  budgets: () => import('./budgets.ts'),
 } satisfies Record<string, () => Promise<{ run(): Promise<Figure[]> }>>
 
 const names = process.argv.slice(2)

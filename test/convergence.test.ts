@@ -23,6 +23,7 @@ async function converges(what: Scenario): Promise<void> {
     sandbox: { seed: what.order, objects: what.counts, settings: what.settings },
     client: (client, sandbox) => smallPages(client, sandbox, what),
   })
+  await world.db.query("select hubspot.configure('max_ranges', $1::integer), hubspot.configure('range_records', 1)", [what.parts])
   const play = createPlay(world, what)
   const names = Object.keys(what.counts) as ObjectName[]
   const check = async (when: string, ignored?: ReadonlySet<string>) => {
@@ -73,7 +74,7 @@ async function settle(world: World, play: Play): Promise<void> {
 async function isQuiet({ db }: World, since: string): Promise<boolean> {
   const [quiet] = await db.query<{ is_quiet: boolean }>(
     `select not exists (select from hubspot_private.fetch_queue)
-       and not exists (select from hubspot_private.streams where failures > 0)
+       and not exists (select from hubspot_private.streams where failures > 0 or retry_at > hubspot_private.clock())
        and not exists (
          select from hubspot_private.streams s
          where s.stream in ('poll', 'settle') and not exists (
@@ -89,7 +90,7 @@ async function untilNextTry({ db }: World): Promise<number> {
   const [next] = await db.query<{ ms: number | null }>(
     `select extract(epoch from max(t.at) - hubspot_private.clock())::float8 * 1000 as ms
      from (
-       select s.retry_at as at from hubspot_private.streams s where s.failures > 0
+       select s.retry_at as at from hubspot_private.streams s where s.retry_at is not null
        union all
        select q.not_before from hubspot_private.fetch_queue q
      ) t`,

@@ -16,14 +16,16 @@ beforeAll(async () => {
 })
 afterAll(() => cluster.stop())
 
-/** Pages that a worker may have asked for and not committed: the one that is applied, and the one after it. */
+/** Pages that a worker may have asked for and not committed, for each part of a read: the one that is applied, and the one after it. */
 const IN_FLIGHT = 2
+/** Parts of the big read; the others are read in one, so that a test knows which stream holds what. */
+const PARTS = 4
 
 describe('a first load', () => {
   test('is exact, and asks for no page twice but those in flight, whatever is killed meanwhile', { timeout: 90_000 }, async () => {
     const seed = Number(process.env['SEED'] ?? Date.now() % 100_000)
     const random = randomNumbers(seed)
-    await using house = await openHouse({ name: 'kills', contacts: 20_000, seed })
+    await using house = await openHouse({ name: 'kills', contacts: 20_000, seed, parts: PARTS })
     const kills = ['worker', 'postgres', 'postgres', 'worker', 'postgres', 'worker'] as const
     let worker = await house.worker()
     try {
@@ -44,8 +46,9 @@ describe('a first load', () => {
       await worker.end('SIGKILL')
     }
     expect({ seed, ...(await house.run()) }).toEqual({ seed, state: 'done', rows_read: '20000' })
+    expect(await house.db.query(`select range from hubspot_private.streams where stream = 'backfill'`), `seed ${seed}`).toEqual([{ range: 0 }])
     expect(await house.differences(), `seed ${seed}`).toEqual([])
-    expect(house.repeats(), `seed ${seed}`).toBeLessThanOrEqual(kills.length * IN_FLIGHT)
+    expect(house.repeats(), `seed ${seed}`).toBeLessThanOrEqual(kills.length * IN_FLIGHT * PARTS)
   })
 
   test('goes on in the same worker after the database was away for a while', async () => {
@@ -131,10 +134,10 @@ describe('a worker', () => {
   })
 })
 
-type HouseOptions = { name: string; contacts: number; seed?: number; latency?: Span }
+type HouseOptions = { name: string; contacts: number; seed?: number; latency?: Span; parts?: number }
 
 /** A database on this file's server and a HubSpot without limits but with a delay, and what the tests ask of both. */
-async function openHouse({ name, contacts, seed = 1, latency = [5, 15] }: HouseOptions) {
+async function openHouse({ name, contacts, seed = 1, latency = [5, 15], parts = 1 }: HouseOptions) {
   await query(cluster.url(), `create role ${name} login password '${name}'`)
   await query(cluster.url(), `create database ${name} owner ${name}`)
   const owner = new URL(cluster.url(name))
@@ -160,6 +163,7 @@ async function openHouse({ name, contacts, seed = 1, latency = [5, 15] }: HouseO
     `select hubspot.connect(access_token => $1), hubspot.set_quota('burst', 1000000), hubspot.set_quota('search', 1000)`,
     [sandbox.token],
   )
+  await db.query(`select hubspot.configure('max_ranges', $1::integer)`, [parts])
   // After a restart of the server a budget counts as full for one window: here one of a second, not of ten.
   await db.query(`update hubspot_private.budgets set period = '1 second' where name = 'burst'`)
   await db.query(`select hubspot.track('contacts')`)

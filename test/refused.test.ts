@@ -41,19 +41,6 @@ describe('a record that Postgres refuses', () => {
     expect((await problems(world)).filter(({ is_open }) => is_open)).toEqual([])
     expect(await world.differences('contacts')).toEqual([])
   })
-
-  test('wider than a row may be, holds up neither the first load nor the changes of others', async () => {
-    await using world = await startWorld('wide', { sandbox: { objects: { contacts: { count: 8, properties: 1200 } } } })
-    const [wide, other] = idsOf(world)
-    const names = (await fetchNames(world)).filter((name) => name.startsWith('extra_'))
-    world.store.edit('contacts', wide!, Object.fromEntries(names.map((name) => [name, 'seventeen letters'])))
-    await world.load('contacts', names)
-    expect((await world.db.query("select state, rows from hubspot.status where object = 'contacts'"))[0]).toEqual({ state: 'live', rows: '7' })
-    expect(await problems(world)).toContainEqual({ record_id: wide, code: 'SH213', is_open: true })
-    world.store.edit('contacts', other!, { [names[0]!]: 'Ada' })
-    await world.pass(15_000)
-    expect(await world.row('contacts', other!)).toMatchObject({ [names[0]!]: 'Ada' })
-  })
 })
 
 describe("a user's trigger that raises", () => {
@@ -181,12 +168,3 @@ describe('the first load', () => {
     expect((await world.db.query("select rows, progress from hubspot.status"))[0]).toEqual({ rows: '150', progress: '1' })
   })
 })
-
-/** Contacts' text properties. */
-async function fetchNames(world: World): Promise<string[]> {
-  const answer = await fetch(`${world.sandbox.url}/crm/v3/properties/contacts`, { headers: { authorization: `Bearer ${world.sandbox.token}` } })
-  const { results } = (await answer.json()) as { results: { name: string; type: string; fieldType: string }[] }
-  return results
-    .filter(({ type, fieldType }) => fieldType !== 'checkbox' && !['number', 'bool', 'date', 'datetime'].includes(type))
-    .map(({ name }) => name)
-}

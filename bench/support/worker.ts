@@ -4,23 +4,25 @@ import { createLog } from '../../src/lib/log.ts'
 import { type RunningWorker, startWorker } from '../../src/worker.ts'
 import { spawnWorker, type WorkerProcess } from '../../test/support/worker-process.ts'
 import type { House } from './house.ts'
-import type { SandboxProcess } from './sandbox.ts'
 
-/** Connects a sandbox, with budgets that never bind. */
-export async function connect(house: House, sandbox: SandboxProcess): Promise<void> {
+/** Where a HubSpot of a benchmark listens: the sandbox, or finished answers. */
+type HubSpot = { url: string; token: string }
+
+/** Connects a HubSpot, with budgets that never bind. */
+export async function connect(house: House, hubspot: HubSpot): Promise<void> {
   await house.db.pool.query(
     `select hubspot.connect(access_token => $1), hubspot.set_quota('burst', 10000000), hubspot.set_quota('search', 1000000),
-       hubspot.set_quota('daily', 100000000)`, [sandbox.token])
+       hubspot.set_quota('daily', 100000000)`, [hubspot.token])
 }
 
 /** A worker in this process, whose CPU time process.cpuUsage() counts. */
-export function workerHere(house: House, sandbox: SandboxProcess): Promise<RunningWorker> {
-  return startWorker({ databaseUrl: house.url, hubspot: { baseUrl: sandbox.url }, log: createLog({ level: 'error' }) })
+export function workerHere(house: House, hubspot: HubSpot): Promise<RunningWorker> {
+  return startWorker({ databaseUrl: house.url, hubspot: { baseUrl: hubspot.url }, log: createLog({ level: 'error' }) })
 }
 
 /** A worker in a process of its own, whose memory is its own. */
-export async function workerAlone(house: House, sandbox: SandboxProcess): Promise<WorkerProcess & { peakMb(): number }> {
-  const worker = await spawnWorker(house.url, sandbox.url)
+export async function workerAlone(house: House, hubspot: HubSpot): Promise<WorkerProcess & { peakMb(): number }> {
+  const worker = await spawnWorker(house.url, hubspot.url)
   return { ...worker, peakMb: () => Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${worker.pid}/status`, 'utf8'))?.[1]) / 1024 }
 }
 

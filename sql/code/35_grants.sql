@@ -17,7 +17,11 @@ begin
     for v_relation in
       select c.relname from pg_class c
       where c.relnamespace = 'hubspot'::regnamespace and c.relkind in ('r', 'p', 'v') and coalesce(c.relname = relation, true)
-        and not has_table_privilege(v_role, c.oid, 'select')
+        -- Told from what a role has through others, which may be taken from it.
+        and not exists (
+          select from aclexplode(c.relacl) a
+          join pg_roles r on r.oid = a.grantee
+          where r.rolname = v_role and a.privilege_type = 'SELECT')
       order by 1
     loop
       execute format('grant select on hubspot.%I to %I', v_relation, v_role);

@@ -64,6 +64,16 @@ end;
 $$;
 comment on function hubspot_private.comment_set(text, text, text) is 'Comments on something, if that changes what it says.';
 
+create or replace function hubspot_private.reserved_names()
+returns text[]
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select '{id,_created_at,_updated_at,_archived_at,_synced_at,_extra,tableoid,xmin,cmin,xmax,cmax,ctid}'::text[];
+$$;
+comment on function hubspot_private.reserved_names() is 'Names that no property''s column can have: Postgres'' own, and ours.';
+
 create or replace function hubspot_private.columns_name(object text)
 returns boolean
 language plpgsql
@@ -73,15 +83,30 @@ as $$
 declare
   v_property record;
   v_taken text[];
-  v_reserved constant text[] := '{id,_created_at,_updated_at,_archived_at,_synced_at,_extra,tableoid,xmin,cmin,xmax,cmax,ctid}';
+  v_table regclass := to_regclass(format('hubspot.%I', (select o.table_name from hubspot_private.objects o where o.name = columns_name.object)));
+  -- Postgres allows 1,600 columns, and one that was dropped counts for good: from 1,500 ever made none is added.
+  v_left integer := 1500 - (select max(a.attnum) from pg_attribute a where a.attrelid = v_table);
   v_room integer;
   v_name name;
   v_any boolean := false;
 begin
-  select coalesce(array_agg(p.column_name::text), '{}'), (hubspot_private.setting('max_columns'))::integer - count(*)
+  if v_left is not null then
+    -- Someone dropped columns of ours: they are made anew while there is room.
+    select v_left - count(*) into v_left
+    from hubspot_private.properties p
+    where p.object = columns_name.object and p.column_name is not null
+      and not exists (select from pg_attribute a where a.attrelid = v_table and a.attname = p.column_name and not a.attisdropped);
+    update hubspot_private.properties p
+    set column_name = null, column_type = null, locked_at = null
+    where v_left < 0 and p.object = columns_name.object and p.column_name is not null
+      and not exists (select from pg_attribute a where a.attrelid = v_table and a.attname = p.column_name and not a.attisdropped);
+  end if;
+  select coalesce(array_agg(p.column_name::text), '{}'), least((hubspot_private.setting('max_columns'))::integer - count(*), v_left)
   into v_taken, v_room
   from hubspot_private.properties p
   where p.object = columns_name.object and p.column_name is not null;
+  -- A column that someone else gave the table is his.
+  v_taken := v_taken || array(select a.attname::text from pg_attribute a where a.attrelid = v_table and a.attnum > 0 and not a.attisdropped);
   -- Under a ceiling the account's own and the visible properties come first.
   for v_property in
     select p.property, p.type, p.field_type
@@ -90,7 +115,7 @@ begin
     order by p.is_hidden, p.property like 'hs\_%', p.property
   loop
     exit when v_room <= 0;
-    v_name := hubspot_private.short_name(v_property.property, v_taken, v_reserved);
+    v_name := hubspot_private.short_name(v_property.property, v_taken, hubspot_private.reserved_names());
     update hubspot_private.properties p
     set column_name = v_name, column_type = hubspot_private.column_type_for(p.type, p.field_type),
       locked_at = hubspot_private.clock()
@@ -104,6 +129,27 @@ end;
 $$;
 comment on function hubspot_private.columns_name(text) is
   'Gives selected properties their column names and types, for good; true when there were any.';
+
+create or replace function hubspot_private.marks_build(table_name name)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (
+    select from pg_attribute a
+    where a.attrelid = format('hubspot.%I', table_name)::regclass and a.attname = '_archived_at' and not a.attisdropped
+  ) then
+    execute format('alter table hubspot.%I add column _archived_at timestamptz', table_name);
+  end if;
+  perform hubspot_private.comment_set(format('column hubspot.%I._archived_at', table_name), col_description(a.attrelid, a.attnum),
+    'When the record was seen gone from HubSpot; null while it is there.')
+  from pg_attribute a
+  where a.attrelid = format('hubspot.%I', table_name)::regclass and a.attname = '_archived_at';
+end;
+$$;
+comment on function hubspot_private.marks_build(name) is 'Gives a table the column that on_delete => ''mark'' needs.';
 
 create or replace function hubspot_private.table_build(object text)
 returns void
@@ -134,18 +180,12 @@ begin
       ('id', 'HubSpot''s id'), ('_created_at', 'When HubSpot created the record.'),
       ('_updated_at', 'When HubSpot last changed the record: its version.'),
       ('_synced_at', 'When the answer that last changed this row was applied, by this database''s clock.'),
-      ('_extra', 'Raw values without a column of their own: not castable, or beyond the ceiling; null as a rule.')
+      ('_extra', 'Raw values without a column of their own: not castable, beyond the ceiling, or of a row that would be too wide; null as a rule.')
     ) as c (name, comment);
     perform hubspot_private.grants_apply(v_object.table_name);
   end if;
-  if v_object.on_delete = 'mark' and not exists (
-    select from pg_attribute a
-    where a.attrelid = v_table::regclass and a.attname = '_archived_at' and not a.attisdropped
-  ) then
-    execute format('alter table %s add column _archived_at timestamptz', v_table);
-  end if;
   if v_object.on_delete = 'mark' then
-    execute format('comment on column %s._archived_at is %L', v_table, 'When the record was seen gone from HubSpot; null while it is there.');
+    perform hubspot_private.marks_build(v_object.table_name);
   end if;
   select string_agg(format('add column %I %s', p.column_name, p.column_type), ', '
     order by p.property like 'hs\_%', p.column_name)
@@ -165,10 +205,15 @@ begin
     select p.column_name, a.attnum,
       concat_ws(': ', nullif(p.label, ''), nullif(p.description, '')) || case
         when p.archived_at is not null then ' (archived in HubSpot)'
-        when not p.is_selected then ' (no longer chosen: not kept up to date)'
+        when not p.is_selected then ' (no longer chosen'
+          || coalesce(to_char(p.deselected_at at time zone 'UTC', '" since "YYYY-MM-DD HH24:MI "UTC"'), '') || ': not kept up to date)'
+        when p.unreadable_at is not null then ' (HubSpot refuses to show it'
+          || to_char(p.unreadable_at at time zone 'UTC', '" since "YYYY-MM-DD HH24:MI "UTC"') || ': not kept up to date)'
+        when r.id is not null then ' (being filled by a full read, run ' || r.id || ': until it is done, some rows lack it or hold an older value)'
         else '' end as comment
     from hubspot_private.properties p
-    join pg_attribute a on a.attrelid = v_table::regclass and a.attname = p.column_name
+    join pg_attribute a on a.attrelid = v_table::regclass and a.attname = p.column_name and not a.attisdropped
+    left join hubspot_private.runs r on r.id = p.fill_run and r.state in ('waiting', 'running')
     where p.object = table_build.object
   loop
     perform hubspot_private.comment_set(format('column %s.%I', v_table, v_column.column_name),

@@ -1,32 +1,5 @@
 -- The statements that fill one mirror table, generated when its columns change. Of thirteen ways measured, one binary jsonb
 -- parameter taken apart by jsonb_to_recordset with ->> and tolerant casts per column is the fastest.
-create or replace function hubspot_private.is_castable(object text, property text, value text)
-returns boolean
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-  select hubspot_private.is_castable(p.column_type, is_castable.value)
-  from hubspot_private.properties p
-  where p.object = is_castable.object and p.property = is_castable.property;
-$$;
-comment on function hubspot_private.is_castable(text, text, text) is 'Whether a value fits its property''s column.';
-
-create or replace function hubspot_private.extra(object text, properties jsonb)
-returns jsonb
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-  select jsonb_object_agg(p.property, extra.properties -> p.property)
-  from hubspot_private.properties p
-  where p.object = extra.object and p.is_selected and p.archived_at is null
-    and extra.properties ->> p.property <> ''
-    and (p.column_name is null or not hubspot_private.is_castable(p.column_type, extra.properties ->> p.property));
-$$;
-comment on function hubspot_private.extra(text, jsonb) is
-  'The raw values of a record that have no place of their own; null when all have.';
-
 create or replace function hubspot_private.apply_source(object text)
 returns text
 language plpgsql
@@ -37,14 +10,14 @@ declare
   v_object hubspot_private.objects;
   v_casts text;
   v_extra text;
+  v_width text;
+  v_kept text;
 begin
   select o.* into strict v_object from hubspot_private.objects o where o.name = apply_source.object;
-  select string_agg(', ' || hubspot_private.cast_expression(p.column_type, format('r.p ->> %L', p.property))
+  select string_agg(', ' || hubspot_private.cast_expression(c.column_type, format('r.p ->> %L', c.property))
       || format(' as c%s', c.n), '' order by c.n)
   into v_casts
-  from hubspot_private.properties p
-  join hubspot_private.apply_columns(v_object.name) c on c.property = p.property
-  where p.object = v_object.name;
+  from hubspot_private.apply_columns(v_object.name) c;
   -- What does not cast is rare: count what came and what was kept (a function takes at most 100 arguments), look closer if they differ.
   select string_agg(format('num_nonnulls(%s) <> num_nonnulls(%s)', g.kept, g.came), ' or ')
   into v_extra
@@ -52,18 +25,38 @@ begin
     select string_agg(format('s.c%s', c.n), ', ') as kept,
       string_agg(format('nullif(s.p ->> %L, '''')', c.property), ', ') as came
     from hubspot_private.apply_columns(v_object.name) c
-    where c.column_type not in ('text', 'text[]')
+    where c.column_type <> 'text'
     group by c.n / 90
   ) g;
   if exists (
     select from hubspot_private.properties p
-    where p.object = v_object.name and p.is_selected and p.column_name is null and p.archived_at is null
+    where p.object = v_object.name and p.is_selected and p.column_name is null and p.archived_at is null and p.unreadable_at is null
   ) then
     v_extra := 'true';
   end if;
-  return format($source$
-    select s.*, %4$s as extra
+  v_extra := case when v_extra is null then 'null::jsonb'
+    else format('case when %s then hubspot_private.extra(%L, s.p) end', v_extra, v_object.name) end;
+  -- Rows of most tables are never too wide. Where one can be, its values are counted, and only a row with very many is looked at.
+  select string_agg(format('%s * num_nonnulls(%s)', hubspot_private.widest(g.column_type), g.counted), ' + '),
+    (select string_agg(format(case c.column_type when 'text' then ', case when s.spilled ? %2$L then null else s.c%1$s end as c%1$s'
+      else ', s.c%1$s' end, c.n, c.property), '' order by c.n) from hubspot_private.apply_columns(v_object.name) c)
+  into v_width, v_kept
+  from (
+    select c.column_type, string_agg(format('v.c%s', c.n), ', ') as counted
+    from hubspot_private.apply_columns(v_object.name) c
+    group by c.column_type, c.n / 90
+  ) g
+  having (select sum(hubspot_private.widest(c.column_type)) from hubspot_private.apply_columns(v_object.name) c) > hubspot_private.row_room();
+  return format(case when v_width is null then 'select s.*, %4$s as extra from (%1$s) s'
+    else $wide$
+    select s.id, s.created_at, s.updated_at%3$s,
+      case when s.spilled is null then %4$s else coalesce(%4$s, '{}') || s.spilled end as extra
     from (
+      select v.*, case when %2$s then hubspot_private.spill(%5$L, v.p) end as spilled
+      from (%1$s) v
+      offset 0
+    ) s$wide$ end,
+    format($source$
       select r.id, r.created_at, r.updated_at, r.p%1$s
       from (
         select distinct on (x.id::bigint) x.id::bigint as id, x.properties as p,
@@ -76,11 +69,8 @@ begin
         where $2 is null or x.id = any ($2)
         order by x.id::bigint, 4 desc nulls last
       ) r
-      offset 0
-    ) s$source$,
-    v_casts, v_object.modified_property, v_object.name,
-    case when v_extra is null then 'null::jsonb'
-      else format('case when %s then hubspot_private.extra(%L, s.p) end', v_extra, v_object.name) end);
+      offset 0$source$, v_casts, v_object.modified_property),
+    v_width || ' > ' || hubspot_private.row_room(), v_kept, v_extra, v_object.name);
 end;
 $$;
 comment on function hubspot_private.apply_source(text) is
@@ -94,9 +84,28 @@ set search_path = pg_catalog, pg_temp
 as $$
   select p.property, p.column_name, p.column_type, row_number() over (order by p.column_name)
   from hubspot_private.properties p
-  where p.object = apply_columns.object and p.is_selected and p.column_name is not null and p.archived_at is null;
+  where p.object = apply_columns.object and p.is_selected and p.column_name is not null and p.archived_at is null and p.unreadable_at is null;
 $$;
 comment on function hubspot_private.apply_columns(text) is 'The columns that a page fills, numbered.';
+
+create or replace function hubspot_private.unkept_statement(object text)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when count(*) = 0 then 'select $1'
+    else format('update hubspot.%I t set %s where t.id = $1 and (%s)', min(o.table_name),
+      string_agg(format('%I = null', p.column_name), ', '), string_agg(format('t.%I is not null', p.column_name), ' or '))
+  end
+  from hubspot_private.objects o
+  join hubspot_private.properties p on p.object = o.name
+  join pg_attribute a on a.attrelid = to_regclass(format('hubspot.%I', o.table_name)) and a.attname = p.column_name and not a.attisdropped
+  where o.name = unkept_statement.object and (not p.is_selected or p.archived_at is not null);
+$$;
+comment on function hubspot_private.unkept_statement(text) is
+  'SQL text that empties, in the row of id $1, the columns of properties that are no longer chosen, or archived.';
 
 -- The three functions of a mirror table. plpgsql keeps the plans of their statements for the session, where text run by
 -- execute is parsed and planned for every page: with a table's columns to look up, that took a fifth of a page's time.

@@ -81,30 +81,6 @@ $$;
 comment on function hubspot_private.stream_marks_writing(text, text, integer) is
   'Marks this transaction as the sync''s own for the read-only triggers.';
 
-create or replace function hubspot_private.values_judge(object text, extras jsonb, written bigint[])
-returns void
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  update hubspot_private.problems p
-  set resolved_at = hubspot_private.clock()
-  where p.object = values_judge.object and p.resolved_at is null and p.code in ('SH209', 'SH210', 'SH212', 'SH213')
-    and p.record_id = any (written)
-    and (p.property is null or extras -> p.record_id::text -> p.property is null);
-  perform hubspot_private.problem_report('SH209', values_judge.object,
-    format('value of %s is not a %s: %s', p.property, p.column_type, left(v.value #>> '{}', 200)),
-    null, r.key::bigint, p.property)
-  from jsonb_each(extras) r
-  cross join lateral jsonb_each(r.value) v
-  join hubspot_private.properties p on p.object = values_judge.object and p.property = v.key
-  where p.column_name is not null;
-end;
-$$;
-comment on function hubspot_private.values_judge(text, jsonb, bigint[]) is
-  'Reports values that did not cast, as {record id: {property: raw}}, and closes the problems that writing these records ends.';
-
 -- page_apply, and gone_apply (49_gone.sql), write the mirror: invoker, no SET, everything qualified, since users' triggers run under them.
 create or replace function hubspot_private.page_apply(
   object text, stream text, range integer, body jsonb, asked_at timestamptz, reason text
@@ -181,22 +157,31 @@ begin
       -- Something on this page cannot be written: what it is, is left out, and the rest is not held up by it.
       set constraints all immediate;
       foreach v_id in array v_write loop
-        begin
-          execute pg_catalog.format('select * from hubspot_private.write_%s($1, $2, $3, $4, false)', v_object.number)
-          into v_one, v_one_extras, v_count using body, array[v_id], asked_at, v_now;
-          v_written := v_written || v_one;
-          v_result.inserted := v_result.inserted + v_count;
-          v_extras := coalesce(v_extras, '{}') || coalesce(v_one_extras, '{}');
-        exception when others then
-          get stacked diagnostics v_context = pg_exception_context;
-          v_sign := hubspot_private.refusal_note(object, v_id::bigint, sqlstate, sqlerrm, v_context);
-          if v_sign is null then
-            raise;
-          end if;
-          v_error := sqlerrm;
-          v_refused := v_refused || v_id::bigint;
-          v_signs := v_signs || v_sign;
-        end;
+        for v_try in 1..2 loop
+          begin
+            execute pg_catalog.format('select * from hubspot_private.write_%s($1, $2, $3, $4, false)', v_object.number)
+            into v_one, v_one_extras, v_count using body, array[v_id], asked_at, v_now;
+            v_written := v_written || v_one;
+            v_result.inserted := v_result.inserted + v_count;
+            v_extras := coalesce(v_extras, '{}') || coalesce(v_one_extras, '{}');
+            exit;
+          exception when others then
+            -- What columns that are no longer kept still hold may be in the way: it goes first.
+            if sqlstate = '54000' and v_try = 1 then
+              execute hubspot_private.unkept_statement(v_object.name) using v_id::bigint;
+              continue;
+            end if;
+            get stacked diagnostics v_context = pg_exception_context;
+            v_sign := hubspot_private.refusal_note(object, v_id::bigint, sqlstate, sqlerrm, v_context);
+            if v_sign is null then
+              raise;
+            end if;
+            v_error := sqlerrm;
+            v_refused := v_refused || v_id::bigint;
+            v_signs := v_signs || v_sign;
+            exit;
+          end;
+        end loop;
       end loop;
       perform hubspot_private.refusals_judge(v_signs, v_written is not null, v_error);
     else
@@ -210,7 +195,7 @@ begin
     end if;
     delete from hubspot_private.tombstones g where g.object = v_object.name and g.id = any (v_written);
     if v_extras is not null
-      or exists (select from hubspot_private.problems p where p.object = v_object.name and p.code in ('SH209', 'SH210', 'SH212', 'SH213') and p.resolved_at is null)
+      or exists (select from hubspot_private.problems p where p.object = v_object.name and p.code in ('SH209', 'SH210', 'SH212', 'SH213', 'SH214') and p.resolved_at is null)
     then
       perform hubspot_private.values_judge(v_object.name, coalesce(v_extras, '{}'), v_written);
     end if;

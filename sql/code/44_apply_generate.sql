@@ -8,12 +8,28 @@ as $$
   select md5(concat(o.table_name, o.modified_property, o.on_delete,
     (select string_agg(format('%s %s %s', p.property, p.column_name, p.column_type), e'\n' order by p.property)
      from hubspot_private.properties p
-     where p.object = o.name and p.is_selected and p.archived_at is null)))
+     where p.object = o.name and p.is_selected and p.archived_at is null and p.unreadable_at is null)))
   from hubspot_private.objects o
   where o.name = apply_fingerprint.object;
 $$;
 comment on function hubspot_private.apply_fingerprint(text) is
   'The columns that the generated functions are made for; while it stays the same they are too.';
+
+create or replace function hubspot_private.places(object text)
+returns jsonb
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- By the column's number: one that someone dropped, and that was made anew, is another.
+  select coalesce(jsonb_object_agg(p.property, case when p.column_name is null then -1 else a.attnum end), '{}')
+  from hubspot_private.properties p
+  join hubspot_private.objects o on o.name = p.object
+  left join pg_attribute a on a.attrelid = to_regclass(format('hubspot.%I', o.table_name)) and a.attname = p.column_name and not a.attisdropped
+  where p.object = places.object and p.is_selected and p.archived_at is null and p.unreadable_at is null;
+$$;
+comment on function hubspot_private.places(text) is
+  'Where the values of what is asked for go: the number of a column, -1 for _extra, null for a column that is not there.';
 
 create or replace function hubspot_private.apply_generator()
 returns text
@@ -24,7 +40,7 @@ as $$
   select md5(string_agg(f.prosrc, e'\n' order by f.proname))
   from pg_proc f
   where f.pronamespace = 'hubspot_private'::regnamespace
-    and f.proname in ('apply_source', 'apply_columns', 'judge_function', 'differing_function', 'write_function', 'cast_expression');
+    and f.proname in ('apply_source', 'apply_columns', 'judge_function', 'differing_function', 'write_function', 'cast_expression', 'widest', 'row_room');
 $$;
 comment on function hubspot_private.apply_generator() is 'Which text the functions are generated from: an upgrade that changes it generates them anew.';
 
@@ -49,9 +65,11 @@ begin
   execute hubspot_private.judge_function(v_object.number, v_table);
   execute hubspot_private.differing_function(v_object.name, v_object.number, v_table, v_marks);
   execute hubspot_private.write_function(v_object.name, v_object.number, v_table, v_marks);
-  insert into hubspot_private.apply_statements as a (object, fingerprint, generator)
-  values (v_object.name, hubspot_private.apply_fingerprint(v_object.name), hubspot_private.apply_generator())
-  on conflict on constraint apply_statements_pkey do update set fingerprint = excluded.fingerprint, generator = excluded.generator;
+  insert into hubspot_private.apply_statements as a (object, fingerprint, generator, places)
+  values (v_object.name, hubspot_private.apply_fingerprint(v_object.name), hubspot_private.apply_generator(),
+    hubspot_private.places(v_object.name))
+  on conflict on constraint apply_statements_pkey
+  do update set fingerprint = excluded.fingerprint, generator = excluded.generator, places = excluded.places;
 end;
 $$;
 comment on function hubspot_private.apply_generate(text) is

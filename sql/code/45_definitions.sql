@@ -146,6 +146,49 @@ $$;
 comment on function hubspot_private.owners_apply(jsonb) is
   'Takes in all pages of owners, active and archived. The columns are in the order of hubspot.owners.';
 
+create or replace function hubspot_private.selection_mark(object text, wanted text[])
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_unknown text;
+begin
+  update hubspot_private.properties p
+  set is_selected = not p.is_selected, deselected_at = case when p.is_selected then hubspot_private.clock() end
+  where p.object = selection_mark.object
+    and p.is_selected is distinct from (wanted is null or p.property = any (wanted));
+  -- What is no longer asked for is no longer refused.
+  update hubspot_private.properties p
+  set unreadable_at = null
+  where p.object = selection_mark.object and p.unreadable_at is not null and (not p.is_selected or p.archived_at is not null);
+  update hubspot_private.problems q
+  set resolved_at = hubspot_private.clock()
+  where q.object = selection_mark.object and q.resolved_at is null
+    and (q.code = 'SH103' and (q.property <> all (wanted) or exists (
+        select from hubspot_private.properties k
+        where k.object = q.object and k.property = q.property and k.archived_at is null))
+      or q.code = 'SH215' and not exists (
+        select from hubspot_private.properties k
+        where k.object = q.object and k.property = q.property and k.unreadable_at is not null));
+  foreach v_unknown in array array(
+    select w from unnest(wanted) w
+    where not exists (
+      select from hubspot_private.properties p where p.object = selection_mark.object and p.property = w and p.archived_at is null)
+  ) loop
+    perform hubspot_private.problem_report('SH103', object,
+      format('object %s has no property %s', object, v_unknown),
+      coalesce('Did you mean ' || hubspot_private.near_name(v_unknown, (
+        select array_agg(p.property) from hubspot_private.properties p where p.object = selection_mark.object and p.archived_at is null)) || '? ', '')
+        || format('Run select hubspot.track(%L, properties => …) with the names in hubspot.properties.', object),
+      null, v_unknown);
+  end loop;
+end;
+$$;
+comment on function hubspot_private.selection_mark(text, text[]) is
+  'Notes which properties are chosen (null: all), closes the problems that this ends, and names what does not exist.';
+
 create or replace function hubspot_private.selection_apply(object text)
 returns void
 language plpgsql
@@ -154,46 +197,40 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_object hubspot_private.objects;
-  v_unknown text;
+  v_made hubspot_private.apply_statements;
+  v_filled text[];
+  v_is_new boolean;
+  v_run bigint;
 begin
   select o.* into strict v_object from hubspot_private.objects o where o.name = selection_apply.object;
-  update hubspot_private.properties p
-  set is_selected = v_object.wanted is null or p.property = any (v_object.wanted)
-  where p.object = v_object.name
-    and p.is_selected is distinct from (v_object.wanted is null or p.property = any (v_object.wanted));
-  update hubspot_private.problems p
-  set resolved_at = hubspot_private.clock()
-  where p.object = v_object.name and p.code = 'SH103' and p.resolved_at is null
-    and (p.property <> all (v_object.wanted) or exists (
-      select from hubspot_private.properties k
-      where k.object = p.object and k.property = p.property and k.archived_at is null));
-  foreach v_unknown in array array(
-    select w from unnest(v_object.wanted) w
-    where not exists (
-      select from hubspot_private.properties p where p.object = v_object.name and p.property = w and p.archived_at is null)
-  ) loop
-    perform hubspot_private.problem_report('SH103', v_object.name,
-      format('object %s has no property %s', v_object.name, v_unknown),
-      coalesce('Did you mean ' || hubspot_private.near_name(v_unknown, (
-        select array_agg(p.property) from hubspot_private.properties p where p.object = v_object.name and p.archived_at is null)) || '? ', '')
-        || format('Run select hubspot.track(%L, properties => …) with the names in hubspot.properties.', v_object.name),
-      null, v_unknown);
-  end loop;
+  select a.* into v_made from hubspot_private.apply_statements a where a.object = v_object.name;
+  perform hubspot_private.selection_mark(v_object.name, v_object.wanted);
   perform hubspot_private.columns_name(v_object.name);
-  perform hubspot_private.table_build(v_object.name);
-  if hubspot_private.apply_fingerprint(v_object.name) is distinct from
-    (select a.fingerprint from hubspot_private.apply_statements a where a.object = v_object.name)
-  then
-    perform hubspot_private.apply_generate(v_object.name);
-    if v_object.column_set = 0 then
-      update hubspot_private.streams s set next_at = hubspot_private.clock()
-      where s.object = v_object.name and s.stream = 'backfill';
-      perform hubspot_private.stream_wake(v_object.name, 'backfill');
-    else
-      -- Rows read before lack the new columns' values: a full read brings them.
-      perform hubspot_private.run_request(v_object.name, 'resync');
-    end if;
+  -- The first load begins with the columns, new or as an untracked table kept them.
+  update hubspot_private.streams s set next_at = hubspot_private.clock()
+  where s.object = v_object.name and s.stream = 'backfill' and v_object.loaded_at is null and s.next_at is null and s.run_id is null;
+  v_is_new := found;
+  if v_is_new then
+    perform hubspot_private.stream_wake(v_object.name, 'backfill');
   end if;
+  perform hubspot_private.table_build(v_object.name);
+  v_filled := array(
+    select p.key from jsonb_each(hubspot_private.places(v_object.name)) p
+    where v_made.places -> p.key is distinct from p.value);
+  if cardinality(v_filled) = 0 and hubspot_private.apply_fingerprint(v_object.name) is not distinct from v_made.fingerprint then
+    return;
+  end if;
+  -- Rows read before lack the new columns' values, or hold what a column held when it was last chosen: a full read brings them.
+  -- Where properties only went, it is for what was in _extra.
+  if v_object.column_set > 0 and not v_is_new and (cardinality(v_filled) > 0 or exists (
+    select from hubspot_private.problems q
+    where q.object = v_object.name and q.code in ('SH209', 'SH213', 'SH214') and q.resolved_at is null))
+  then
+    v_run := hubspot_private.run_request(v_object.name, 'resync');
+    update hubspot_private.properties p set fill_run = v_run where p.object = v_object.name and p.property = any (v_filled);
+    perform hubspot_private.table_build(v_object.name);
+  end if;
+  perform hubspot_private.apply_generate(v_object.name);
 end;
 $$;
 comment on function hubspot_private.selection_apply(text) is

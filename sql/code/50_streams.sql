@@ -13,7 +13,10 @@ as $$
     else coalesce(s.every, d.every)
   end
   from (values
-    ('poll', interval '10 seconds'), ('settle', interval '2 minutes'), ('schema', interval '10 minutes'), ('resync', interval '7 days')
+    ('poll', interval '10 seconds'), ('settle', interval '2 minutes'), ('schema', interval '10 minutes'), ('resync', interval '7 days'),
+    ('probe', case when exists (
+      select from hubspot_private.properties p where p.object = schedule_every.object and p.unreadable_at is not null
+    ) then interval '15 minutes' end)
   ) as d (stream, every)
   left join hubspot_private.schedules s on s.object = schedule_every.object and s.stream = d.stream
   where d.stream = schedule_every.stream;
@@ -89,13 +92,16 @@ language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-  -- Never null: to a claim an unknown would be a yes.
-  select s.run_id is not null or coalesce(s.next_at <= horizon, false)
+  -- Never null: to a claim an unknown would be a yes. While parts of a full read are under way, none begins.
+  select s.run_id is not null or (coalesce(s.next_at <= horizon, false)
     or exists (
       select from hubspot_private.runs r
       where r.object = s.object and r.stream = s.stream and r.range = s.range and r.state = 'waiting')
     or s.stream = 'fetch' and exists (
-      select from hubspot_private.fetch_queue q where q.object = s.object and q.not_before <= horizon);
+      select from hubspot_private.fetch_queue q where q.object = s.object and q.not_before <= horizon)
+    ) and (s.stream not in ('backfill', 'resync') or not exists (
+      select from hubspot_private.streams p
+      where p.object = s.object and p.stream = s.stream and p.range <> s.range and p.run_id is not null));
 $$;
 comment on function hubspot_private.stream_has_work(hubspot_private.streams, timestamptz) is
   'Whether a stream has something to do by then: a run under way or asked for, its time come, or ids to fetch.';
@@ -121,7 +127,7 @@ begin
   end if;
   if s.stream = 'resync' then
     -- From here on, reads asked earlier overlap with this full read.
-    update hubspot_private.objects o set resync_started_at = hubspot_private.clock() where o.name = s.object;
+    update hubspot_private.objects o set resync_started_at = hubspot_private.clock(), is_list_opaque = false where o.name = s.object;
     s.cursor := '{}';
   end if;
   return s;
@@ -145,7 +151,7 @@ as $$
       select coalesce(jsonb_agg(n.name order by n.name), '[]')
       from (
         select p.property as name from hubspot_private.properties p
-        where p.object = o.name and p.is_selected and p.archived_at is null
+        where p.object = o.name and p.is_selected and p.archived_at is null and p.unreadable_at is null
         union
         select o.modified_property
         union
@@ -224,13 +230,17 @@ as $$
 declare
   v_stream hubspot_private.streams;
   v_ceiling constant interval := case when kind = 'transient' then interval '1 hour' else interval '15 minutes' end;
+  -- To wait for a budget is no failure.
+  v_is_waiting constant boolean := code like 'SH3%';
 begin
   update hubspot_private.streams s
-  set lease_until = null, holder = null, failures = s.failures + 1,
-    parked_at = case when stream_fail.kind = 'refused' then coalesce(s.parked_at, hubspot_private.clock()) end,
+  set lease_until = null, holder = null, failures = s.failures + (not v_is_waiting)::integer,
+    parked_at = case when v_is_waiting then s.parked_at when stream_fail.kind = 'refused' then coalesce(s.parked_at, hubspot_private.clock()) end,
     retry_at = hubspot_private.clock() + greatest(
       make_interval(secs => retry_after_ms / 1000),
-      least(v_ceiling, make_interval(secs => power(2, least(s.failures, 20)))) * (0.5 + random() / 2))
+      case when not v_is_waiting or retry_after_ms is null then
+        least(v_ceiling, make_interval(secs => power(2, least(s.failures, 20)))) * (0.5 + random() / 2)
+      end)
   where (s.object, s.stream, s.range, s.epoch) = (stream_fail.object, stream_fail.stream, stream_fail.range, stream_fail.epoch)
     -- Let go already: the run is over, and only the answer to its last commit was lost.
     and s.lease_until is not null
@@ -238,11 +248,15 @@ begin
   if not found then
     return;
   end if;
+  if v_stream.cursor ? 'is_first' and (code = 'SH203' or v_stream.failures >= 3) then
+    perform hubspot_private.range_give_up(v_stream, code = 'SH203');
+    return;
+  end if;
   update hubspot_private.runs r
   set error_code = stream_fail.code, error = left(stream_fail.message, 2000)
   where r.id = v_stream.run_id;
-  -- A hiccup is no problem; what HubSpot refuses, or what fails three times in a row, is.
-  if kind <> 'transient' or v_stream.failures >= 3 then
+  -- A hiccup is no problem; what HubSpot refuses, or what fails three times in a row, is, and a day that is spent.
+  if code = 'SH302' or not v_is_waiting and (kind <> 'transient' or v_stream.failures >= 3) then
     perform hubspot_private.problem_report(code, object, left(message, 2000), hint, null, null);
   end if;
   if code = 'SH201' then
@@ -252,7 +266,7 @@ begin
 end;
 $$;
 comment on function hubspot_private.stream_fail(text, text, integer, bigint, text, text, text, text, double precision) is
-  'A step failed (kind: transient, refused, bug): the lease goes, the run is tried again after a back-off that doubles from 1 s to 1 h, refusals every 15 min.';
+  'A step failed (kind: transient, refused, bug): the lease goes, the run is tried again after a back-off that doubles from 1 s to 1 h, refusals every 15 min; a budget (SH3) when it said.';
 
 create or replace function hubspot_private.stream_healed(s hubspot_private.streams)
 returns void
@@ -264,7 +278,7 @@ as $$
   select hubspot_private.problem_resolve('{SH009,SH201,SH202,SH203,SH205,SH206,SH207,SH208,SH211,SH301,SH302,SH901}', s.object)
   where not exists (
     select from hubspot_private.streams o
-    where o.object = s.object and o.failures > 0 and (o.stream, o.range) <> (s.stream, s.range));
+    where o.object = s.object and (o.failures > 0 or o.retry_at > hubspot_private.clock()) and (o.stream, o.range) <> (s.stream, s.range));
 $$;
 comment on function hubspot_private.stream_healed(hubspot_private.streams) is
   'A step went through after failures: the object''s problems are over once no other stream of it fails.';

@@ -1,6 +1,6 @@
 -- What each stream asks for where its cursor stands. The worker sends it as it is:
---   list {after}  ·  read {ids, seqs}  ·  search {body, upto}  ·  count {body}  ·  schema  ·  catalogue
-create or replace function hubspot_private.stream_request(s hubspot_private.streams)
+--   list {after, until}  ·  read {ids, seqs}  ·  search {body, upto}  ·  count {body}  ·  schema  ·  probe {properties}  ·  catalogue
+create or replace function hubspot_private.stream_question(s hubspot_private.streams)
 returns jsonb
 language plpgsql
 volatile
@@ -17,14 +17,17 @@ begin
   case s.stream
     when 'schema' then
       return '{"kind": "schema"}';
+    when 'probe' then
+      return hubspot_private.probe_request(s.object);
     when 'backfill' then
       if v_object.has_search and not s.cursor ? 'after' then
-        -- Progress and the time left come from search's total; nothing else rests on it.
-        return jsonb_build_object('kind', 'count', 'body', '{"limit": 1, "filterGroups": [], "properties": []}'::jsonb);
+        -- Progress and the time left come from search's total, parts are probed below its highest id; nothing else rests on it.
+        return jsonb_build_object('kind', 'count', 'body',
+          '{"limit": 1, "filterGroups": [], "properties": [], "sorts": [{"propertyName": "hs_object_id", "direction": "DESCENDING"}]}'::jsonb);
       end if;
-      return jsonb_build_object('kind', 'list', 'after', s.cursor ->> 'after');
+      return hubspot_private.list_request(s);
     when 'resync' then
-      return jsonb_build_object('kind', 'list', 'after', s.cursor ->> 'after');
+      return hubspot_private.list_request(s);
     when 'poll' then
       if not v_object.has_search then
         return jsonb_build_object('kind', 'list', 'after', s.cursor ->> 'after');
@@ -39,17 +42,31 @@ begin
         coalesce((s.cursor ->> 'upto')::bigint, hubspot_private.as_ms(hubspot_private.hubspot_now() - v_window)));
     when 'fetch' then
       return (
-        select jsonb_build_object('kind', 'read', 'ids', coalesce(jsonb_agg(q.id::text), '[]'), 'seqs', coalesce(jsonb_agg(q.seq), '[]'))
+        -- The most urgent first, and the whole batch in their class.
+        select jsonb_build_object('kind', 'read', 'ids', coalesce(jsonb_agg(q.id::text), '[]'), 'seqs', coalesce(jsonb_agg(q.seq), '[]'),
+          'class', (hubspot_private.quota_classes())[coalesce(min(q.class), 3)])
         from (
-          select f.id, f.seq from hubspot_private.fetch_queue f
-          where f.object = s.object and f.not_before <= hubspot_private.clock()
-          order by f.not_before, f.id
+          select f.id, f.seq, f.class from hubspot_private.fetch_queue f
+          -- The clock asked once: asked for each row, no index would serve.
+          where f.object = s.object and f.not_before <= (select hubspot_private.clock())
+          order by f.class, f.not_before, f.id
           limit 100
         ) q);
   end case;
 end;
 $$;
-comment on function hubspot_private.stream_request(hubspot_private.streams) is 'The request that a stream''s cursor stands at.';
+comment on function hubspot_private.stream_question(hubspot_private.streams) is 'What a stream asks where its cursor stands.';
+
+create or replace function hubspot_private.stream_request(s hubspot_private.streams)
+returns jsonb
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_build_object('class', hubspot_private.quota_class(s.stream)) || hubspot_private.stream_question(s);
+$$;
+comment on function hubspot_private.stream_request(hubspot_private.streams) is
+  'The request that a stream''s cursor stands at, and the class of the budgets that it is asked in.';
 
 -- How each stream takes in an answer: what changed, the cursor after it, and whether the run is over. They run inside
 -- step_commit, invoker and without SET where they write the mirror.
@@ -79,7 +96,9 @@ begin
     -- A page that names itself as the next one would be read for ever.
     perform hubspot_private.fail('answer_unreadable', 'a page names itself as the next one');
   end if;
-  v_step.cursor := pg_catalog.jsonb_build_object('after', after);
+  v_step.cursor := pg_catalog.jsonb_build_object('after', after)
+    -- A part's first page is the first that shows anything.
+    || case when s.cursor ? 'is_first' and pg_catalog.jsonb_array_length(answer -> 'results') = 0 then '{"is_first": true}' else '{}' end::jsonb;
   v_step.is_over := after is null;
   return v_step;
 end;
@@ -102,21 +121,18 @@ begin
   perform hubspot_private.searches_start(s.object, answered_at);
   if request ->> 'kind' = 'count' then
     update hubspot_private.objects o
-    set total = case when answer ->> 'total' ~ '^[0-9]{1,12}$' then (answer ->> 'total')::bigint end
+    set total = case when answer ->> 'total' ~ '^[0-9]{1,12}$' then (answer ->> 'total')::bigint end,
+      highest_id = case when answer #>> '{results,0,id}' ~ '^[0-9]{1,18}$' then (answer #>> '{results,0,id}')::bigint end
     where o.name = s.object;
     v_step.cursor := '{"after": null}';
     v_step.is_over := false;
     return v_step;
   end if;
-  v_step := hubspot_private.list_step(s, answer, after, missing, asked_at);
-  if v_step.is_over then
-    perform hubspot_private.object_loaded(s.object);
-  end if;
-  return v_step;
+  return hubspot_private.list_step(s, answer, after, missing, asked_at);
 end;
 $$;
 comment on function hubspot_private.backfill_step(hubspot_private.streams, jsonb, jsonb, text, bigint[], timestamptz, timestamptz) is
-  'A page of the first load; its first answer starts poll and settle, its last ends the load.';
+  'A page of the first load; its first answer starts poll and settle.';
 
 create or replace function hubspot_private.searches_start(object text, answered_at timestamptz)
 returns void
@@ -151,21 +167,6 @@ end;
 $$;
 comment on function hubspot_private.searches_start(text, timestamptz) is
   'Starts poll and settle with the first answer of the first load, or earlier where a later answer is dated before it.';
-
-create or replace function hubspot_private.object_loaded(object text)
-returns void
-language sql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-  update hubspot_private.objects o set loaded_at = coalesce(o.loaded_at, hubspot_private.clock()) where o.name = object_loaded.object;
-  update hubspot_private.streams s
-  set next_at = hubspot_private.schedule_next(s.object, 'resync', hubspot_private.clock())
-  where s.object = object_loaded.object and s.stream = 'resync';
-  select hubspot_private.stream_wake(object_loaded.object, 'resync');
-  select hubspot_private.enqueue('hubspot:vacuum', json_build_object('object', object_loaded.object), 'vacuum:' || object_loaded.object);
-$$;
-comment on function hubspot_private.object_loaded(text) is 'The first load is done: statistics are made, full reads may begin.';
 
 create or replace function hubspot_private.search_step(s hubspot_private.streams, request jsonb, answer jsonb, answered_at timestamptz)
 returns hubspot_private.step
@@ -250,9 +251,48 @@ begin
   using s.object, array(select i::bigint from pg_catalog.jsonb_array_elements_text(request -> 'ids') i);
   v_step.cursor := pg_catalog.jsonb_build_object('read', coalesce((s.cursor ->> 'read')::bigint, 0) + 1);
   v_step.is_over := not exists (
-    select from hubspot_private.fetch_queue q where q.object = s.object and q.not_before <= hubspot_private.clock());
+    select from hubspot_private.fetch_queue q where q.object = s.object and q.not_before <= (select hubspot_private.clock()));
   return v_step;
 end;
 $$;
 comment on function hubspot_private.fetch_step(hubspot_private.streams, jsonb, jsonb, bigint[], timestamptz) is
   'A batch read of queued ids: values applied, ids not answered are gone.';
+
+create or replace function hubspot_private.object_loaded(object text)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  update hubspot_private.objects o set loaded_at = coalesce(o.loaded_at, hubspot_private.clock()) where o.name = object_loaded.object;
+  update hubspot_private.streams s
+  set next_at = hubspot_private.schedule_next(s.object, 'resync', hubspot_private.clock())
+  where s.object = object_loaded.object and s.stream = 'resync';
+  select hubspot_private.stream_wake(object_loaded.object, 'resync');
+  select hubspot_private.enqueue('hubspot:vacuum', json_build_object('object', object_loaded.object), 'vacuum:' || object_loaded.object);
+$$;
+comment on function hubspot_private.object_loaded(text) is 'The first load is done: statistics are made, full reads may begin.';
+
+create or replace function hubspot_private.full_read_end(s hubspot_private.streams, started_at timestamptz)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_next_at timestamptz := hubspot_private.schedule_next(s.object, s.stream, started_at);
+begin
+  if s.stream = 'backfill' then
+    perform hubspot_private.object_loaded(s.object);
+  end if;
+  perform hubspot_private.ranges_end(s);
+  if s.range > 0 then
+    update hubspot_private.streams t set next_at = v_next_at where (t.object, t.stream, t.range) = (s.object, s.stream, 0);
+    -- Now, for what was asked for meanwhile; then it waits for its time.
+    perform hubspot_private.stream_wake(s.object, s.stream);
+  end if;
+end;
+$$;
+comment on function hubspot_private.full_read_end(hubspot_private.streams, timestamptz) is
+  'The last part of a full read is over, and so is the whole.';

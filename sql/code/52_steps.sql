@@ -42,7 +42,8 @@ comment on function hubspot_private.step_unsure(bigint[], jsonb) is
   'Of the ids not answered, those that an error of another kind than OBJECT_NOT_FOUND kept back.';
 
 create or replace function hubspot_private.step_finish(
-  s hubspot_private.streams, step hubspot_private.step, requests integer, inout cursor jsonb, out outcome text, out request jsonb
+  s hubspot_private.streams, step hubspot_private.step, requests integer, ids bigint[],
+  inout cursor jsonb, out outcome text, out request jsonb
 )
 returns record
 language plpgsql
@@ -54,7 +55,21 @@ declare
   v_stream hubspot_private.streams;
   v_result hubspot_private.page_result := step.result;
   v_started_at timestamptz;
+  v_has_parts constant boolean := s.stream in ('backfill', 'resync');
+  v_is_last boolean;
+  v_seen bigint;
 begin
+  if v_has_parts then
+    -- Held to the end: the parts of a full read pass here one after another.
+    perform from hubspot_private.runs r where r.id = s.run_id for update;
+    if ids is not null and not step.is_over then
+      select a.is_over, a.seen into step.is_over, v_seen from hubspot_private.range_advance(s, ids, step.cursor ->> 'after') a;
+      -- A record that two parts read counts once.
+      v_result.rows_read := v_result.rows_read - v_seen;
+      v_result.unchanged := v_result.unchanged - least(v_seen, v_result.unchanged);
+    end if;
+  end if;
+  v_is_last := step.is_over and hubspot_private.range_is_last(s);
   update hubspot_private.runs r
   set requests = r.requests + step_finish.requests,
     rows_read = r.rows_read + coalesce(v_result.rows_read, 0),
@@ -63,8 +78,8 @@ begin
     regressed = r.regressed + coalesce(v_result.regressed, 0), deleted = r.deleted + coalesce(v_result.deleted, 0),
     hinted = r.hinted + coalesce(step.hinted, 0),
     error_code = null, error = null,
-    state = case when step.is_over then 'done' else r.state end,
-    finished_at = case when step.is_over then hubspot_private.clock() end
+    state = case when v_is_last then 'done' else r.state end,
+    finished_at = case when v_is_last then hubspot_private.clock() end
   where r.id = s.run_id
   returning r.started_at into v_started_at;
   update hubspot_private.streams t
@@ -75,6 +90,8 @@ begin
     run_id = case when not step.is_over then t.run_id end,
     next_at = case
       when not step.is_over then t.next_at
+      -- Until the other parts are over, nothing begins anew.
+      when not v_is_last or v_has_parts and s.range > 0 then null
       else greatest(
         hubspot_private.schedule_next(t.object, t.stream, v_started_at),
         -- Without search a poll is a whole list: it rests nine times as long as it took, so as not to eat the budget.
@@ -84,8 +101,14 @@ begin
   left join hubspot_private.objects o on o.name = s.object
   where (t.object, t.stream, t.range) = (s.object, s.stream, s.range)
   returning t.* into v_stream;
-  if s.failures > 0 then
+  if s.failures > 0 or exists (
+    select from hubspot_private.problems p
+    where coalesce(p.object, '') = replace(s.object, '*', '') and p.resolved_at is null and p.code = 'SH302')
+  then
     perform hubspot_private.stream_healed(v_stream);
+  end if;
+  if v_is_last and v_has_parts then
+    perform hubspot_private.full_read_end(s, v_started_at);
   end if;
   if hubspot_private.stream_is_open(v_stream) and hubspot_private.stream_has_work(v_stream, hubspot_private.clock()) then
     -- The row is held, so this look sees all that was queued before a job could find the lease live.
@@ -108,7 +131,7 @@ begin
   cursor := v_stream.cursor;
 end;
 $$;
-comment on function hubspot_private.step_finish(hubspot_private.streams, hubspot_private.step, integer, jsonb) is
+comment on function hubspot_private.step_finish(hubspot_private.streams, hubspot_private.step, integer, bigint[], jsonb) is
   'Counts the run, moves the cursor, and either goes on (more) or releases the lease until the next run is due (done).';
 
 create or replace function hubspot_private.step_commit(
@@ -147,6 +170,8 @@ begin
     v_step := hubspot_private.catalogue_step(answer);
   elsif stream = 'schema' then
     v_step := hubspot_private.schema_step(object, answer);
+  elsif stream = 'probe' then
+    v_step := hubspot_private.probe_step(object, answer);
   else
     select o.* into v_object from hubspot_private.objects o where o.name = object;
     if v_object.column_set <> column_set then
@@ -175,7 +200,9 @@ begin
     end case;
   end if;
   return query
-  select f.outcome, f.cursor, f.request from hubspot_private.step_finish(v_stream, v_step, requests, null) f;
+  select f.outcome, f.cursor, f.request
+  from hubspot_private.step_finish(v_stream, v_step, requests,
+    case when stream in ('backfill', 'resync') and request ->> 'kind' = 'list' then hubspot_private.page_ids(answer, asked) end, null) f;
 end;
 $$;
 comment on function hubspot_private.step_commit(

@@ -86,13 +86,11 @@ begin
         select array_agg(p.property) from hubspot_private.properties p where p.object = v_object.name and p.archived_at is null)) || '?',
       format('select property from hubspot.properties where object = %L lists them.', v_object.name)));
   end if;
-  if v_object.is_tracked and v_object.on_delete = 'mark' and on_delete = 'delete' then
-    -- The default of a call that only changes the properties.
-    raise notice 'on_delete of % stays mark', v_object.name;
+  if (v_object.is_tracked or v_object.column_set > 0) and v_object.on_delete = 'mark' and on_delete = 'delete' then
+    -- The default of a call that only changes the properties; and rows that are marked are not to be taken for live ones.
+    raise notice 'on_delete of % stays mark', v_object.name
+      using hint = format('Make the table anew to change that: select hubspot.untrack(%L, drop_table => true); then track it.', v_object.name);
     on_delete := 'mark';
-  elsif v_object.column_set > 0 and v_object.on_delete <> on_delete then
-    perform hubspot_private.fail('argument_invalid', format('object %s has on_delete %s', v_object.name, v_object.on_delete),
-      format('Make the table anew to change that: select hubspot.untrack(%L, drop_table => true); then track it.', v_object.name));
   end if;
   if v_object.name is null then
     -- Its name is looked up once the catalogue is known.
@@ -106,19 +104,23 @@ begin
   set is_tracked = true, wanted = properties, on_delete = track.on_delete,
     tracked_at = case when o.is_tracked then o.tracked_at else hubspot_private.clock() end
   where o.name = v_object.name;
+  if v_object.column_set > 0 and v_object.on_delete <> on_delete then
+    perform hubspot_private.marks_build(v_object.table_name);
+    perform hubspot_private.apply_generate(v_object.name);
+  end if;
   perform hubspot_private.streams_make(v_object.name);
   if v_object.is_tracked then
     perform hubspot_private.run_request(v_object.name, 'schema');
   else
     update hubspot_private.streams s
-    set rows = v_rows, next_at = case when v_object.column_set > 0 then hubspot_private.clock() end
+    set rows = v_rows
     where s.object = v_object.name and s.stream = 'backfill';
     perform hubspot_private.stream_wake(v_object.name, 'schema');
   end if;
 end;
 $$;
 comment on function hubspot.track(text, text[], text) is
-  'Mirrors an object into table hubspot.<object>: a standard one by name, a custom one by name, fully qualified name or type id. properties: null for all. on_delete: delete rows, or mark them in _archived_at. Again with other properties: changes the choice. SH102, SH103, SH104.';
+  'Mirrors an object into table hubspot.<object>: a standard one by name, a custom one by name, fully qualified name or type id. properties: null for all. on_delete: delete rows, or mark them in _archived_at, from now on. Again with other properties: changes the choice. SH102, SH103, SH104.';
 
 create or replace function hubspot.untrack(object text, drop_table boolean default false)
 returns void
@@ -139,6 +141,7 @@ begin
   delete from hubspot_private.schedules s where s.object = v_object.name;
   delete from hubspot_private.fetch_queue q where q.object = v_object.name;
   delete from hubspot_private.hints h where h.object = v_object.name;
+  update hubspot_private.properties p set unreadable_at = null where p.object = v_object.name and p.unreadable_at is not null;
   update hubspot_private.runs r set state = 'stopped', finished_at = hubspot_private.clock()
   where r.object = v_object.name and r.state in ('waiting', 'running');
   update hubspot_private.problems p set resolved_at = hubspot_private.clock()
@@ -152,7 +155,7 @@ begin
     delete from hubspot_private.apply_statements a where a.object = v_object.name;
     delete from hubspot_private.tombstones g where g.object = v_object.name;
     update hubspot_private.properties p
-    set is_selected = false, column_name = null, column_type = null, locked_at = null
+    set is_selected = false, column_name = null, column_type = null, locked_at = null, deselected_at = null, fill_run = null
     where p.object = v_object.name;
     update hubspot_private.objects o set column_set = 0, on_delete = 'delete', resync_started_at = '-infinity'
     where o.name = v_object.name;
@@ -162,3 +165,60 @@ end;
 $$;
 comment on function hubspot.untrack(text, boolean) is
   'Stops mirroring an object; its table stays as it is, or goes with drop_table => true. SH101.';
+
+create or replace function hubspot.rename_column(object text, property text, column_name text)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_object hubspot_private.objects := hubspot_private.object_tracked(object);
+  v_property hubspot_private.properties;
+  v_table regclass := to_regclass(format('hubspot.%I', v_object.table_name));
+  v_why text;
+begin
+  select p.* into v_property from hubspot_private.properties p where p.object = v_object.name and p.property = rename_column.property for update;
+  if not found then
+    perform hubspot_private.fail('property_unknown', v_object.name, coalesce(property, 'null'), coalesce(
+      'Did you mean ' || hubspot_private.near_name(property, (
+        select array_agg(p.property) from hubspot_private.properties p where p.object = v_object.name)) || '?',
+      format('select property, column_name from hubspot.properties where object = %L lists them.', v_object.name)));
+  end if;
+  if v_property.column_name is null or not exists (
+    select from pg_attribute a where a.attrelid = v_table and a.attname = v_property.column_name and not a.attisdropped
+  ) then
+    perform hubspot_private.fail('argument_invalid', format('property %s of %s has no column', property, v_object.name),
+      case when v_property.is_selected then 'Beyond the ceiling values are in _extra: select * from hubspot.settings where name = ''max_columns'';'
+        else format('Choose it first: select hubspot.track(%L, properties => …);', v_object.name) end);
+  end if;
+  v_why := case
+    when column_name is null then 'a column''s name cannot be null'
+    when column_name = '' then 'a column''s name cannot be empty'
+    when octet_length(column_name) > 63 then format('column name %s has %s bytes', column_name, octet_length(column_name))
+    when column_name = any (hubspot_private.reserved_names()) then format('column name %s is reserved', column_name)
+    when column_name <> v_property.column_name and exists (
+      select from pg_attribute a where a.attrelid = v_table and a.attname = column_name and not a.attisdropped)
+      or exists (
+        select from hubspot_private.properties p
+        where p.object = v_object.name and p.column_name = rename_column.column_name and p.property <> v_property.property)
+      then format('table hubspot.%I has a column %s', v_object.table_name, column_name)
+  end;
+  if v_why is not null then
+    perform hubspot_private.fail('argument_invalid', v_why, format(
+      'Give a name of 1 to 63 bytes that table hubspot.%I does not have; reserved: %s.',
+      v_object.table_name, array_to_string(hubspot_private.reserved_names(), ', ')));
+  end if;
+  if column_name <> v_property.column_name then
+    execute format('alter table %s rename column %I to %I', v_table, v_property.column_name, column_name);
+    update hubspot_private.properties p
+    set column_name = rename_column.column_name, locked_at = hubspot_private.clock()
+    where p.object = v_object.name and p.property = v_property.property;
+    perform hubspot_private.apply_generate(v_object.name);
+  end if;
+end;
+$$;
+comment on function hubspot.rename_column(text, text, text) is
+  'Gives the column of a property another name, for good. Views and indexes go on; queries must name it anew. SH101, SH103, SH104.';

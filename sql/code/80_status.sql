@@ -2,14 +2,20 @@
 create or replace view hubspot.runs as
 select r.id, nullif(r.object, '*') as object, r.stream,
   case
-    when r.state = 'running' and s.run_id = r.id and (s.retry_at > hubspot_private.clock() or o.is_paused) then 'waiting'
-    when r.state = 'running' and s.run_id = r.id and s.lease_until < hubspot_private.clock() then 'interrupted'
+    when r.state = 'running' and (s.is_waiting or o.is_paused) then 'waiting'
+    when r.state = 'running' and s.is_interrupted then 'interrupted'
     else r.state
   end as state,
   r.started_at, r.finished_at, r.requests, r.rows_read, r.inserted, r.updated, r.unchanged, r.stale, r.regressed, r.deleted,
   r.error_code, r.error, r.requested_at, r.range, r.hinted
 from hubspot_private.runs r
-left join hubspot_private.streams s on s.object = r.object and s.stream = r.stream and s.range = r.range
+-- A full read may be in parts: it waits when all of them do.
+left join lateral (
+  select bool_and(coalesce(t.retry_at > hubspot_private.clock(), false)) as is_waiting,
+    bool_and(coalesce(t.lease_until < hubspot_private.clock(), false)) as is_interrupted
+  from hubspot_private.streams t
+  where t.object = r.object and t.stream = r.stream and t.run_id = r.id
+) s on r.state = 'running'
 left join hubspot_private.objects o on o.name = r.object
 order by r.id;
 comment on view hubspot.runs is

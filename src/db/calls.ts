@@ -1,17 +1,23 @@
 import type { Database } from './database.ts'
+import { type Jsonb, queryWithBody } from './jsonb.ts'
 
 // One wrapper for each function of hubspot_private that the worker calls, always in named notation.
 
 /** A stream: one way of reading one object; `range` is a part of it, or a settle window. Object `*` is the account. */
 export type StreamKey = { object: string; stream: string; range: number }
 
+/** How urgent a request is: a lower class leaves budgets to the higher ones, but for a floor (sql/code/31_quota_take.sql). */
+export type QuotaClass = 'live' | 'poll' | 'settle' | 'backfill'
+
 /** What a stream's cursor stands at; see `stream_request` in sql/code/51_requests.sql. */
-export type StreamRequest =
-  | { kind: 'list'; after: string | null }
+export type StreamRequest = { class: QuotaClass } & (
+  | { kind: 'list'; after: string | null; until?: string }
   | { kind: 'read'; ids: string[]; seqs: number[] }
   | { kind: 'search' | 'count'; body: object; upto?: number | null }
   | { kind: 'schema' }
+  | { kind: 'probe'; properties: string[] }
   | { kind: 'catalogue' }
+)
 
 /** What stays the same from step to step. */
 export type Plan = { type: string; column_set: number; has_pipelines: boolean; properties: string[] }
@@ -63,7 +69,7 @@ export type StepAnswer = {
   columnSet: number
   askedAt: string
   answeredAt: string | undefined
-  body: Buffer | null
+  body: Jsonb | null
   after: string | undefined
   asked: readonly string[] | undefined
   requests: number
@@ -80,7 +86,7 @@ export type StepOutcome = {
 
 /** Takes in an answer in one transaction. */
 export async function stepCommit(db: Database, key: StreamKey, step: StepAnswer): Promise<StepOutcome> {
-  const { rows } = await db.pool.query<StepOutcome>({
+  const rows = await queryWithBody<StepOutcome>(db.pool, {
     name: 'step_commit',
     text: `select * from hubspot_private.step_commit(object => $1, stream => $2, range => $3, epoch => $4, cursor => $5, request => $6,
       column_set => $7, asked_at => $8, answered_at => $9, answer => $10, after => $11, asked => $12, requests => $13, is_careful => $14)`,
@@ -93,18 +99,33 @@ export async function stepCommit(db: Database, key: StreamKey, step: StepAnswer)
   return rows[0]!
 }
 
-/** A request's turn: wait `delay_ms`, then send; not granted: the day is spent until `asked_at`. */
-export type Permit = { is_granted: boolean; delay_ms: number; asked_at: string }
+/** A request's turn: wait `delay_ms`, then send; not granted: nothing is reserved, ask again after `delay_ms`. */
+export type Permit = {
+  is_granted: boolean
+  delay_ms: number
+  asked_at: string
+  /** daily: the class has none left until midnight. */
+  refused_by: 'burst' | 'search' | 'daily' | null
+  /** The database's clock when it was asked: epoch ms. */
+  clock_ms: number
+}
 
-/** What an answer told about delays and limits. */
-export type Seen = { first_byte_ms?: number; burst_max?: number; daily_max?: number; daily_remaining?: number; date?: string }
+/** What answers told about delays (the fastest and the slowest) and limits. */
+export type Seen = {
+  first_byte_ms: number
+  slowest_ms: number
+  burst_max?: number
+  daily_max?: number
+  daily_remaining?: number
+  date?: string
+}
 
 /** Takes one request of a budget and of the day. */
-export async function quotaTake(db: Database, kind: 'burst' | 'search', seen: Seen | undefined): Promise<Permit> {
+export async function quotaTake(db: Database, kind: 'burst' | 'search', turn: QuotaClass, seen: Seen | undefined): Promise<Permit> {
   const { rows } = await db.pool.query<Permit>({
     name: 'quota_take',
-    text: 'select * from hubspot_private.quota_take(kind => $1, seen => $2)',
-    values: [kind, seen === undefined ? null : JSON.stringify(seen)],
+    text: 'select * from hubspot_private.quota_take(kind => $1, class => $2, seen => $3)',
+    values: [kind, turn, seen === undefined ? null : JSON.stringify(seen)],
   })
   return rows[0]!
 }
@@ -132,7 +153,7 @@ export async function accountIsSure(db: Database): Promise<boolean> {
 /** A token answered with these account details. */
 export async function accountConfirm(
   db: Database,
-  details: Buffer,
+  details: Jsonb,
   credentialId: string | undefined,
 ): Promise<'connected' | 'portal_differs' | 'superseded'> {
   const { rows } = await db.pool.query<{ outcome: 'connected' | 'portal_differs' | 'superseded' }>(
@@ -212,4 +233,16 @@ export async function problemReport(
   { code, object, recordId }: { code: string; object: string; recordId: string },
 ): Promise<void> {
   await db.pool.query('select hubspot_private.problem_report(code => $1, object => $2, record_id => $3)', [code, object, recordId])
+}
+
+/** HubSpot refuses to show these properties: they are left out. How many of them are. */
+export async function propertiesPark(
+  db: Database,
+  { object, properties, message, hint }: { object: string; properties: readonly string[]; message: string; hint: string },
+): Promise<number> {
+  const { rows } = await db.pool.query<{ parked: number }>(
+    'select hubspot_private.properties_park(object => $1, properties => $2, message => $3, hint => $4) as parked',
+    [object, properties, message, hint],
+  )
+  return rows[0]!.parked
 }

@@ -3,6 +3,7 @@ import pg from 'pg'
 import { Misuse } from '../lib/errors.ts'
 import { cutSilent, PATIENCE, type Patience } from './silence.ts'
 import type { DB } from './types.ts'
+export { asJsonb } from './jsonb.ts'
 
 /** The database: a pool for functions, kysely for reading views. */
 export type Database = AsyncDisposable & {
@@ -57,16 +58,6 @@ function getTypeParser(oid: number, format?: 'text' | 'binary') {
   if (TEXTUAL.has(oid)) return (value: string) => value
   return format === 'binary' ? pg.types.getTypeParser(oid, 'binary') : pg.types.getTypeParser(oid, 'text')
 }
-
-/**
- * A JSON body as one binary parameter for `$n::jsonb`: version byte 1, then the text as it came. Nothing in
- * JavaScript decodes, parses or escapes it.
- */
-export function asJsonb(body: Buffer): Buffer {
-  return Buffer.concat([VERSION, body], body.length + 1)
-}
-
-const VERSION = Buffer.from([1])
 
 /** The SQLSTATE of an error that Postgres raised; undefined for any other error. */
 export function sqlState(error: unknown): string | undefined {

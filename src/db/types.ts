@@ -175,6 +175,10 @@ export interface Quota {
    */
   budget: string | null;
   /**
+   * daily: requests that each class is expected to make until midnight; lower classes leave them. backfill: what it still has to read.
+   */
+  forecast: Json | null;
+  /**
    * As chosen with set_quota, else as HubSpot's headers say, else the lowest known.
    */
   max_requests: number | null;
@@ -183,6 +187,9 @@ export interface Quota {
    */
   next_free_at: string | null;
   period: string | null;
+  /**
+   * Requests that are left in it.
+   */
   remaining: Int8 | null;
   /**
    * This product's part of it.
@@ -200,6 +207,14 @@ export interface Quota {
    * Requests in the present period.
    */
   used: Int8 | null;
+  /**
+   * Of used, what each class took; what is missing other apps took.
+   */
+  used_by: Json | null;
+  /**
+   * Classes that were told to ask again later: they have more to ask than they may. daily: those that wait for midnight.
+   */
+  waiting: string[] | null;
 }
 
 export interface Runs {

@@ -3,6 +3,7 @@ import { promisify } from 'node:util'
 import { gunzip, gunzipSync } from 'node:zlib'
 import type { Dispatcher } from 'undici'
 import { Transient } from '../lib/errors.ts'
+import { release } from '../lib/memory.ts'
 
 /** What an answer's rate-limit headers said. Search answers carry no burst figures, OAuth ones no daily figures. */
 export type Limits = {
@@ -68,8 +69,14 @@ const LIMIT_HEADERS = [
   ['dailyRemaining', 'x-hubspot-ratelimit-daily-remaining'],
 ] as const
 
-/** Reads and decompresses a body of at most `limit` bytes, packed and unpacked. Transient SH208 else. */
-export async function bodyOf({ body, headers }: Dispatcher.ResponseData, limit: number): Promise<Buffer> {
+/**
+ * Reads and decompresses a body of at most `limit` bytes, packed and unpacked, into memory that nobody else holds. Transient
+ * SH208 else. `fromSocket`: the chunks are what Node read from a socket of our own, and their memory is given back.
+ */
+export async function bodyOf(
+  { body, headers }: Dispatcher.ResponseData,
+  { limit, fromSocket }: { limit: number; fromSocket: boolean },
+): Promise<Buffer> {
   const chunks: Buffer[] = []
   let size = 0
   for await (const chunk of body as AsyncIterable<Buffer>) {
@@ -78,7 +85,9 @@ export async function bodyOf({ body, headers }: Dispatcher.ResponseData, limit: 
     if (size > limit) throw tooLarge(limit)
     chunks.push(chunk)
   }
-  const packed = chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, size)
+  const packed = joined(chunks, size)
+  // Only now: several chunks may be parts of one read.
+  if (fromSocket) for (const { buffer } of chunks) if (buffer.byteLength >= SOCKET_READ) release(Buffer.from(buffer))
   const encoding = header(headers, 'content-encoding')?.toLowerCase() ?? 'identity'
   if (encoding === 'identity' || packed.length === 0) return packed
   if (encoding !== 'gzip' && encoding !== 'x-gzip') throw unreadable(`it is encoded as ${encoding}, asked was gzip`)
@@ -86,11 +95,28 @@ export async function bodyOf({ body, headers }: Dispatcher.ResponseData, limit: 
     // an ordinary page unpacks in under 1 ms, less than a hop to the thread pool is worth;
     // a larger one would hold up every other stream of this worker
     const unpack = packed.length <= 64 * 1024 ? gunzipSync : promisify(gunzip)
-    return await unpack(packed, { maxOutputLength: limit })
+    return await unpack(packed, { maxOutputLength: limit, chunkSize: Math.min(unpackedSize(packed), limit) })
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') throw tooLarge(limit)
     throw unreadable('its compression is damaged', cause)
   }
+}
+
+// Below it may be a piece of the pool that Node cuts small buffers from, and is not worth it.
+const SOCKET_READ = 16 * 1024
+
+function joined(chunks: readonly Buffer[], size: number): Buffer {
+  const whole = Buffer.allocUnsafeSlow(size)
+  let at = 0
+  for (const chunk of chunks) at += chunk.copy(whole, at)
+  return whole
+}
+
+// The last four bytes say how much comes out, so that it comes in one piece. They may be wrong: then it comes in several,
+// or the piece is larger than need be, but deflate makes no more than 1,032 bytes of one.
+function unpackedSize(packed: Buffer): number {
+  const said = packed.length < 18 ? 0 : packed.readUInt32LE(packed.length - 4)
+  return Math.max(Math.min(said, packed.length * 1_032), 1_024)
 }
 
 /**

@@ -111,7 +111,7 @@ export function createClient({
       clock.firstByte()
       head = headOf(response, sentAt)
       if (head.status < 200 || head.status > 299) failed = { ...sent, head, headers: response.headers, secret }
-      const bytes = await bodyOf(response, bodyLimit)
+      const bytes = await bodyOf(response, { limit: bodyLimit, fromSocket: dispatcher === undefined })
       if (!failed) {
         return { ...head, body: mayBeEmpty && bytes.length === 0 ? bytes : checkedJson(bytes, response.headers) }
       }

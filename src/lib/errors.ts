@@ -40,6 +40,8 @@ export const ERRORS = {
   SH211: 'object_unavailable',
   SH212: 'record_unreadable',
   SH213: 'record_refused',
+  SH214: 'row_spilled',
+  SH215: 'property_unreadable',
   SH301: 'throttled',
   SH302: 'daily_spent',
   SH901: 'bug',

@@ -7,6 +7,7 @@ import { batchRead, fitsInUrl, listPage } from '../hubspot/objects.ts'
 import { search } from '../hubspot/search.ts'
 import { Bug, Refused, Transient } from '../lib/errors.ts'
 import type { Asked, Caller } from './call.ts'
+import { probe } from './unreadable.ts'
 
 /** What came back for a request of SQL's, as `step_commit` takes it. */
 export type Got = {
@@ -21,11 +22,12 @@ export type Got = {
 }
 
 /** Sends what SQL decided to ask: transport only. */
-export function ask(
-  { hubspot, caller, signal }: { hubspot: Client; caller: Caller; signal: AbortSignal },
+export async function ask(
+  { hubspot, caller: anyone, signal }: { hubspot: Client; caller: Caller; signal: AbortSignal },
   request: StreamRequest,
   plan: Plan | null,
 ): Promise<Got> {
+  const caller = anyone.in(request.class)
   if (request.kind === 'catalogue') return askCatalogue({ hubspot, caller, signal })
   if (plan === null) throw new Bug(`a ${request.kind} without a plan`)
   const { type, properties } = plan
@@ -43,6 +45,10 @@ export function ask(
       return askCount({ hubspot, caller, signal }, type, request.body)
     case 'schema':
       return askSchema({ hubspot, caller, signal }, plan)
+    case 'probe': {
+      const { readable, requests } = await probe({ hubspot, caller, signal }, type, request.properties)
+      return { ...NOTHING_TO_READ(), body: Buffer.from(JSON.stringify({ readable })), requests }
+    }
   }
 }
 
@@ -59,10 +65,10 @@ function one({ answer, askedAt }: Asked): Got {
 
 /** The queue was emptied by another way; the step only moves on. A read asked at no time can change nothing. */
 function NOTHING_TO_READ(): Got {
-  return { body: EMPTY, askedAt: '-infinity', answeredAt: undefined, after: undefined, asked: undefined, requests: 0 }
+  return { body: empty(), askedAt: '-infinity', answeredAt: undefined, after: undefined, asked: undefined, requests: 0 }
 }
 
-const EMPTY = Buffer.from('{"results":[]}')
+const empty = () => Buffer.from('{"results":[]}')
 
 async function askList({ hubspot, caller, signal }: Way, { type, properties }: Plan, after: string | null): Promise<Got> {
   const inUrl = fitsInUrl(properties)
@@ -75,7 +81,7 @@ async function askList({ hubspot, caller, signal }: Way, { type, properties }: P
   // More names than a URL takes: the list gives the ids, a batch read their values.
   const ids = idsOf(page.body)
   const next = { after: afterOf(page.body), asked: ids }
-  if (ids.length === 0) return { ...page, ...next, body: EMPTY }
+  if (ids.length === 0) return { ...page, ...next, body: empty() }
   const read = one(await caller.call('burst', () => batchRead(hubspot, { type, ids, properties, signal })))
   return { ...read, ...next, answeredAt: page.answeredAt, requests: 2 }
 }

@@ -7,9 +7,11 @@ import { repairBody } from '../hubspot/body.ts'
 import type { Client } from '../hubspot/client.ts'
 import { Refused, SyncError, Throttled, Transient } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
+import { release } from '../lib/memory.ts'
 import { sleep } from '../lib/time.ts'
 import { ask, type Got, nextOf } from './ask.ts'
 import { createCaller } from './call.ts'
+import { parkUnreadable } from './unreadable.ts'
 
 /** What running a stream needs; built by worker, CLI or test. */
 export type SyncDeps = {
@@ -43,10 +45,23 @@ export async function runStream(deps: SyncDeps, key: StreamKey): Promise<SliceOu
   try {
     return await steps(deps, key, claim)
   } catch (error) {
-    await giveBack(deps, key, claim.epoch, error)
+    const left = await withoutUnreadable(deps, key, claim, error)
+    if (left === undefined) return 'more'
+    await giveBack(deps, key, claim.epoch, left)
     return 'failed'
   } finally {
     deps.held.delete(held)
+  }
+}
+
+/** Leaves out what HubSpot refuses to show, where that is what failed; else what failed. */
+async function withoutUnreadable(deps: SyncDeps, key: StreamKey, { plan, epoch }: Claim, error: unknown): Promise<unknown> {
+  try {
+    const way = { db: deps.db, hubspot: deps.hubspot, signal: deps.signal, caller: createCaller(deps) }
+    if (!(await parkUnreadable(way, key.object, plan, error))) return error
+    return await streamRelease(deps.db, key, epoch)
+  } catch (second) {
+    return second
   }
 }
 
@@ -65,6 +80,7 @@ async function steps(deps: SyncDeps, key: StreamKey, { epoch, plan, ...first }: 
       page = guess && quietly(ask(way, guess, plan))
       const answer = { epoch, cursor, request, columnSet: plan?.column_set ?? 0, ...got }
       const outcome = await commit(deps, key, answer, got.body)
+      if (got.body !== null) release(got.body)
       if (outcome.outcome === 'done') return 'done'
       if (outcome.outcome === 'lost') return 'idle'
       // The tail of a body only suggests what comes next.
@@ -83,11 +99,18 @@ async function steps(deps: SyncDeps, key: StreamKey, { epoch, plan, ...first }: 
   }
 }
 
-/** Page n + 1 of a list can be asked for while page n is applied; nothing else is known that early. */
+/**
+ * Page n + 1 of a list can be asked for while page n is applied, unless another part of the read began before it; nothing
+ * else is known that early.
+ */
 function nextRequest(request: StreamRequest, got: Got): StreamRequest | undefined {
-  const after = request.kind === 'list' ? nextOf(got) : undefined
-  return after === undefined ? undefined : { kind: 'list', after }
+  if (request.kind !== 'list') return undefined
+  const after = nextOf(got)
+  if (after === undefined || (request.until !== undefined && isPast(after, request.until))) return undefined
+  return { class: request.class, kind: 'list', after }
 }
+
+const isPast = (after: string, until: string) => /^\d+$/.test(after) && BigInt(after) > BigInt(until)
 
 const isSame = (guess: StreamRequest, request: StreamRequest) =>
   guess.kind === 'list' && request.kind === 'list' && guess.after === request.after

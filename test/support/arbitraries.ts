@@ -46,6 +46,8 @@ export type Scenario = {
   /** Records a list page and a search page hold at most. */
   listPage: number
   searchPage: number
+  /** In how many parts an object is read whole, at most. */
+  parts: number
   /** Whether hits of the last minutes come in any order. */
   isDisordered: boolean
   /** Whether the first loads are over before anything happens. */
@@ -162,26 +164,29 @@ const settings: fc.Arbitrary<Partial<Settings>> = fc.record({
   searchValues: fc.constantFrom('index', 'store'),
 })
 
-/** A scenario: mostly small accounts in small pages, where little is needed to make things meet; now and then real pages and ties beyond them. */
+/** A scenario: mostly small accounts in small pages, where little is needed to make things meet; often read in parts; now and then real pages and ties beyond them. */
 export const scenario: fc.Arbitrary<Scenario> = fc
-  .oneof({ weight: 5, arbitrary: fc.constant(false) }, { weight: 1, arbitrary: fc.constant(true) })
-  .chain((isLarge) =>
+  .constantFrom('parts', 'small', 'large', 'small', 'parts', 'small')
+  .map((kind) => ({ isLarge: kind === 'large', isInParts: kind === 'parts' }))
+  .chain(({ isLarge, isInParts }) =>
     fc.record<Scenario>({
       order: fc.nat(),
       parallel: fc.constantFrom(1, 1, 3),
       slow: fc.constantFrom(0, 0.2, 0.4, 0.6),
       focus: fc.integer({ min: 1, max: 4 }),
-      listPage: isLarge ? fc.constant(100) : fc.integer({ min: 2, max: 9 }),
+      listPage: isLarge ? fc.constant(100) : fc.integer({ min: 2, max: isInParts ? 4 : 9 }),
       searchPage: isLarge ? fc.constant(200) : fc.integer({ min: 2, max: 7 }),
+      parts: isInParts ? fc.integer({ min: 2, max: 5 }) : fc.constantFrom(1, 4),
       isDisordered: fc.boolean(),
       isLoaded: fc.boolean(),
       counts: isLarge
         ? fc.record({ contacts: fc.integer({ min: 230, max: 330 }), deals: fc.integer({ min: 0, max: 120 }) })
+        : isInParts ? fc.record({ contacts: fc.integer({ min: 15, max: 40 }) })
         : fc.oneof(
             { weight: 3, arbitrary: fc.record({ contacts: fc.integer({ min: 1, max: 12 }) }) },
             { weight: 2, arbitrary: fc.record({ contacts: fc.integer({ min: 1, max: 12 }), deals: fc.nat({ max: 5 }), vehicle: fc.nat({ max: 3 }) }) },
           ),
-      settings,
+      settings: isInParts ? settings.map((drawn) => ({ ...drawn, after: 'plain' as const })) : settings,
       commands: fc.array(command(isLarge ? 300 : 14), { minLength: 10, maxLength: 140, size: 'max' }),
     }),
   )

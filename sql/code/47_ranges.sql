@@ -1,0 +1,238 @@
+-- A full read of one object in parts, since one cursor reads no more than a page a round trip. Part 0 begins at the start of
+-- the list; others are probed: the list is asked from an id in the middle of what a part has before it. Each has a lease and a
+-- cursor of its own, all have one run.
+--   Where a part ends: where it comes upon a record of another part's first page. Nothing is concluded from what `after` or the
+--   ids are: from its cursor on, every list is read page by page, so whatever lies before that record has been read.
+--   The run is over when all parts are. All decisions are made holding the run's row, one part after another.
+create or replace function hubspot_private.page_ids(answer jsonb, asked jsonb)
+returns bigint[]
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(array_agg(i.id::bigint), '{}')
+  from (
+    select r.value ->> 'id' from jsonb_array_elements(page_ids.answer -> 'results') r
+    union all
+    select a.value from jsonb_array_elements_text(page_ids.asked) a
+  ) i (id)
+  where length(i.id) between 1 and 18 and ltrim(i.id, '0123456789') = '';
+$$;
+comment on function hubspot_private.page_ids(jsonb, jsonb) is 'The ids on a page of a list: as answered, or as asked for by batch read.';
+
+create or replace function hubspot_private.ranges_wanted()
+returns integer
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  -- So many calls have to be on their way at once to use the burst budget up: requests a second by seconds a round trip (50 ms
+  -- of it for what follows the first byte), shared by the objects that are read now.
+  select greatest(1, least(
+    (hubspot_private.setting('max_ranges') #>> '{}')::numeric,
+    ceil((b.max_requests * b.share / extract(epoch from b.period)
+      * (0.05 + coalesce((b.delay_low_ms + b.delay_high_ms) / 2, 0)::numeric / 1000))
+      / greatest(1, (
+        select count(distinct s.object) from hubspot_private.streams s
+        where s.stream in ('backfill', 'resync') and s.run_id is not null)))))::integer
+  from hubspot_private.budgets b
+  where b.name = 'burst';
+$$;
+comment on function hubspot_private.ranges_wanted() is 'In how many parts one object should be read now.';
+
+create or replace function hubspot_private.list_is_opaque(object text)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  update hubspot_private.objects o set is_list_opaque = true where o.name = list_is_opaque.object;
+$$;
+comment on function hubspot_private.list_is_opaque(text) is 'Its after was seen not to be an id: until the next full read no more parts are made.';
+
+create or replace function hubspot_private.range_look(s hubspot_private.streams, ids bigint[], out is_over boolean, out seen bigint)
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_first bigint;
+begin
+  select count(distinct i) into seen
+  from hubspot_private.ranges r, unnest(r.first_ids) i
+  where (r.object, r.stream) = (s.object, s.stream) and r.range <> s.range and r.first_ids && ids and i = any (ids);
+  is_over := seen > 0;
+  if not s.cursor ? 'is_first' or cardinality(ids) = 0 then
+    return;
+  end if;
+  v_first := (select min(i) from unnest(ids) i);
+  if v_first < (select r.probed_id from hubspot_private.ranges r where (r.object, r.stream, r.range) = (s.object, s.stream, s.range)) then
+    perform hubspot_private.list_is_opaque(s.object);
+    is_over := true;
+    return;
+  end if;
+  -- Another has read past this place before this part came to it, and reads on or is over: there is nothing left to divide.
+  -- Ended without its page being noted, a part is as if it had never been.
+  if exists (
+    select from hubspot_private.streams p
+    left join hubspot_private.ranges r on (r.object, r.stream, r.range) = (p.object, p.stream, p.range)
+    where p.object = s.object and p.stream = s.stream and p.range <> s.range and (p.range = 0 or r.first_ids is not null)
+      and coalesce(r.first_ids[1], 0) <= v_first
+      and case when p.cursor ->> 'after' ~ '^[0-9]{1,18}$' then (p.cursor ->> 'after')::bigint > v_first else p.run_id is null end
+  ) then
+    seen := cardinality(ids);
+    is_over := true;
+    return;
+  end if;
+  -- Also where it came upon another at once: what lies between is read.
+  update hubspot_private.ranges r set first_ids = ids
+  where (r.object, r.stream, r.range) = (s.object, s.stream, s.range);
+end;
+$$;
+comment on function hubspot_private.range_look(hubspot_private.streams, bigint[]) is
+  'Whether a part of a full read came upon another, and how many records of this page that other has read; a first page is noted.';
+
+create or replace function hubspot_private.range_split(s hubspot_private.streams, ids bigint[], after text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_object hubspot_private.objects;
+  v_low bigint := (select min(i) from unnest(ids) i);
+  v_high bigint := (select max(i) from unnest(ids) i);
+  v_read bigint := (select r.rows_read from hubspot_private.runs r where r.id = s.run_id);
+  v_total bigint;
+  v_highest bigint;
+  v_end bigint;
+  v_range integer;
+  v_active bigint;
+begin
+  if v_high is null or after !~ '^[0-9]{1,18}$' then
+    return;
+  end if;
+  select o.* into v_object from hubspot_private.objects o where o.name = s.object;
+  select count(*) into v_active from hubspot_private.streams p
+  where p.object = s.object and p.stream = s.stream and p.run_id = s.run_id;
+  if v_object.is_list_opaque or v_active >= hubspot_private.ranges_wanted() then
+    return;
+  end if;
+  if s.stream = 'backfill' then
+    v_total := v_object.total;
+    v_highest := v_object.highest_id;
+  else
+    v_total := (select sum(p.rows) from hubspot_private.streams p where p.object = s.object);
+    execute format('select max(t.id) from hubspot.%I t', v_object.table_name) into v_highest;
+  end if;
+  v_end := least(v_highest + 1, (
+    select min(r.probed_id) from hubspot_private.ranges r
+    where (r.object, r.stream) = (s.object, s.stream) and r.probed_id > v_high));
+  -- Unknown without search: twice as far each time, until a probe finds nothing.
+  v_end := coalesce(v_end, 4 * v_high + 4000);
+  v_range := 1 + coalesce((
+    select max(r.range) from hubspot_private.ranges r where (r.object, r.stream) = (s.object, s.stream)), 0);
+  -- Each part ends with a page that another has read too. Not worth it: little is left for each, or of this one by the density of
+  -- its last page, or far too much was probed in vain.
+  if (coalesce(v_total, 2 * v_read) - v_read) / v_active < (hubspot_private.setting('range_records') #>> '{}')::numeric
+    or v_end - v_high < 2 * (v_high - v_low + 1)
+    or v_range > 1000
+  then
+    return;
+  end if;
+  insert into hubspot_private.streams (object, stream, range, cursor, run_id)
+  values (s.object, s.stream, v_range,
+    jsonb_build_object('after', (v_high + (v_end - v_high) / 2)::text, 'is_first', true), s.run_id);
+  insert into hubspot_private.ranges (object, stream, range, probed_id)
+  values (s.object, s.stream, v_range, v_high + (v_end - v_high) / 2);
+  perform hubspot_private.stream_wake(s.object, s.stream, v_range);
+end;
+$$;
+comment on function hubspot_private.range_split(hubspot_private.streams, bigint[], text) is
+  'Gives the further half of what lies before a part to a new one, where more calls should be on their way.';
+
+create or replace function hubspot_private.range_advance(
+  s hubspot_private.streams, ids bigint[], after text, out is_over boolean, out seen bigint
+)
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  select l.is_over, l.seen into is_over, seen from hubspot_private.range_look(s, ids) l;
+  if not is_over then
+    perform hubspot_private.range_split(s, ids, after);
+  end if;
+end;
+$$;
+comment on function hubspot_private.range_advance(hubspot_private.streams, bigint[], text) is
+  'A page of a part was taken in: ended where it came upon another, else split where that is of use.';
+
+create or replace function hubspot_private.list_request(s hubspot_private.streams)
+returns jsonb
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- until: where another part began, as far as ids tell. What lies after it is hardly worth asking for ahead.
+  select case when s.cursor ? 'is_given_up' then '{"kind": "read", "ids": [], "seqs": []}'
+    else jsonb_strip_nulls(jsonb_build_object('until', (
+      select min(r.first_ids[1])::text from hubspot_private.ranges r
+      where (r.object, r.stream) = (s.object, s.stream) and r.range <> s.range
+        and r.first_ids[1] > case when s.cursor ->> 'after' ~ '^[0-9]{1,18}$' then (s.cursor ->> 'after')::bigint end)))
+      || jsonb_build_object('kind', 'list', 'after', s.cursor ->> 'after')
+    end;
+$$;
+comment on function hubspot_private.list_request(hubspot_private.streams) is 'The next page of a part of a full read.';
+
+create or replace function hubspot_private.ranges_end(s hubspot_private.streams)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  with parts as (
+    delete from hubspot_private.streams p
+    where p.object = s.object and p.stream = s.stream and p.range > 0
+    returning p.rows
+  )
+  update hubspot_private.streams t set rows = t.rows + p.rows
+  from (select sum(parts.rows) as rows from parts having sum(parts.rows) is not null) p
+  where (t.object, t.stream, t.range) = (s.object, s.stream, 0);
+$$;
+comment on function hubspot_private.ranges_end(hubspot_private.streams) is 'A full read is one stream again.';
+
+create or replace function hubspot_private.range_is_last(s hubspot_private.streams)
+returns boolean
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select not exists (
+    select from hubspot_private.streams p
+    where p.object = s.object and p.stream = s.stream and p.range <> s.range and p.run_id = s.run_id);
+$$;
+comment on function hubspot_private.range_is_last(hubspot_private.streams) is
+  'Whether no other part is in this run. Asked holding the run''s row, so that of two that end at once one is the last.';
+
+create or replace function hubspot_private.range_give_up(s hubspot_private.streams, is_refused boolean)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- It has shown nothing yet, so the part that it was split from reads on through what was to be its own.
+  if is_refused then
+    perform hubspot_private.list_is_opaque(s.object);
+  end if;
+  update hubspot_private.streams p
+  set cursor = '{"after": null, "is_given_up": true}', failures = 0, retry_at = null, parked_at = null
+  where (p.object, p.stream, p.range) = (s.object, s.stream, s.range);
+  perform hubspot_private.stream_wake(s.object, s.stream, s.range);
+end;
+$$;
+comment on function hubspot_private.range_give_up(hubspot_private.streams, boolean) is
+  'HubSpot does not answer a list asked from the middle: the part ends with its next step.';

@@ -1,0 +1,116 @@
+import { describe, expect, test } from 'vitest'
+import { startWorld, type World } from './support/sync.ts'
+
+// Properties that HubSpot refuses to show: whatever asks for one is answered 403.
+
+const FIELDS = ['firstname', 'lastname', 'jobtitle', 'phone', 'email', 'city', 'company', 'website'] as const
+
+async function contacts(options: { count?: number; properties?: readonly string[] | null } = {}): Promise<World> {
+  const world = await startWorld('unreadable', { sandbox: { objects: { contacts: { count: options.count ?? 5, properties: 20 } } } })
+  await world.load('contacts', options.properties === null ? undefined : (options.properties ?? FIELDS))
+  return world
+}
+
+const first = (world: World) => [...world.store.records('contacts')][0]!.id
+const refuse = (world: World, unreadable: 'named' | 'unnamed' | null, ...names: string[]) => {
+  for (const name of names) world.store.changeProperty('contacts', name, { unreadable })
+}
+const problems = (world: World) =>
+  world.db.query("select code, property, hint <> '' as has_hint from hubspot.problems where resolved_at is null order by property")
+const state = async (world: World) => (await world.db.query("select state from hubspot.status where object = 'contacts'"))[0]?.['state']
+const calls = (world: World) => world.store.counts().reduce((sum, { count }) => sum + count, 0)
+
+describe.for(['named', 'unnamed'] as const)('a property that may not be read, and is %s in the error', (how) => {
+  test('is left out alone: its column keeps what it has, everything else goes on, and it heals by itself', async () => {
+    await using world = await contacts()
+    const id = first(world)
+    await world.advance(1_000)
+    world.store.edit('contacts', id, { firstname: 'Ada', phone: '1' })
+    await world.pass(11_000)
+    refuse(world, how, 'phone')
+    const before = calls(world)
+    await world.advance(1_000)
+    world.store.edit('contacts', id, { firstname: 'Grace', phone: '2' })
+    await world.pass(11_000)
+    expect(await world.row('contacts', id)).toMatchObject({ firstname: 'Grace', phone: '1' })
+    expect(await problems(world)).toEqual([{ code: 'SH215', property: 'phone', has_hint: true }])
+    expect(await state(world)).toBe('live')
+    // Search, read, list of nothing, and either the one that was named or some halvings; then the read again.
+    expect(calls(world) - before).toBeLessThan(how === 'named' ? 6 : 14)
+    await world.pass(11 * 60_000)
+    const [{ comment } = { comment: '' }] = await world.db.query<{ comment: string }>("select col_description(attrelid, attnum) as comment from pg_attribute where attrelid = 'hubspot.contacts'::regclass and attname = 'phone'")
+    expect(comment).toMatch(/refuses to show it since .*: not kept up to date/)
+    await world.db.query("select hubspot.resync('contacts')")
+    await world.pass(6 * 60_000, 60_000)
+    expect(await problems(world)).toHaveLength(1)
+    expect(await world.row('contacts', id)).toMatchObject({ phone: '1' })
+    refuse(world, null, 'phone')
+    await world.pass(16 * 60_000, 4 * 60_000)
+    expect(await problems(world)).toEqual([])
+    expect(await world.differences('contacts')).toEqual([])
+    const idle = calls(world)
+    await world.db.query("select hubspot.pause('contacts')")
+    await world.pass(3_600_000, 600_000)
+    expect(calls(world) - idle).toBeLessThan(20)
+  })
+
+  test('does not hold up the first load, even with others of its kind among more names than a URL takes', async () => {
+    await using world = await startWorld('unreadable', { sandbox: { objects: { contacts: { count: 5, properties: 400 } } } })
+    const bad = ['extra_003', 'extra_200', 'extra_201', 'extra_399', 'email', 'hs_email_open']
+    refuse(world, how, ...bad)
+    await world.load('contacts')
+    await world.pass(60_000, 5_000)
+    expect((await problems(world)).map(({ property }) => property)).toEqual([...bad].sort())
+    expect(await state(world)).toBe('live')
+    expect(await world.db.query('select count(*)::int as rows, count(firstname)::int > 0 as is_filled, count(extra_200)::int as none from hubspot.contacts')).toEqual([{ rows: 5, is_filled: true, none: 0 }])
+    refuse(world, null, ...bad)
+    await world.pass(16 * 60_000, 4 * 60_000)
+    expect(await problems(world)).toEqual([])
+    expect(await world.differences('contacts')).toEqual([])
+  })
+})
+
+test('an object that may not be read at all is parked as before, and no property is blamed', async () => {
+  await using world = await contacts()
+  world.store.addFault({ fault: '403', match: { object: 'contacts' } })
+  await world.advance(1_000)
+  await world.pass(11_000)
+  expect(await state(world)).toBe('parked')
+  expect((await problems(world)).map(({ code }) => code)).toEqual(['SH202'])
+  expect(await world.db.query('select 1 from hubspot_private.properties where unreadable_at is not null')).toEqual([])
+  world.store.removeFaults()
+  await world.pass(16 * 60_000, 8 * 60_000)
+  expect(await state(world)).toBe('live')
+  expect(await problems(world)).toEqual([])
+})
+
+test('one that is no longer chosen, or is archived, or goes with its object, is no problem', async () => {
+  await using world = await contacts()
+  refuse(world, 'unnamed', 'phone', 'city')
+  await world.db.query("select hubspot.refresh('contacts', $1)", [[first(world)]])
+  await world.drain()
+  expect((await problems(world)).map(({ property }) => property)).toEqual(['city', 'phone'])
+  await world.db.query("select hubspot.track('contacts', '{firstname,city}')")
+  await world.drain()
+  expect((await problems(world)).map(({ property }) => property)).toEqual(['city'])
+  world.store.archiveProperty('contacts', 'city')
+  await world.pass(11 * 60_000)
+  expect((await problems(world)).filter(({ code }) => code === 'SH215')).toEqual([])
+  await world.db.query("select hubspot.track('contacts', '{firstname,phone}')")
+  await world.drain()
+  expect((await problems(world)).map(({ property }) => property)).toEqual(['phone'])
+  await world.db.query("select hubspot.untrack('contacts')")
+  expect(await problems(world)).toEqual([])
+  refuse(world, null, 'phone')
+  await world.load('contacts', ['firstname', 'phone'])
+  expect(await world.differences('contacts')).toEqual([])
+})
+
+test('what refuses the dates or the merges refuses the object', async () => {
+  await using world = await contacts()
+  refuse(world, 'named', 'hs_merged_object_ids')
+  await world.db.query("select hubspot.refresh('contacts', $1)", [[first(world)]])
+  await world.drain()
+  expect(await state(world)).toBe('parked')
+  expect((await problems(world)).map(({ code }) => code)).toEqual(['SH202'])
+})
