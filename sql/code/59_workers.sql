@@ -1,4 +1,34 @@
 -- Workers: they beat every 10 s and are dead after 30; a sweep wakes what nobody holds.
+create or replace function hubspot_private.clock_set_back(was timestamptz)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now constant timestamptz := hubspot_private.clock();
+  v_by constant interval := clock_set_back.was - v_now;
+begin
+  -- Each time kept for later moves back with the clock; what is a moment ago now was no later than now. Rows written in what is
+  -- the future again are the exception: a read asked before they were written changes nothing, and is asked again within the hour.
+  update hubspot_private.workers w set beat_at = v_now where w.beat_at > v_now;
+  update hubspot_private.streams s
+  set next_at = case when s.next_at > v_now then s.next_at - v_by else s.next_at end,
+    retry_at = case when s.retry_at > v_now then s.retry_at - v_by else s.retry_at end,
+    lease_until = case when s.lease_until > v_now then s.lease_until - v_by else s.lease_until end
+  where greatest(s.next_at, s.retry_at, s.lease_until) > v_now;
+  update hubspot_private.fetch_queue q set not_before = q.not_before - v_by where q.not_before > v_now;
+  update hubspot_private.objects o set resync_started_at = v_now where o.resync_started_at > v_now;
+  update hubspot_private.tombstones g set seen_gone_at = v_now where g.seen_gone_at > v_now;
+  update hubspot_private.budgets b
+  set free_at = least(b.free_at, v_now + b.period), slow_at = least(b.slow_at, v_now),
+    waiting_until = '{-infinity,-infinity,-infinity,-infinity}', floor_at = '{-infinity,-infinity,-infinity,-infinity}'
+  where greatest(b.free_at, b.slow_at) > v_now or v_now < any (b.waiting_until) or v_now < any (b.floor_at);
+end;
+$$;
+comment on function hubspot_private.clock_set_back(timestamptz) is
+  'The database''s clock was set back, from that time or later: what waits for a time must not wait for the old one.';
+
 create or replace function hubspot_private.worker_beat(id text, host text, pid integer, queue_ids text[], held jsonb default '[]', is_present boolean default false)
 returns void
 language plpgsql
@@ -6,7 +36,13 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
+declare
+  v_was timestamptz := (select max(w.beat_at) from hubspot_private.workers w);
 begin
+  -- Beats are written by the clock: one in the future was written before the clock was set back.
+  if v_was > hubspot_private.clock() + interval '5 seconds' then
+    perform hubspot_private.clock_set_back(v_was);
+  end if;
   insert into hubspot_private.workers as w (id, host, pid, queue_ids, is_present, started_at, beat_at)
   values (id, host, pid, queue_ids, is_present, hubspot_private.clock(), hubspot_private.clock())
   on conflict on constraint workers_pkey do update set beat_at = excluded.beat_at, queue_ids = excluded.queue_ids;
