@@ -24,6 +24,8 @@ test('requests ask in the class of their stream, reads in that of what named the
   await db.query(`select hubspot_private.fetch_enqueue('contacts', $1, 'resync')`, [ids])
   await db.query(`select hubspot_private.fetch_enqueue('contacts', $1, 'poll')`, [[ids[150]]])
   await db.query(`select hubspot.refresh('contacts', $1)`, [[ids[155]]])
+  // What is less urgent does not take its place.
+  await db.query(`select hubspot_private.fetch_enqueue('contacts', $1, 'resync')`, [[ids[150], ids[155]]])
   const before = await taken(world)
   const reads = (await hold(world, 'contacts', 'fetch'))!
   const { request } = reads.claim

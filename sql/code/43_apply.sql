@@ -25,7 +25,8 @@ begin
       when excluded.reason = 'fetch' then excluded.not_before + make_interval(secs => least(power(2, least(q.attempts, 12)), 3600) - 1)
       else least(q.not_before, excluded.not_before)
     end,
-    reason = case when excluded.reason = 'fetch' then q.reason else excluded.reason end;
+    -- Named twice, it is read in the class of the more urgent.
+    reason = case when excluded.reason = 'fetch' or q.class < excluded.class then q.reason else excluded.reason end;
   get diagnostics v_count = row_count;
   if v_count > 0 and fetch_enqueue.reason = 'refresh' then
     perform hubspot_private.stream_call(fetch_enqueue.object, 'fetch');

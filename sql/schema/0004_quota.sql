@@ -22,6 +22,6 @@ alter table hubspot_private.fetch_queue add column class integer not null genera
     else 3
   end) stored;
 comment on column hubspot_private.fetch_queue.class is 'The budget class that the read asks in, by its reason: 1 live, 2 poll, 3 settle, 4 backfill.';
-create index fetch_queue_class_idx on hubspot_private.fetch_queue (object, class, not_before);
+create index fetch_queue_class_idx on hubspot_private.fetch_queue (object, class, not_before, id);
 
 drop function if exists hubspot_private.quota_take(text, jsonb);

@@ -55,9 +55,11 @@ export async function runStream(deps: SyncDeps, key: StreamKey): Promise<SliceOu
 }
 
 /** Leaves out what HubSpot refuses to show, where that is what failed; else what failed. */
-async function withoutUnreadable(deps: SyncDeps, key: StreamKey, { plan, epoch }: Claim, error: unknown): Promise<unknown> {
+async function withoutUnreadable(deps: SyncDeps, key: StreamKey, { plan, epoch, request }: Claim, error: unknown): Promise<unknown> {
+  // Only these name properties.
+  if (request.kind !== 'list' && request.kind !== 'read') return error
   try {
-    const way = { db: deps.db, hubspot: deps.hubspot, signal: deps.signal, caller: createCaller(deps) }
+    const way = { db: deps.db, hubspot: deps.hubspot, signal: deps.signal, caller: createCaller(deps).in(request.class) }
     if (!(await parkUnreadable(way, key.object, plan, error))) return error
     return await streamRelease(deps.db, key, epoch)
   } catch (second) {
