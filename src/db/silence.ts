@@ -53,8 +53,8 @@ export function watch(client: pg.ClientBase, connectionString: string, { silence
       return send(...args)
     }
     const result = send(...args)
-    if (result instanceof Promise) result.then(done, done)
-    else done()
+    if (result instanceof Promise) return result.finally(done)
+    done()
     return result
   }
   client.query = watched as typeof client.query

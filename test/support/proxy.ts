@@ -26,7 +26,10 @@ export async function startProxy(target: string): Promise<Proxy> {
       // Half-open means: the server is not told either.
       if (!stopped.has(near)) pair.far?.destroy()
     })
-    if (isFrozen) return void stop(near)
+    if (isFrozen) {
+      stop(near)
+      return
+    }
     const far = connect(Number(port), hostname)
     pair.far = far
     far.on('error', () => near.destroy()).once('close', () => near.destroy())
