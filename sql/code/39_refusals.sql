@@ -90,3 +90,18 @@ comment on function hubspot_private.refusals_judge(text[], boolean, text) is
   'Raises the error again where all records of a page were refused alike, twenty at least: then a trigger or constraint is wrong, and nothing is left out.';
 revoke all on function hubspot_private.refusal_note(text, bigint, text, text, text) from public;
 revoke all on function hubspot_private.refusals_judge(text[], boolean, text) from public;
+
+create or replace function hubspot_private.read_limit(s hubspot_private.streams)
+returns integer
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- An answer that cannot be read may be too large: with each failure half as many.
+  select case
+    when s.failures > 0 and exists (select from hubspot_private.runs r where r.id = s.run_id and r.error_code = 'SH208')
+    then greatest(100 >> least(s.failures, 7), 1)
+    else 100
+  end;
+$$;
+comment on function hubspot_private.read_limit(hubspot_private.streams) is 'How many ids the next batch read asks for.';

@@ -50,10 +50,7 @@ begin
           -- The clock asked once: asked for each row, no index would serve.
           where f.object = s.object and f.not_before <= (select hubspot_private.clock())
           order by f.class, f.not_before, f.id
-          -- An answer that cannot be read may be too large: with each failure half as many.
-          limit greatest(100 >> case
-            when s.failures > 0 and exists (select from hubspot_private.runs r where r.id = s.run_id and r.error_code = 'SH208')
-            then least(s.failures, 7) else 0 end, 1)
+          limit hubspot_private.read_limit(s)
         ) q);
   end case;
 end;
