@@ -23,7 +23,7 @@ async function converges(what: Scenario): Promise<void> {
     sandbox: { seed: what.order, objects: what.counts, settings: what.settings },
     client: (client, sandbox) => smallPages(client, sandbox, what),
   })
-  await world.db.query("select hubspot.configure('max_ranges', $1::integer), hubspot.configure('range_records', 1)", [what.parts])
+  await world.db.query("select hubspot.configure('max_ranges', $1::integer), hubspot.configure('range_records', 1), hubspot.set_quota('burst', $2)", [what.parts, what.burst])
   const play = createPlay(world, what)
   const names = Object.keys(what.counts) as ObjectName[]
   const check = async (when: string, ignored?: ReadonlySet<string>) => {

@@ -20,6 +20,11 @@ export type Command = { turns: number } & (
   | { do: 'restore'; object: ObjectName; pick: number; lag: number; wait: number }
   | { do: 'refresh'; object: ObjectName; pick: number; count: number }
   | { do: 'resync' | 'sync' | 'pause' | 'resume'; object: ObjectName }
+  | { do: 'select' | 'rename'; object: ObjectName; pick: number }
+  /** HubSpot refuses to show a property, or shows it again. */
+  | { do: 'refuse'; object: ObjectName; pick: number; how: 'named' | 'unnamed' | null }
+  /** The database's clock is set; HubSpot's goes on. */
+  | { do: 'jump'; ms: number }
   | { do: 'sweep' }
   | { do: 'beat' }
   | { do: 'lock'; object: ObjectName; pick: number; count: number }
@@ -48,6 +53,8 @@ export type Scenario = {
   searchPage: number
   /** In how many parts an object is read whole, at most. */
   parts: number
+  /** Requests in ten seconds. */
+  burst: number
   /** Whether hits of the last minutes come in any order. */
   isDisordered: boolean
   /** Whether the first loads are over before anything happens. */
@@ -136,6 +143,10 @@ function command(biggest: number): fc.Arbitrary<Command> {
         one(80, fc.record({ do: act('resync'), object })),
         one(30, fc.record({ do: act('sync'), object })),
         one(4, fc.record({ do: act('pause'), object })),
+        one(12, fc.record({ do: act('select'), object, pick })),
+        one(8, fc.record({ do: act('rename'), object, pick })),
+        one(10, fc.record({ do: act('refuse'), object, pick, how: fc.constantFrom('named', 'unnamed', null) })),
+        one(8, fc.record({ do: act('jump'), ms: fc.integer({ min: -10 * 60_000, max: 10 * 60_000 }) })),
         one(20, fc.record({ do: act('resume'), object })),
         one(20, fc.record({ do: fc.constantFrom('sweep', 'beat') })),
         one(20, fc.record({ do: act('lock'), object, pick, count: few })),
@@ -177,6 +188,7 @@ export const scenario: fc.Arbitrary<Scenario> = fc
       listPage: isLarge ? fc.constant(100) : fc.integer({ min: 2, max: isInParts ? 4 : 9 }),
       searchPage: isLarge ? fc.constant(200) : fc.integer({ min: 2, max: 7 }),
       parts: isInParts ? fc.integer({ min: 2, max: 5 }) : fc.constantFrom(1, 4),
+      burst: fc.constantFrom(100_000_000, 100_000_000, 30),
       isDisordered: fc.boolean(),
       isLoaded: fc.boolean(),
       counts: isLarge

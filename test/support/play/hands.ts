@@ -1,4 +1,4 @@
-import type { Command, ObjectName, Scenario } from '../arbitraries.ts'
+import { type Command, type ObjectName, OBJECTS, type Scenario } from '../arbitraries.ts'
 import type { World } from '../sync.ts'
 
 /** Whoever works in HubSpot and in the database: writes, verbs, faults, locks. */
@@ -8,6 +8,7 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
   let commands = 0
   let later: { at: number; what: () => Promise<unknown> }[] = []
   const locks: (() => Promise<void>)[] = []
+  const refused = new Map<string, () => void>()
   const text = { contacts: 'firstname', deals: 'dealname', vehicle: 'make' } as const
 
   const choose = (object: ObjectName, pick: number, count: number, archived = false): string[] => {
@@ -29,7 +30,7 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
 
   return {
     recalculated,
-    async perform(command: Exclude<Command, { do: 'advance' | 'beat' | 'kill' | 'freeze' | 'thaw' | 'lose' | 'check' }>) {
+    async perform(command: Exclude<Command, { do: 'advance' | 'jump' | 'beat' | 'kill' | 'freeze' | 'thaw' | 'lose' | 'check' }>) {
       await due(++commands)
       if ('object' in command && counts[command.object] === undefined) return
       switch (command.do) {
@@ -78,6 +79,29 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
         case 'resync': case 'sync': case 'pause': case 'resume':
           await db.query(`select hubspot.${command.do}($1)`, [command.object])
           break
+        case 'select': {
+          // Mostly all but one: what is left out comes back with the next choice.
+          const names = OBJECTS[command.object].filter((_, i, all) => i === 0 || command.pick % 4 === 0 || i !== command.pick % all.length)
+          await db.query('select hubspot.track($1, $2)', [command.object, names])
+          break
+        }
+        case 'rename': {
+          const names = OBJECTS[command.object]
+          const name = names[command.pick % names.length]!
+          const [there] = await db.query<{ column_name: string | null }>(
+            'select column_name from hubspot.properties where object = $1 and property = $2 and locked_at is not null', [command.object, name])
+          // Whoever renames waits for those who hold rows.
+          if (there?.column_name == null || locks.length > 0) break
+          await db.query('select hubspot.rename_column($1, $2, $3)', [command.object, name, `${name} ${++edits}`])
+          break
+        }
+        case 'refuse': {
+          const names = OBJECTS[command.object]
+          const name = names[command.pick % names.length]!
+          store.changeProperty(command.object, name, { unreadable: command.how })
+          refused.set(`${command.object} ${name}`, () => store.changeProperty(command.object, name, { unreadable: null }))
+          break
+        }
         case 'sweep':
           await db.query('select hubspot_private.sweep()')
           break
@@ -104,6 +128,7 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
     /** Nothing is wrong any more; what was promised is done. */
     async finish() {
       store.removeFaults()
+      for (const show of refused.values()) show()
       for (const unlock of locks.splice(0)) await unlock()
       await due(Infinity)
       await db.query('select hubspot.resume()')

@@ -180,6 +180,9 @@ export function createPlay(world: World, scenario: Scenario): Play {
         await settled()
         break
       }
+      case 'jump':
+        await db.query('update hubspot_private.installation set clock_shift = clock_shift + make_interval(secs => $1::double precision / 1000)', [command.ms])
+        break
       case 'check':
         break
       default:
