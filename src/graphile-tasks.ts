@@ -1,6 +1,7 @@
 import { constants } from 'node:os'
 import type { Task, TaskList } from 'graphile-worker'
 import { readEnvironment } from './cli/support/environment.ts'
+import { isConnectionLost } from './db/database.ts'
 import { createLog } from './lib/log.ts'
 import { attend, compose, taskList } from './worker.ts'
 
@@ -15,6 +16,16 @@ const { deps } = await compose({ databaseUrl: env.DATABASE_URL, hubspot: env.hub
 const queueIds = new Set<string>()
 const leave = await attend(deps, env.DATABASE_URL ?? '', queueIds)
 log.info('tasks of pg-hubspot are ready', { worker: deps.worker })
+
+// graphile-worker signs a finished job off without looking at what becomes of it: a database that is away then would end the
+// process. The job's row is left for the sweep. Every other error goes its way.
+process.on('unhandledRejection', (reason) => {
+  if (isConnectionLost(reason) && reason instanceof Error && /graphile-worker\S*\/(complete|fail)Jobs\.js/.test(reason.stack ?? '')) {
+    log.warn('a job could not be signed off: the database is away', { error: reason })
+  } else if (process.listenerCount('unhandledRejection') === 1) {
+    throw reason
+  }
+})
 
 const running = new Set<Promise<unknown>>()
 let left: Promise<void> | undefined

@@ -2,14 +2,15 @@ import { randomUUID } from 'node:crypto'
 import { EventEmitter } from 'node:events'
 import { hostname } from 'node:os'
 import { Logger, run, type TaskList, type WorkerEvents } from 'graphile-worker'
-import { clock, type Held, type StreamKey, streamsDue, sweep, vacuum, workerBeat, workerStop } from './db/calls.ts'
+import { accountIsSure, clock, type Held, type StreamKey, streamsDue, sweep, vacuum, workerBeat, workerStop } from './db/calls.ts'
 import { type Database, isConnectionLost, openDatabase } from './db/database.ts'
 import { installed } from './db/installed.ts'
 import { showPresence } from './db/presence.ts'
+import { PATIENCE, type Patience } from './db/silence.ts'
 import { Misuse } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import { sleep } from './lib/time.ts'
-import { checkCredentials, createHubSpot, type HubSpotEnv } from './sync/credentials.ts'
+import { checkCredentials, type Checked, createHubSpot, type HubSpotEnv } from './sync/credentials.ts'
 import { runStream } from './sync/step.ts'
 import { type TaskDeps, tasks } from './tasks.ts'
 
@@ -20,6 +21,8 @@ export type WorkerOptions = {
   log: Log
   /** Streams read side by side. */
   concurrency?: number
+  /** How long the database may be silent. */
+  patience?: Patience
 }
 
 /** A running worker. */
@@ -34,6 +37,10 @@ export type RunningWorker = AsyncDisposable & {
 /** Heartbeats: a worker is dead after 30 s without one (hubspot_private.sweep). */
 const BEAT_MS = 10_000
 const SWEEP_MS = 20_000
+/** How often it is looked whether the token is still good. */
+const LOOK_MS = 10_000
+/** A database that is away is tried again this often in the end. */
+const LONGEST_PAUSE_MS = 10_000
 /** How late a job due in the future may start: the queue looks that often. */
 const POLL_MS = 500
 
@@ -44,7 +51,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
   const { db, queueSchema, deps } = await compose(options, stopping.signal)
   try {
     const queueIds = new Set<string>()
-    const leave = await attend(deps, databaseUrl ?? '', queueIds)
+    const leave = await attend(deps, databaseUrl ?? '', queueIds, options.patience)
     const queue = startQueue({ deps, schema: queueSchema, concurrency, queueIds })
     const timer = every(SWEEP_MS, () => sweep(db), log)
     let stopped: Promise<void> | undefined
@@ -68,9 +75,11 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
  * Makes a worker known and keeps it so, frees what a killed one held, and checks the token. Returns how to sign off, which
  * closes HubSpot and the database too. `queueIds`: the names under which the queue locks its jobs.
  */
-export async function attend(deps: TaskDeps, databaseUrl: string, queueIds: ReadonlySet<string>): Promise<() => Promise<void>> {
+export async function attend(
+  deps: TaskDeps, databaseUrl: string, queueIds: ReadonlySet<string>, patience: Patience = PATIENCE,
+): Promise<() => Promise<void>> {
   const { db, log } = deps
-  const presence = await showPresence(databaseUrl, deps.worker, log)
+  const presence = await showPresence(databaseUrl, deps.worker, log, patience)
   const beat = () => beatOf(deps, queueIds)
   try {
     await beat()
@@ -94,6 +103,12 @@ export async function attend(deps: TaskDeps, databaseUrl: string, queueIds: Read
 const beatOf = ({ db, worker, held }: TaskDeps, queueIds: ReadonlySet<string> = new Set()) =>
   workerBeat(db, { id: worker, host: hostname(), pid: process.pid, queueIds: [...queueIds], held: [...held], isPresent: true })
 
+/**
+ * Batched, a job that cannot be signed off stops the queue with an error, and it is started anew. Alone, each would reject a
+ * promise that graphile-worker does not look at, and a database that goes away as a job ends would end the process.
+ */
+const QUEUE_PRESET: GraphileConfig.Preset = { worker: { completeJobBatchDelay: 0, failJobBatchDelay: 0 } }
+
 /** Takes jobs until the signal; a queue that gave up, as it does when the database goes away under a job, is started anew. */
 async function startQueue({ deps, schema, concurrency, queueIds }: {
   deps: TaskDeps
@@ -103,12 +118,13 @@ async function startQueue({ deps, schema, concurrency, queueIds }: {
   queueIds: Set<string>
 }): Promise<void> {
   const { signal, log, db } = deps
-  while (!signal.aborted) {
+  for (let wait = 1_000; !signal.aborted; ) {
     const events: WorkerEvents = new EventEmitter()
     events.on('pool:create', ({ workerPool }) => queueIds.add(workerPool.id))
     try {
       const runner = await run({
         pgPool: db.pool, schema, concurrency, events,
+        preset: QUEUE_PRESET,
         noHandleSignals: true,
         pollInterval: POLL_MS,
         taskList: taskList(deps),
@@ -118,12 +134,16 @@ async function startQueue({ deps, schema, concurrency, queueIds }: {
       const stop = () => void runner.stop().catch((error: unknown) => log.debug('the queue was stopping', { error }))
       signal.addEventListener('abort', stop, { once: true })
       if (signal.aborted) stop()
+      wait = 1_000
       await runner.promise.finally(() => signal.removeEventListener('abort', stop))
     } catch (error) {
-      if (!signal.aborted) log.warn('the queue stopped and is started again', { error })
+      log.debug('the queue stopped', { error })
     }
     queueIds.clear()
-    if (!signal.aborted) await deps.sleep(1_000, signal).catch(() => undefined)
+    if (signal.aborted) return
+    log.warn('the queue stopped, as it does when the database goes away; it is started again', { in_ms: wait })
+    await deps.sleep(wait, signal).catch(() => undefined)
+    wait = Math.min(wait * 2, LONGEST_PAUSE_MS)
   }
 }
 
@@ -189,13 +209,14 @@ export async function drain(deps: TaskDeps, { startedAt, concurrency }: { starte
 
 /** Builds what tasks need. The only place, with graphile-tasks.ts, where dependencies come together. */
 export async function compose(
-  { databaseUrl, hubspot: env, log, concurrency = 12 }: WorkerOptions,
+  { databaseUrl, hubspot: env, log, concurrency = 12, patience = PATIENCE }: WorkerOptions,
   signal: AbortSignal,
 ): Promise<{ db: Database; queueSchema: string; deps: TaskDeps }> {
   const db = openDatabase(databaseUrl, {
     // Each stream holds one connection while it commits; the queue, heartbeat and sweep need theirs.
     max: concurrency + 4,
     applicationName: 'pg-hubspot worker',
+    patience,
     onError: (error) => log.debug('an idle connection was lost', { error }),
   })
   try {
@@ -231,16 +252,30 @@ export function taskList(deps: TaskDeps): TaskList {
   )
 }
 
-/** A token that cannot be checked for now is tried again; a refused one waits for the next `hubspot.connect`. */
+/**
+ * Checks the token in use at the start, and again whenever something is wrong with it or it is forgotten: then the
+ * environment's may serve. From a second by doubling to five minutes while it stays so.
+ */
 async function keepChecking(deps: TaskDeps): Promise<void> {
-  for (let wait = 1_000; !deps.signal.aborted; wait = Math.min(wait * 2, 300_000)) {
-    const checked = await checkCredentials(deps).catch((error: unknown) => {
-      if (!deps.signal.aborted) deps.log.warn('the access token could not be checked', { error })
-      return 'failed' as const
-    })
-    if (checked === 'none') deps.log.warn('no HubSpot account is connected yet', { hint: "Run pg-hubspot connect, or select hubspot.connect(access_token => '…');" })
-    if (checked !== 'failed') return
-    await deps.sleep(wait, deps.signal).catch(() => undefined)
+  const { db, log, signal } = deps
+  let told: Checked | undefined
+  for (let wait = 1_000, isSure = false; !signal.aborted; ) {
+    if (!isSure) {
+      const checked = await checkCredentials(deps).catch((error: unknown) => {
+        if (!signal.aborted) log.warn('the access token could not be checked', { error })
+        return 'failed' as const
+      })
+      if (checked === 'none' && told !== 'none') {
+        log.warn('no HubSpot account is connected yet', { hint: "Run pg-hubspot connect, or select hubspot.connect(access_token => '…');" })
+      }
+      told = checked
+    }
+    await deps.sleep(isSure || told === 'none' ? LOOK_MS : wait, signal).catch(() => undefined)
+    if (signal.aborted) return
+    // A database that is away says nothing of the token.
+    isSure = await accountIsSure(db).catch(() => true)
+    // A token that HubSpot takes here and refuses there must not be checked all the time.
+    wait = isSure ? Math.max(wait / 2, 1_000) : Math.min(wait * 2, 300_000)
   }
 }
 
@@ -252,7 +287,9 @@ function every(ms: number, action: () => Promise<unknown>, log: Log): NodeJS.Tim
 
 function queueLogger(log: Log): Logger {
   return new Logger(() => (level, message, meta) => {
-    const to = level === 'error' ? 'error' : level === 'warning' ? 'warn' : 'debug'
+    // What a database that is away does to the queue is told once, by whoever starts it again.
+    const isAway = isConnectionLost(meta?.['error'] ?? meta?.['fatalError'])
+    const to = isAway ? 'debug' : level === 'error' ? 'error' : level === 'warning' ? 'warn' : 'debug'
     log[to](`queue: ${message}`, meta)
   })
 }

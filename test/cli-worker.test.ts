@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Sandbox, startSandbox } from '../src/sandbox/index.ts'
 import { runCli, startCli } from './support/cli.ts'
 import { type FreshDatabase, freshDatabase } from './support/cluster.ts'
+import { query } from './support/global-setup.ts'
 
 // A process for each command: half a second when the machine is idle, several when it is not.
 vi.setConfig({ testTimeout: 90_000 })
@@ -83,6 +84,9 @@ test('two workers at once: connect, load and resync, each record once', async ()
   const asJson = await runCli(['resync', 'companies', '--wait', '--json'], { env })
   expect(JSON.parse(asJson.stdout)).toMatchObject({ object: 'companies', state: 'done', rows_read: 200, unchanged: 200 })
   expect(await runCli(['resync', 'companies', '--json'], { env })).toMatchObject({ code: 0, stdout: expect.stringMatching(/^\{"id":\d+,/) as string })
+  await database.query(`select hubspot.pause('companies')`)
+  const paused = await runCli(['resync', 'companies', '--wait'], { env })
+  expect(paused).toMatchObject({ code: 2, stderr: expect.stringMatching(/run \d+ waits: the object is paused\n {2}select hubspot\.resume\('companies'\);/) as string })
   const unknown = await runCli(['resync', 'contact5'], { env })
   expect(unknown).toMatchObject({ code: 1, stderr: expect.stringMatching(/contact5 is not tracked \(SH101\)\n {2}Run select hubspot\.track/) as string })
 })
@@ -130,4 +134,25 @@ test("graphile-worker's own command line runs the tasks, shows as a worker, and 
   expect(code).toBe(143)
   expect(stdout + stderr).not.toMatch(/hubspot:\w+ failed|ERROR/)
   expect(await database.query('select from hubspot_private.workers')).toEqual([])
+})
+
+test("graphile-worker's own command line outlives a connection that ends as a job of ours is signed off", async () => {
+  await using database = await freshDatabase('graphile_away')
+  await database.query('select hubspot.connect(access_token => $1), hubspot.track($2)', [sandbox.token, 'companies'])
+  await using worker = startCli(['-c', database.url], { env: envOf(database), program: 'node_modules/graphile-worker/dist/cli.js' })
+  await database.query(`call hubspot.wait('companies', '20 s')`)
+  await database.query(`create function hold() returns trigger language plpgsql as $$ begin perform pg_advisory_xact_lock(42); return old; end $$`)
+  await database.query('create trigger hold before delete on graphile_worker._private_jobs for each row execute function hold()')
+  const holder = await database.pool.connect()
+  await holder.query('begin; select pg_advisory_xact_lock(42)')
+  await database.query(`select hubspot.sync('companies')`)
+  const signingOff = `from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like 'delete from %_private_jobs%'`
+  await until(database, `exists (select ${signingOff})`)
+  await query(database.adminUrl, `select pg_terminate_backend(pid) ${signingOff}`)
+  await worker.said(/a job could not be signed off/)
+  await holder.query('rollback')
+  holder.release()
+  sandbox.store.edit('companies', [...sandbox.store.records('companies')][0]!.id, { name: 'afterwards' })
+  await until(database, `exists (select from hubspot.companies where name = 'afterwards')`)
+  expect(worker.child.exitCode).toBeNull()
 })

@@ -23,7 +23,11 @@ describe('the catalogue', () => {
        union all
        select c.oid::regclass::text from pg_class c
        where c.relnamespace in ('hubspot'::regnamespace, 'hubspot_private'::regnamespace) and c.relkind in ('r', 'v')
-         and obj_description(c.oid, 'pg_class') is null and c.relname <> 'schema_files'`,
+         and obj_description(c.oid, 'pg_class') is null and c.relname <> 'schema_files'
+       union all
+       select format('%s.%I', c.oid::regclass, a.attname) from pg_class c
+       join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+       where c.relnamespace = 'hubspot'::regnamespace and c.relkind in ('r', 'v', 'p') and col_description(c.oid, a.attnum) is null`,
     )
     expect(bare.map(({ name }) => name)).toEqual([])
   })

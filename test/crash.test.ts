@@ -51,6 +51,21 @@ describe('a first load', () => {
     expect(house.repeats(), `seed ${seed}`).toBeLessThanOrEqual(kills.length * IN_FLIGHT * PARTS)
   })
 
+  test('goes on in the same worker after the database was away for a while', async () => {
+    await using house = await openHouse({ name: 'away', contacts: 4_000 })
+    await using worker = await house.worker()
+    await house.pagesAsked(8)
+    await cluster.kill()
+    await moment(8_000)
+    expect(worker.hasEnded(), worker.log()).toBe(false)
+    await cluster.restart()
+    await house.loaded()
+    expect(worker.hasEnded(), worker.log()).toBe(false)
+    expect(await house.run()).toEqual({ state: 'done', rows_read: '4000' })
+    expect(await house.differences()).toEqual([])
+    for (const line of worker.log().trim().split('\n')) expect(() => JSON.parse(line) as unknown, line).not.toThrow()
+  })
+
   test("goes on when all of a worker's connections are ended", async () => {
     await using house = await openHouse({ name: 'terminated', contacts: 4_000 })
     await using _ = await house.worker()

@@ -212,3 +212,31 @@ test('an object without search is listed at the poll\'s pace, and status says so
   expect(await world.db.query("select state, rows from hubspot.status where object = 'contracts'")).toEqual([{ state: 'list only', rows: '12' }])
   expect(world.store.calls({ kind: 'search', object: 'contracts' })).toEqual([])
 })
+
+describe('records dated in the future', () => {
+  test.for([1, 450] as const)('%i of them: the poll sees what is edited after them, and reads each of them once', async (count) => {
+    await using world = await contacts(500)
+    const ids = idsOf(world)
+    const far = world.store.now() + 10 * 365 * 24 * 60 * MINUTE
+    for (const [i, id] of ids.slice(0, count).entries()) world.store.edit('contacts', id, { firstname: 'future' }, { at: far + i })
+    await world.pass(10_000)
+    expect(await world.differences('contacts')).toEqual([])
+    const cursor = async () => Number((await world.db.query<{ date: string }>("select cursor ->> 'date' as date from hubspot_private.streams where stream = 'poll'"))[0]!.date)
+    expect(await cursor()).toBeLessThanOrEqual(world.store.now())
+    await world.advance(1_000)
+    const [other = '', another = ''] = ids.slice(-2)
+    world.store.edit('contacts', other, { firstname: 'after' })
+    world.store.resetCalls()
+    await world.pass(10_000)
+    expect(await world.row('contacts', other)).toMatchObject({ firstname: 'after' })
+    expect(world.store.calls({ kind: 'batch read' }).flatMap((call) => call.ids ?? [])).toEqual([other])
+    // And whatever else happens to one of them.
+    world.store.edit('contacts', ids[0]!, { firstname: 'back' })
+    world.store.edit('contacts', another, { firstname: 'too' })
+    await world.pass(20_000, 10_000)
+    expect(await world.differences('contacts')).toEqual([])
+    world.store.resetCalls()
+    await world.pass(5 * MINUTE, 10_000)
+    expect(world.store.calls({ kind: 'batch read' })).toEqual([])
+  })
+})

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -84,6 +86,24 @@ describe('README.md, from its first block to its last', () => {
     sandbox.store.edit('deals', open!.id, { dealstage: 'closedwon' })
     await database.query('select hubspot.refresh($1, array[$2::bigint])', ['deals', open!.id])
     await expect.poll(() => database.query('select deal_id from won where deal_id = $1', [open!.id]), { timeout: 20_000 }).toHaveLength(1)
+  })
+
+  test('what it tells a process manager to start works here, and ends in order on SIGTERM', async () => {
+    const [, line = ''] = /A process manager should start `([^`]+)`/.exec(await readFile(join(root, 'README.md'), 'utf8')) ?? []
+    const [program = '', ...args] = line.split(' ')
+    const child = spawn(program, args, { cwd: root, env: { ...process.env, DATABASE_URL: database.url, HUBSPOT_API_URL: sandbox.url }, stdio: ['ignore', 'ignore', 'pipe'] })
+    const ended = once(child, 'close')
+    let said = ''
+    await new Promise<void>((resolve, reject) => {
+      child.stderr.setEncoding('utf8').on('data', (text: string) => {
+        said += text
+        if (said.includes('worker started')) resolve()
+      })
+      child.once('error', reject)
+      child.once('close', () => reject(new Error(said)))
+    })
+    child.kill('SIGTERM')
+    expect(await ended, said).toEqual([0, null])
   })
 
   test('its links lead somewhere, and its types are those of columns', async () => {

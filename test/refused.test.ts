@@ -43,6 +43,97 @@ describe('a record that Postgres refuses', () => {
   })
 })
 
+describe("a user's trigger that raises", () => {
+  /** Raises for records whose first name is the SQLSTATE. */
+  const raiser = (when: string) => `create function public.raiser() returns trigger language plpgsql as $f$
+    begin
+      ${when}
+      return coalesce(new, old);
+    end $f$`
+  const RAISE = `if new.firstname ~ '^[0-9A-Z]{5}$' then raise exception 'not this one' using errcode = new.firstname; end if;`
+  const open = async (world: World) => (await problems(world)).filter(({ is_open }) => is_open)
+
+  test.for(['42501', '42703', '42P01', '0A000', '25006', 'XX000', 'ZZ001', 'P0001', '23514', '22012', '54000', '22P02'])(
+    'with %s leaves out that record alone, and it comes when the trigger lets it',
+    async (state) => {
+      await using world = await startWorld('raiser', { sandbox: { objects: { contacts: 12 } } })
+      await world.load('contacts', ['firstname'])
+      await world.db.query(raiser(RAISE))
+      await world.db.query('create trigger raiser before insert or update on hubspot.contacts for each row execute function public.raiser()')
+      const [bad, ...others] = idsOf(world)
+      world.store.edit('contacts', bad!, { firstname: state })
+      for (const id of others.slice(0, 4)) world.store.edit('contacts', id, { firstname: 'Ada' })
+      await world.pass(20_000, 5_000)
+      expect(await world.row('contacts', others[0]!)).toMatchObject({ firstname: 'Ada' })
+      expect(await open(world)).toEqual([{ record_id: bad, code: 'SH213', is_open: true }])
+      expect(await world.db.query('select message from hubspot.problems where code = $1', ['SH213'])).toEqual([{ message: expect.stringContaining('not this one') as string }])
+      expect(await world.db.query('select state from hubspot.status')).toEqual([{ state: 'live' }])
+      await world.db.query('drop trigger raiser on hubspot.contacts')
+      await world.pass(16 * 60_000, 4 * 60_000)
+      expect(await open(world)).toEqual([])
+      expect(await world.differences('contacts')).toEqual([])
+    },
+  )
+
+  test('in a language of messages that is not English, in a deferred constraint, or on delete: that record alone too', async () => {
+    await using world = await startWorld('deferred', { sandbox: { objects: { contacts: 12 } } })
+    await world.load('contacts', ['firstname'])
+    await world.db.query(raiser(RAISE))
+    await world.db.query('create constraint trigger raiser after insert or update on hubspot.contacts deferrable initially deferred for each row execute function public.raiser()')
+    await world.db.query(`create function public.keeper() returns trigger language plpgsql as $f$
+      begin if old.firstname = 'kept' then raise insufficient_privilege using message = 'kept'; end if; return old; end $f$`)
+    await world.db.query('create trigger keeper before delete on hubspot.contacts for each row execute function public.keeper()')
+    const [bad = '', kept = '', gone = '', other = ''] = idsOf(world)
+    world.store.edit('contacts', kept, { firstname: 'kept' })
+    await world.pass(10_000)
+    world.store.edit('contacts', bad, { firstname: '42501' })
+    world.store.edit('contacts', other, { firstname: 'Ada' })
+    await world.pass(20_000, 5_000)
+    world.store.archive('contacts', [kept, gone])
+    await world.db.query("select hubspot.refresh('contacts', $1)", [[kept, gone]])
+    await world.pass(20_000, 5_000)
+    expect(await world.row('contacts', other)).toMatchObject({ firstname: 'Ada' })
+    expect(await world.row('contacts', gone)).toBeUndefined()
+    expect((await open(world)).map(({ record_id, code }) => [record_id, code])).toEqual([[bad, 'SH213'], [kept, 'SH213']])
+    await world.db.query('drop trigger raiser on hubspot.contacts; drop trigger keeper on hubspot.contacts')
+    await world.pass(16 * 60_000, 4 * 60_000)
+    expect(await open(world)).toEqual([])
+    expect(await world.differences('contacts')).toEqual([])
+  })
+
+  test('with a lock time-out or a deadlock is no record\'s fault: the page is tried again', async () => {
+    await using world = await startWorld('passing', { sandbox: { objects: { contacts: 12 } } })
+    await world.load('contacts', ['firstname'])
+    await world.db.query('create sequence public.times')
+    await world.db.query(raiser(`if nextval('public.times') <= 3 then raise exception 'in a moment' using errcode = new.firstname; end if;`))
+    await world.db.query('create trigger raiser before update on hubspot.contacts for each row execute function public.raiser()')
+    for (const state of ['40001', '40P01', '55P03', '53200', '57014']) {
+      await world.db.query("select setval('public.times', 1, false)")
+      world.store.edit('contacts', idsOf(world)[0]!, { firstname: state })
+      await world.pass(60_000, 5_000)
+      expect(await world.differences('contacts'), state).toEqual([])
+    }
+    expect((await problems(world)).filter(({ code }) => code === 'SH213')).toEqual([])
+    expect(await open(world)).toEqual([])
+  })
+
+  test('for every record is the trigger\'s fault: nothing is left out, the problem names it, and mended it goes on', async () => {
+    await using world = await startWorld('everyone', { sandbox: { objects: { contacts: 40 } } })
+    await world.load('contacts', ['firstname'])
+    await world.db.query(raiser('perform * from public.nowhere;'))
+    await world.db.query('create trigger raiser before update on hubspot.contacts for each row execute function public.raiser()')
+    world.store.edit('contacts', idsOf(world), { firstname: 'Ada' })
+    await world.pass(60_000, 5_000)
+    expect(await open(world)).toMatchObject([{ record_id: null, code: 'SH009' }])
+    expect((await problems(world)).filter(({ code }) => code === 'SH213')).toEqual([])
+    await world.db.query('drop trigger raiser on hubspot.contacts')
+    await world.db.query("select hubspot.resume('contacts')")
+    await world.pass(10_000)
+    expect(await open(world)).toEqual([])
+    expect(await world.differences('contacts')).toEqual([])
+  })
+})
+
 describe('a batch read that lacks records', () => {
   test('deletes only what an error names as not found, and asks for the others again', async () => {
     const { wrap, body } = answering()

@@ -145,3 +145,28 @@ test('answers are compressed for those who accept it, unless switched off', asyn
   sandbox.store.configure({ gzip: false })
   expect(await encoding('gzip')).toBeNull()
 })
+
+test('records twice, left out or without properties, padding, a head without a body, a date that is off', async () => {
+  await using sandbox = await sandboxInHand({ objects: { contacts: 5 } })
+  const list = async () => (await sandbox.ask(path)).body as { results: { id: string; properties?: object }[] }
+  const { results } = await list()
+  const ids = results.map(({ id }) => id)
+  const struck = async (fault: 'duplicates' | 'missing' | 'incomplete') => {
+    sandbox.store.addFault({ fault, times: 1 })
+    return await list()
+  }
+  expect((await struck('duplicates')).results.map(({ id }) => id)).toEqual(ids.flatMap((id) => [id, id]))
+  expect((await struck('missing')).results.map(({ id }) => id)).toEqual(ids.slice(1))
+  expect((await struck('incomplete')).results.every((record) => !('properties' in record))).toBe(true)
+  sandbox.store.addFault({ fault: { type: 'padding', bytes: 1_000_000 }, times: 1 })
+  const padded = await sandbox.ask(path)
+  expect(padded.text.length).toBeGreaterThan(1_000_000)
+  expect((padded.body as { results: unknown }).results).toEqual(results)
+  sandbox.store.addFault({ fault: { type: 'date', ms: -86_400_000 }, times: 1 })
+  expect(Date.parse((await sandbox.ask(path)).headers.get('date')!)).toBe(Math.floor(sandbox.store.now() / 1_000) * 1_000 - 86_400_000)
+  sandbox.store.addFault({ fault: 'hang body', times: 1 })
+  const response = await fetch(sandbox.url + path, { headers: { authorization: `Bearer ${sandbox.token}` }, signal: AbortSignal.timeout(300) })
+  expect(response.status).toBe(200)
+  await expect(response.text()).rejects.toThrow()
+  expect(() => sandbox.store.addFault({ fault: { type: 'padding' } as never })).toThrow('needs bytes')
+})

@@ -56,6 +56,14 @@ describe('track', () => {
     await db.query(`update hubspot_private.account set catalogue_at = null`)
   })
 
+  it('takes a custom object by whatever name HubSpot has for it', async () => {
+    await db.query(`select hubspot_private.schemas_apply('{"results": [{"objectTypeId": "2-77", "name": "ümläut", "fullyQualifiedName": "p1_ümläut"}]}')`)
+    await db.query(`select hubspot.track('ümläut')`)
+    expect(await one(`select table_name from hubspot.status where object = 'ümläut'`)).toEqual({ table_name: 'ümläut' })
+    await db.query(`select hubspot.untrack('ümläut')`)
+    expect(await refusal(`select hubspot.track('ümlåut')`)).toMatchObject({ code: 'SH102', hint: expect.not.stringContaining('Did you mean ümlåut') as string })
+  })
+
   it.each([
     [`select hubspot.track(null)`, 'SH102'],
     [`select hubspot.track('')`, 'SH102'],
@@ -63,6 +71,13 @@ describe('track', () => {
     [`select hubspot.track('deals', on_delete => 'keep')`, 'SH104'],
     [`select hubspot.track('deals', properties => array['dealname', null])`, 'SH104'],
     [`select hubspot.track('deals', properties => array[''])`, 'SH104'],
+    [`select hubspot.track('deals', properties => array[['dealname', 'amount'], ['a', 'b']])`, 'SH104'],
+    [`select hubspot.refresh('deals', array[array[1, null]])`, 'SH104'],
+    [`begin; call hubspot.wait('deals')`, 'SH108'],
+    [`select 1; call hubspot.wait('deals') ;`, 'SH108'],
+    [`call hubspot.wait('deals', '1 second'); select 1`, 'SH108'],
+    [`/* ; */ call /* x; y */ hubspot.wait('a;b') ; -- done; really`, 'SH101'],
+    [`do $x$ begin perform 1; call hubspot.wait('a;b'); end $x$;`, 'SH101'],
     [`select hubspot.untrack('companies')`, 'SH101'],
     [`select hubspot.untrack(null)`, 'SH104'],
     [`select hubspot.resync('companies')`, 'SH101'],
@@ -82,6 +97,11 @@ describe('track', () => {
     [`select hubspot.configure('max_columns', 0)`, 'SH112'],
     [`select hubspot.configure('max_columns', 'many')`, 'SH112'],
     [`select hubspot.configure('runs_kept', 'soon')`, 'SH112'],
+    [`select hubspot.configure('runs_kept', '10000 years')`, 'SH112'],
+    [`select hubspot.configure('hints_kept', 'infinity')`, 'SH112'],
+    [`select hubspot.configure('problems_kept', '-infinity')`, 'SH112'],
+    [`select hubspot.configure('problems_kept', '101 years')`, 'SH112'],
+    [`select hubspot.configure('settle_windows', '["infinity"]')`, 'SH112'],
     [`select hubspot.configure('settle_windows', '[]')`, 'SH112'],
     [`select hubspot.configure('settle_windows', '["never"]')`, 'SH112'],
     [`select hubspot.configure('settle_windows', '[null]')`, 'SH112'],

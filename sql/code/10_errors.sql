@@ -33,7 +33,7 @@ insert into hubspot_private.errors as e (code, name, message, hint) values
   ('SH209', 'value_not_castable', 'value of %s is not a %s', 'The column is null; the raw text is in _extra.'),
   ('SH210', 'body_repaired', 'text that Postgres cannot hold was repaired', 'NUL characters were removed, lone surrogates became U+FFFD. Clean the record in HubSpot.'),
   ('SH211', 'object_unavailable', 'HubSpot does not serve object %s to this account', 'Activate it in HubSpot, or run select hubspot.untrack(…).'),
-  ('SH212', 'record_unreadable', 'a record of %s has no usable id', 'It is left out; report it to HubSpot.'),
+  ('SH212', 'record_unreadable', 'a record of %s cannot be read', 'It is left out: it has no usable id. Report it to HubSpot if it stays.'),
   ('SH213', 'record_refused', 'a record of %s cannot be written', 'Read the message: a row too wide, an index or constraint of yours, or a trigger that raises. It is tried again every 15 minutes, and when it changes.'),
   ('SH214', 'row_spilled', 'a record of %s is too wide for a row', 'Texts that did not fit are in _extra, by property. They return when the record is narrower, or when fewer properties are tracked.'),
   ('SH215', 'property_unreadable', 'HubSpot refuses to show property %s of %s', 'Give the app the permission or scope that it needs. The column keeps what it has; it is tried every 15 minutes.'),

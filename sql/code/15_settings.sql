@@ -49,13 +49,27 @@ comment on function hubspot_private.setting(text) is 'The value in force.';
 
 create or replace function hubspot_private.setting_interval(name text)
 returns interval
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select (hubspot_private.setting(setting_interval.name) #>> '{}')::interval;
+declare
+  v_value interval;
+begin
+  -- What an earlier version, or another server, accepted must stop neither worker nor sweep.
+  begin
+    v_value := (hubspot_private.setting(name) #>> '{}')::interval;
+  exception when data_exception then
+    v_value := null;
+  end;
+  if v_value > '0' and v_value <= '100 years' then
+    return v_value;
+  end if;
+  return (select (d.default_value #>> '{}')::interval from hubspot_private.setting_defaults d where d.name = setting_interval.name);
+end;
 $$;
-comment on function hubspot_private.setting_interval(text) is 'The value in force of a setting that is a duration.';
+comment on function hubspot_private.setting_interval(text) is
+  'The value in force of a setting that is a duration; the default where that cannot be used.';
 
 create or replace function hubspot_private.settle_windows()
 returns interval[]
@@ -85,8 +99,11 @@ begin
     end if;
   elsif setting_check.kind = 'interval' then
     begin
-      if jsonb_typeof(setting_check.value) <> 'string' or (setting_check.value #>> '{}')::interval <= '0' then
-        perform hubspot_private.fail('setting_invalid', name, value::text, 'Give a duration above zero, such as ''7 days''.');
+      if jsonb_typeof(setting_check.value) <> 'string' or (setting_check.value #>> '{}')::interval <= '0'
+        -- 'infinity' too, where the server knows it.
+        or (setting_check.value #>> '{}')::interval > '100 years'
+      then
+        perform hubspot_private.fail('setting_invalid', name, value::text, 'Give a duration above zero and up to 100 years, such as ''7 days''.');
       end if;
     exception when invalid_datetime_format or datetime_field_overflow or interval_field_overflow then
       perform hubspot_private.fail('setting_invalid', name, value::text, 'Give a duration, such as ''7 days''.');

@@ -143,7 +143,7 @@ as $$
 begin
   update hubspot_private.problems p
   set resolved_at = hubspot_private.clock()
-  where p.object = values_judge.object and p.resolved_at is null and p.code in ('SH209', 'SH210', 'SH213', 'SH214')
+  where p.object = values_judge.object and p.resolved_at is null and p.code in ('SH209', 'SH210', 'SH212', 'SH213', 'SH214')
     and p.record_id = any (written)
     and case
       when p.code = 'SH214' then not exists (

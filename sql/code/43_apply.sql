@@ -82,7 +82,7 @@ $$;
 comment on function hubspot_private.stream_marks_writing(text, text, integer) is
   'Marks this transaction as the sync''s own for the read-only triggers.';
 
--- page_apply and gone_apply write the mirror: invoker, no SET, everything qualified, since users' triggers run under them.
+-- page_apply, and gone_apply (49_gone.sql), write the mirror: invoker, no SET, everything qualified, since users' triggers run under them.
 create or replace function hubspot_private.page_apply(
   object text, stream text, range integer, body jsonb, asked_at timestamptz, reason text
 )
@@ -108,17 +108,23 @@ declare
   v_written bigint[];
   v_extras jsonb;
   v_again bigint[];
+  v_incomplete bigint[];
   v_id text;
   v_one bigint[];
   v_one_extras jsonb;
   v_refused bigint[];
   v_count bigint;
+  v_context text;
+  v_sign text;
+  v_signs text[];
+  v_error text;
 begin
   if jsonb_typeof(body -> 'results') is distinct from 'array' then
     perform hubspot_private.fail('answer_unreadable', 'it has no results');
   end if;
-  v_all := pg_catalog.jsonb_array_length(body -> 'results');
   select o.* into strict v_object from hubspot_private.objects o where o.name = object;
+  select c.complete, c.incomplete into body, v_incomplete from hubspot_private.page_complete(v_object, body) c;
+  v_all := pg_catalog.jsonb_array_length(body -> 'results');
   execute pg_catalog.format('select * from hubspot_private.judge_%s($1, $2, $3, $4)', v_object.number)
   into v_result.rows_read, v_unreadable, v_new, v_known, v_behind, v_hidden
   using body, v_object.name, asked_at, v_object.resync_started_at;
@@ -126,7 +132,7 @@ begin
     perform hubspot_private.problem_report('SH212', object);
   end if;
   v_result.stale := coalesce(pg_catalog.cardinality(v_behind), 0) + coalesce(pg_catalog.cardinality(v_hidden), 0);
-  v_again := v_hidden;
+  v_again := v_hidden || v_incomplete;
 
   if v_known is not null then
     execute pg_catalog.format(
@@ -150,6 +156,7 @@ begin
     v_now := hubspot_private.clock();
     if pg_catalog.current_setting('hubspot.careful', true) = 'true' then
       -- Something on this page cannot be written: what it is, is left out, and the rest is not held up by it.
+      set constraints all immediate;
       foreach v_id in array v_write loop
         for v_try in 1..2 loop
           begin
@@ -159,20 +166,25 @@ begin
             v_result.inserted := v_result.inserted + v_count;
             v_extras := coalesce(v_extras, '{}') || coalesce(v_one_extras, '{}');
             exit;
-          exception
-            when program_limit_exceeded or data_exception or integrity_constraint_violation or plpgsql_error then
-              -- What columns that are no longer kept still hold may be in the way: it goes first.
-              if sqlstate = '54000' and v_try = 1 then
-                execute hubspot_private.unkept_statement(v_object.name) using v_id::bigint;
-                continue;
-              end if;
-              v_refused := v_refused || v_id::bigint;
-              perform hubspot_private.problem_report('SH213', object,
-                pg_catalog.format('record %s of %s cannot be written: %s', v_id, object, sqlerrm), null, v_id::bigint);
-              exit;
+          exception when others then
+            -- What columns that are no longer kept still hold may be in the way: it goes first.
+            if sqlstate = '54000' and v_try = 1 then
+              execute hubspot_private.unkept_statement(v_object.name) using v_id::bigint;
+              continue;
+            end if;
+            get stacked diagnostics v_context = pg_exception_context;
+            v_sign := hubspot_private.refusal_note(object, v_id::bigint, sqlstate, sqlerrm, v_context);
+            if v_sign is null then
+              raise;
+            end if;
+            v_error := sqlerrm;
+            v_refused := v_refused || v_id::bigint;
+            v_signs := v_signs || v_sign;
+            exit;
           end;
         end loop;
       end loop;
+      perform hubspot_private.refusals_judge(v_signs, v_written is not null, v_error);
     else
       execute pg_catalog.format('select * from hubspot_private.write_%s($1, $2, $3, $4, $5)', v_object.number)
       into v_written, v_extras, v_result.inserted
@@ -184,7 +196,7 @@ begin
     end if;
     delete from hubspot_private.tombstones g where g.object = v_object.name and g.id = any (v_written);
     if v_extras is not null
-      or exists (select from hubspot_private.problems p where p.object = v_object.name and p.code in ('SH209', 'SH210', 'SH213', 'SH214') and p.resolved_at is null)
+      or exists (select from hubspot_private.problems p where p.object = v_object.name and p.code in ('SH209', 'SH210', 'SH212', 'SH213', 'SH214') and p.resolved_at is null)
     then
       perform hubspot_private.values_judge(v_object.name, coalesce(v_extras, '{}'), v_written);
     end if;
@@ -212,61 +224,4 @@ $$;
 comment on function hubspot_private.page_apply(text, text, integer, jsonb, timestamptz, text) is
   'Applies a page of records ({"results": […]} as HubSpot sent it) by the rule above, and queues what is in doubt.';
 
-create or replace function hubspot_private.gone_apply(
-  object text, stream text, range integer, ids bigint[], asked_at timestamptz, reason text
-)
-returns bigint
-language plpgsql
-volatile
-as $$
-#variable_conflict use_variable
-declare
-  v_object hubspot_private.objects;
-  v_now timestamptz;
-  v_held bigint[];
-  v_free bigint[];
-  v_deleted bigint[];
-begin
-  select o.* into strict v_object from hubspot_private.objects o where o.name = object;
-  execute pg_catalog.format('select array_agg(t.id) from hubspot.%I t where t.id = any ($1)%s',
-    v_object.table_name, case when v_object.on_delete = 'mark' then ' and t._archived_at is null' end)
-  into v_held using ids;
-  if asked_at > v_object.resync_started_at then
-    execute pg_catalog.format(
-      'select array_agg(l.id) from (
-         select t.id from hubspot.%I t where t.id = any ($1) and t._synced_at < $2 order by t.id for update skip locked
-       ) l', v_object.table_name)
-    into v_free using v_held, asked_at;
-  end if;
-  v_now := hubspot_private.clock();
-  if v_free is not null then
-    perform hubspot_private.stream_marks_writing(object, stream, range);
-    execute pg_catalog.format(
-      case v_object.on_delete
-        when 'mark' then 'with d as (update hubspot.%I t set _archived_at = $2, _synced_at = $2 where t.id = any ($1) returning t.id)'
-        else 'with d as (delete from hubspot.%I t where t.id = any ($1) returning t.id)'
-      end || ' select array_agg(d.id) from d', v_object.table_name)
-    into v_deleted using v_free, v_now;
-    -- What was wrong with a record is over with it.
-    update hubspot_private.problems p set resolved_at = v_now
-    where p.object = v_object.name and p.record_id = any (v_deleted) and p.resolved_at is null;
-  end if;
-  insert into hubspot_private.tombstones as g (object, id, seen_gone_at)
-  select v_object.name, i, v_now
-  from unnest(ids) i
-  where i = any (v_deleted) or i <> all (coalesce(v_held, '{}'))
-  order by i
-  on conflict on constraint tombstones_pkey do update set seen_gone_at = excluded.seen_gone_at
-  where g.id = any (v_deleted);
-  -- A row that is locked, or was written after this was asked, is in doubt.
-  perform hubspot_private.fetch_enqueue(v_object.name,
-    array(select i from unnest(v_held) i where i <> all (coalesce(v_deleted, '{}'))), reason,
-    hubspot_private.clock() + interval '1 second');
-  return coalesce(pg_catalog.cardinality(v_deleted), 0);
-end;
-$$;
-comment on function hubspot_private.gone_apply(text, text, integer, bigint[], timestamptz, text) is
-  'Records that a store read did not find leave the mirror (or are marked) and get a tombstone. Returns how many left.';
-
 revoke all on function hubspot_private.page_apply(text, text, integer, jsonb, timestamptz, text) from public;
-revoke all on function hubspot_private.gone_apply(text, text, integer, bigint[], timestamptz, text) from public;

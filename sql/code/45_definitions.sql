@@ -9,6 +9,10 @@ begin
   if jsonb_typeof(answer -> 'results') is distinct from 'array' then
     perform hubspot_private.fail('answer_unreadable', 'the properties have no results');
   end if;
+  if answer -> 'results' = '[]' then
+    -- Every object has some: taken at its word, this would archive them all.
+    perform hubspot_private.fail('answer_unreadable', 'there are no properties in it');
+  end if;
   insert into hubspot_private.properties as p
     (object, property, label, description, type, field_type, is_calculated, is_read_only, is_hidden, archived_at)
   select distinct on (d ->> 'name')

@@ -255,8 +255,8 @@ begin
   update hubspot_private.runs r
   set error_code = stream_fail.code, error = left(stream_fail.message, 2000)
   where r.id = v_stream.run_id;
-  -- A hiccup is no problem; what HubSpot refuses, or what fails three times in a row, is, and a day that is spent.
-  if code = 'SH302' or not v_is_waiting and (kind <> 'transient' or v_stream.failures >= 3) then
+  -- A hiccup is no problem; what HubSpot refuses, puts off for a minute or fails at three times in a row is, and a day that is spent.
+  if code = 'SH302' or not v_is_waiting and (kind <> 'transient' or v_stream.failures >= 3 or retry_after_ms >= 60000) then
     perform hubspot_private.problem_report(code, object, left(message, 2000), hint, null, null);
   end if;
   if code = 'SH201' then

@@ -50,7 +50,7 @@ begin
           -- The clock asked once: asked for each row, no index would serve.
           where f.object = s.object and f.not_before <= (select hubspot_private.clock())
           order by f.class, f.not_before, f.id
-          limit 100
+          limit hubspot_private.read_limit(s)
         ) q);
   end case;
 end;
@@ -191,7 +191,11 @@ begin
   v_step.hinted := hubspot_private.hints_apply(s.object, answer, s.stream);
   if s.stream = 'poll' then
     select a.* into v_next from hubspot_private.search_advance(s.object, s.cursor, answer) a;
-    v_step.cursor := v_next.next;
+    -- A record dated in the future must not take the cursor there: all that is dated before it would go unseen.
+    v_step.cursor := case
+      when v_next.is_over and (v_next.next ->> 'date')::bigint > v_now then jsonb_build_object('date', v_now)
+      else v_next.next
+    end;
     v_step.is_over := v_next.is_over;
   elsif s.cursor -> 'on' is not null then
     select a.* into v_next from hubspot_private.search_advance(s.object, s.cursor -> 'on', answer) a;

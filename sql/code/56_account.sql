@@ -1,4 +1,28 @@
 -- The account: a token is a candidate until the worker has seen which portal it opens; a bad one never replaces a good one.
+-- Its problems have the property token; those of a candidate that was turned down: new token.
+create or replace function hubspot_private.token_healed()
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  update hubspot_private.problems p set resolved_at = hubspot_private.clock()
+  where p.object is null and p.property in ('token', 'new token') and p.resolved_at is null;
+$$;
+comment on function hubspot_private.token_healed() is 'Closes the open problems of the account''s tokens, whatever their code.';
+
+create or replace function hubspot_private.account_is_sure()
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select a.is_connected and not exists (
+    select from hubspot_private.problems p where p.object is null and p.property = 'token' and p.resolved_at is null)
+  from hubspot_private.account a;
+$$;
+comment on function hubspot_private.account_is_sure() is 'Whether a token is in use and nothing is known against it: else a worker checks it again.';
+
 create or replace function hubspot.connect(access_token text)
 returns void
 language plpgsql
@@ -14,7 +38,7 @@ begin
   delete from hubspot_private.credentials c where c.state = 'candidate';
   insert into hubspot_private.credentials (kind, secret, state, created_at)
   values ('token', access_token, 'candidate', hubspot_private.clock());
-  perform hubspot_private.problem_resolve('{SH201,SH204}', '*', null, 'token');
+  perform hubspot_private.token_healed();
   perform hubspot_private.enqueue('hubspot:connect', '{}', 'connect');
 end;
 $$;
@@ -34,11 +58,12 @@ begin
   set is_connected = false,
     -- While tables hold its records the database stays that portal's.
     portal_id = case when exists (select from hubspot_private.objects o where o.column_set > 0) then a.portal_id end;
-  perform hubspot_private.problem_resolve('{SH201,SH204}', '*', null, 'token');
+  perform hubspot_private.token_healed();
+  perform hubspot_private.enqueue('hubspot:connect', '{}', 'connect');
 end;
 $$;
 comment on function hubspot.disconnect() is
-  'Forgets the credentials. Tables and tracking stay; streams stand still until hubspot.connect().';
+  'Forgets the credentials. Tables and tracking stay; streams stand still until hubspot.connect(), or until a worker that has HUBSPOT_ACCESS_TOKEN in its environment has checked that, within seconds. To stop reading: hubspot.pause().';
 
 create or replace function hubspot_private.credential_get(is_candidate boolean)
 returns table (id bigint, secret text)
@@ -61,6 +86,8 @@ declare
   v_account hubspot_private.account;
   v_portal bigint := (details ->> 'portalId')::bigint;
   v_zone text := details ->> 'timeZone';
+  v_is_candidate boolean := exists (
+    select from hubspot_private.credentials c where c.id = account_confirm.credential_id and c.state = 'candidate');
 begin
   select a.* into strict v_account from hubspot_private.account a for update;
   if v_portal is null then
@@ -74,7 +101,8 @@ begin
   if v_account.portal_id <> v_portal then
     perform hubspot_private.problem_report('SH204', '*',
       format('the token belongs to portal %s, this database mirrors portal %s', v_portal, v_account.portal_id),
-      format('Use a token of portal %s, or another database for portal %s.', v_account.portal_id, v_portal), null, 'token');
+      format('Use a token of portal %s, or another database for portal %s.', v_account.portal_id, v_portal), null,
+      case when v_is_candidate then 'new token' else 'token' end);
     delete from hubspot_private.credentials c where c.id = account_confirm.credential_id and c.state = 'candidate';
     if credential_id is null or exists (select from hubspot_private.credentials c where c.id = account_confirm.credential_id) then
       update hubspot_private.account a set is_connected = false;
@@ -88,7 +116,7 @@ begin
   update hubspot_private.account a
   set portal_id = v_portal, details = account_confirm.details, is_connected = true, checked_at = hubspot_private.clock(),
     time_zone = case when exists (select from pg_timezone_names z where z.name = v_zone) then v_zone else 'UTC' end;
-  perform hubspot_private.problem_resolve('{SH201,SH204,SH206,SH207,SH208}', '*', null, 'token');
+  perform hubspot_private.token_healed();
   insert into hubspot_private.streams (object, stream, next_at) values ('*', 'schema', hubspot_private.clock())
   on conflict (object, stream, range) do nothing;
   -- A new token may be what the parked were waiting for.
@@ -113,7 +141,8 @@ as $$
 declare
   v_credential hubspot_private.credentials;
 begin
-  perform hubspot_private.problem_report(code, '*', message, hint, null, 'token');
+  perform hubspot_private.problem_report(code, '*', message, hint, null, case when exists (
+    select from hubspot_private.credentials c where c.id = credential_id and c.state = 'candidate') then 'new token' else 'token' end);
   if is_refused then
     delete from hubspot_private.credentials c where c.id = credential_id and c.state = 'candidate';
     return;

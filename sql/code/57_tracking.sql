@@ -56,11 +56,14 @@ declare
   v_unknown text;
   v_rows bigint := 0;
 begin
-  if object is null or object !~ '^[A-Za-z0-9_\-]{1,200}$' then
+  if object is null or v_object.name is null and object !~ '^[A-Za-z0-9_\-]{1,200}$' then
     perform hubspot_private.fail('object_unknown', coalesce(object, 'null'), hubspot_private.object_hint(coalesce(object, '')));
   end if;
   if on_delete is null or on_delete not in ('delete', 'mark') then
     perform hubspot_private.fail('argument_invalid', format('on_delete cannot be %s', coalesce(on_delete, 'null')), 'Give ''delete'' or ''mark''.');
+  end if;
+  if array_ndims(properties) > 1 then
+    perform hubspot_private.fail('argument_invalid', 'properties are an array of arrays', 'Give their names alone: array[''email'', ''phone''].');
   end if;
   if array_position(properties, null) is not null or '' = any (properties) then
     perform hubspot_private.fail('argument_invalid', 'a property''s name is null or empty', 'Leave properties out to get all of them.');

@@ -200,11 +200,11 @@ create or replace function hubspot.configure(name text, value anyelement)
 returns void
 language plpgsql
 volatile
-security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform hubspot_private.setting_set(configure.name, to_jsonb(configure.value));
+  -- Not with the owner's rights: to_jsonb() runs whatever cast the caller's type has.
+  perform hubspot.configure(configure.name, to_jsonb(configure.value)::text);
 end;
 $$;
 comment on function hubspot.configure(text, anyelement) is

@@ -1,4 +1,34 @@
 -- Workers: they beat every 10 s and are dead after 30; a sweep wakes what nobody holds.
+create or replace function hubspot_private.clock_set_back(was timestamptz)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now constant timestamptz := hubspot_private.clock();
+  v_by constant interval := clock_set_back.was - v_now;
+begin
+  -- Each time kept for later moves back with the clock; what is a moment ago now was no later than now. Rows written in what is
+  -- the future again are the exception: a read asked before they were written changes nothing, and is asked again within the hour.
+  update hubspot_private.workers w set beat_at = v_now where w.beat_at > v_now;
+  update hubspot_private.streams s
+  set next_at = case when s.next_at > v_now then s.next_at - v_by else s.next_at end,
+    retry_at = case when s.retry_at > v_now then s.retry_at - v_by else s.retry_at end,
+    lease_until = case when s.lease_until > v_now then s.lease_until - v_by else s.lease_until end
+  where greatest(s.next_at, s.retry_at, s.lease_until) > v_now;
+  update hubspot_private.fetch_queue q set not_before = q.not_before - v_by where q.not_before > v_now;
+  update hubspot_private.objects o set resync_started_at = v_now where o.resync_started_at > v_now;
+  update hubspot_private.tombstones g set seen_gone_at = v_now where g.seen_gone_at > v_now;
+  update hubspot_private.budgets b
+  set free_at = least(b.free_at, v_now + b.period), slow_at = least(b.slow_at, v_now),
+    waiting_until = '{-infinity,-infinity,-infinity,-infinity}', floor_at = '{-infinity,-infinity,-infinity,-infinity}'
+  where greatest(b.free_at, b.slow_at) > v_now or v_now < any (b.waiting_until) or v_now < any (b.floor_at);
+end;
+$$;
+comment on function hubspot_private.clock_set_back(timestamptz) is
+  'The database''s clock was set back, from that time or later: what waits for a time must not wait for the old one.';
+
 create or replace function hubspot_private.worker_beat(id text, host text, pid integer, queue_ids text[], held jsonb default '[]', is_present boolean default false)
 returns void
 language plpgsql
@@ -6,7 +36,13 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
+declare
+  v_was timestamptz := (select max(w.beat_at) from hubspot_private.workers w);
 begin
+  -- Beats are written by the clock: one in the future was written before the clock was set back.
+  if v_was > hubspot_private.clock() + interval '5 seconds' then
+    perform hubspot_private.clock_set_back(v_was);
+  end if;
   insert into hubspot_private.workers as w (id, host, pid, queue_ids, is_present, started_at, beat_at)
   values (id, host, pid, queue_ids, is_present, hubspot_private.clock(), hubspot_private.clock())
   on conflict on constraint workers_pkey do update set beat_at = excluded.beat_at, queue_ids = excluded.queue_ids;
@@ -67,6 +103,37 @@ $$;
 comment on function hubspot_private.streams_due(timestamptz) is
   'Streams that nobody holds and that have something to do; since a time: all that must still run for everything due then, and what it woke, to be over.';
 
+create or replace function hubspot_private.jobs_sweep(dead text[])
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_queue text := (select i.queue_schema from hubspot_private.installation i);
+  v_gone text[];
+begin
+  -- Besides those of dead workers: what a queue locked that has been given up since, its database having been away.
+  execute format(
+    'select array_agg(distinct j.locked_by) from %I.jobs j
+     where j.task_identifier = any ($1) and j.locked_at < clock_timestamp() - interval ''1 minute''
+       and not exists (select from hubspot_private.workers w where j.locked_by = any (w.queue_ids))', v_queue)
+  into v_gone using hubspot_private.task_names();
+  v_gone := dead || coalesce(v_gone, '{}');
+  if v_gone <> '{}' then
+    -- The queue itself would free them after four hours.
+    execute format('select %I.force_unlock_workers($1)', v_queue) using v_gone;
+  end if;
+  -- A job of ours is tried once: left over, it would stay for good. What it was to wake is woken by the sweep.
+  execute format(
+    'select count(*) from %1$I.complete_jobs(array(
+       select j.id from %1$I.jobs j
+       where j.task_identifier = any ($1) and j.locked_at is null and j.attempts >= j.max_attempts))', v_queue)
+  using hubspot_private.task_names();
+end;
+$$;
+comment on function hubspot_private.jobs_sweep(text[]) is 'Clears our jobs that nobody will sign off: of dead workers, and of queues given up.';
+
 create or replace function hubspot_private.sweep()
 returns integer
 language plpgsql
@@ -100,10 +167,7 @@ begin
     where (s.object, s.stream, s.range) = (l.object, l.stream, l.range)
   )
   select array_agg(q) into v_dead from dead, unnest(dead.queue_ids) q;
-  if v_dead is not null then
-    -- The queue itself would free a killed worker's jobs after four hours.
-    execute format('select %I.force_unlock_workers($1)', (select i.queue_schema from hubspot_private.installation i)) using v_dead;
-  end if;
+  perform hubspot_private.jobs_sweep(coalesce(v_dead, '{}'));
   select count(hubspot_private.stream_wake(d.object, d.stream, d.range)) into v_count from hubspot_private.streams_due() d;
   if exists (
     select from hubspot_private.credentials c
@@ -119,6 +183,9 @@ begin
   where r.state in ('done', 'stopped') and r.finished_at < hubspot_private.clock() - case
     when r.inserted + r.updated + r.deleted + r.regressed > 0 or r.stream in ('backfill', 'resync')
     then hubspot_private.setting_interval('runs_kept') else interval '1 hour' end;
+  -- A record without an id is nobody's to heal: not seen in the weekly full read, it is gone.
+  update hubspot_private.problems p set resolved_at = hubspot_private.clock()
+  where p.code = 'SH212' and p.record_id is null and p.resolved_at is null and p.last_seen_at < hubspot_private.clock() - interval '8 days';
   delete from hubspot_private.problems p
   where p.resolved_at < hubspot_private.clock() - hubspot_private.setting_interval('problems_kept');
   return v_count;

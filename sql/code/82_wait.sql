@@ -51,7 +51,12 @@ declare
   v_told text;
   v_told_at timestamptz;
 begin
-  if pg_catalog.now() <> pg_catalog.statement_timestamp() then
+  -- Several statements in one string of the simple protocol are one transaction, too, and begin at the same time. The error
+  -- of COMMIT there cannot be caught: a block that could catch it would itself forbid to commit. So the string is looked at.
+  if pg_catalog.now() <> pg_catalog.statement_timestamp()
+    or pg_catalog.regexp_replace(pg_catalog.current_query(),
+      $r$--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|'[^']*'|"[^"]*"$r$, '', 'g') ~ ';\s*[^\s;]'
+  then
     perform hubspot_private.fail('in_transaction', 'wait', 'wait');
   end if;
   if wait.timeout is null then

@@ -8,17 +8,23 @@ set search_path = pg_catalog, pg_temp
 as $$
   select c.name, c.ok, c.message, case when not c.ok then c.hint end
   from (
-    select 1, 'account', a.is_connected,
-      case when a.is_connected then format('connected to portal %s, checked %s', a.portal_id, date_trunc('second', a.checked_at))
-        when k.state = 'candidate' then 'a token waits to be checked by a worker'
-        else coalesce((select p.message from hubspot_private.problems p
-          where p.object is null and p.property = 'token' and p.resolved_at is null order by p.last_seen_at desc limit 1), 'not connected')
+    select 1, 'account', a.is_connected and t.message is null,
+      case
+        when a.is_connected then format('connected to portal %s, checked %s%s', a.portal_id, date_trunc('second', a.checked_at), '; but ' || t.message)
+        when k.state = 'candidate' then 'a token waits to be checked by a worker' || coalesce(': ' || t.message, '')
+        else coalesce(t.message, 'not connected')
       end,
-      coalesce((select p.hint from hubspot_private.problems p
-        where p.object is null and p.property = 'token' and p.resolved_at is null order by p.last_seen_at desc limit 1),
-        'Run select hubspot.connect(access_token => ''…''), or pg-hubspot connect; a worker must run to check it.')
+      coalesce(t.hint, 'Run select hubspot.connect(access_token => ''…''), or pg-hubspot connect; a worker must run to check it.')
     from hubspot_private.account a
     left join hubspot_private.credentials k on k.state = 'candidate'
+    left join lateral (
+      -- What is wrong with the token in use comes before a new one that was turned down.
+      select case p.property when 'token' then '' else 'the new token was not taken: ' end || p.message as message, p.hint
+      from hubspot_private.problems p
+      where p.object is null and p.property in ('token', 'new token') and p.resolved_at is null
+      order by p.property desc, p.last_seen_at desc
+      limit 1
+    ) t on true
     union all
     select 2, 'worker', count(*) > 0, format('%s running', count(*)), 'Start one with: npx pg-hubspot worker'
     from hubspot_private.workers w where w.beat_at > hubspot_private.clock() - interval '30 seconds'

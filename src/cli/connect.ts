@@ -82,7 +82,7 @@ async function health(db: Database, names: string[]): Promise<Check[]> {
 async function tokenProblem(db: Database): Promise<{ message: string; hint: string } | undefined> {
   const { rows } = await db.pool.query<{ message: string; hint: string }>(
     `select format('%s (%s)', message, code) as message, hint from hubspot.problems
-     where object is null and property = 'token' and resolved_at is null order by last_seen_at desc limit 1`,
+     where object is null and property = 'new token' and resolved_at is null order by last_seen_at desc limit 1`,
   )
   return rows[0]
 }

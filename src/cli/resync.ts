@@ -29,9 +29,13 @@ over. With --wait it shows how far it is and returns when it is done: 0, 1 when 
       return EXIT.ok
     }
     const run = await follow(db, id, timeout)
-    const { obstacle: _, is_parked: __, total: ___, ...figures } = run
+    const { obstacle: _, is_parked: __, is_paused: ___, total: ____, ...figures } = run
     if (json) console.log(JSON.stringify({ ...figures, id: Number(run.id) }))
     if (run.state === 'done') return EXIT.ok
+    if (run.is_paused) {
+      process.stderr.write(`pg-hubspot: run ${id} waits: the object is paused\n  select hubspot.resume('${run.object}');\n`)
+      return EXIT.waits
+    }
     process.stderr.write(`pg-hubspot: run ${id} ${run.is_parked ? 'waits: the object is parked' : run.state}${run.error === null ? '' : `: ${run.error}`}\n  select * from hubspot.problems where resolved_at is null;\n`)
     return run.is_parked ? EXIT.waits : EXIT.error
   },
@@ -51,6 +55,7 @@ type Run = {
   error: string | null
   total: number
   is_parked: boolean
+  is_paused: boolean
   obstacle: string | null
 }
 
@@ -60,7 +65,7 @@ async function follow(db: Database, id: string, timeout: number): Promise<Run> {
     const { rows } = await db.pool.query<Run>(
       `select r.id, r.object, r.state, r.requests::integer, r.rows_read::integer, r.inserted::integer, r.updated::integer, r.unchanged::integer,
          extract(epoch from r.finished_at - r.started_at)::double precision as seconds, r.error_code, r.error,
-         coalesce(s.rows, 0)::integer as total, coalesce(s.state = 'parked', false) as is_parked,
+         coalesce(s.rows, 0)::integer as total, coalesce(s.state = 'parked', false) as is_parked, coalesce(s.state = 'paused', false) as is_paused,
          (select string_agg(format('%s: %s', h.name, h.message), '; ') from hubspot.health() h where h.name in ('worker', 'account') and not h.ok) as obstacle
        from hubspot.runs r left join hubspot.status s on s.object = r.object where r.id = $1`,
       [id],
@@ -68,7 +73,7 @@ async function follow(db: Database, id: string, timeout: number): Promise<Run> {
     const [run] = rows
     if (run === undefined) throw new Misuse('SH101', `run ${id} is gone`, { hint: 'Was the object untracked? See: pg-hubspot status' })
     const isOver = ['done', 'failed', 'stopped'].includes(run.state)
-    if (isOver || run.is_parked) {
+    if (isOver || run.is_parked || run.is_paused) {
       picture.end(line(run))
       return run
     }

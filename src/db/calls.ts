@@ -144,6 +144,12 @@ export async function credentialGet(db: Database, isCandidate: boolean): Promise
   return rows[0]
 }
 
+/** Whether a token is in use and nothing is known against it. */
+export async function accountIsSure(db: Database): Promise<boolean> {
+  const { rows } = await db.pool.query<{ is_sure: boolean }>('select hubspot_private.account_is_sure() as is_sure')
+  return rows[0]!.is_sure
+}
+
 /** A token answered with these account details. */
 export async function accountConfirm(
   db: Database,

@@ -1,6 +1,7 @@
 import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
 import { Misuse } from '../lib/errors.ts'
+import { cutSilent, PATIENCE, type Patience } from './silence.ts'
 import type { DB } from './types.ts'
 export { asJsonb } from './jsonb.ts'
 
@@ -12,12 +13,12 @@ export type Database = AsyncDisposable & {
 }
 
 /** How many connections and under which name. */
-export type DatabaseOptions = { max?: number; applicationName?: string; onError?: (error: Error) => void }
+export type DatabaseOptions = { max?: number; applicationName?: string; onError?: (error: Error) => void; patience?: Patience }
 
 /** Opens a pool. Nothing is sent before the first query. */
 export function openDatabase(
   url: string | undefined,
-  { max = 10, applicationName = 'pg-hubspot', onError = () => undefined }: DatabaseOptions = {},
+  { max = 10, applicationName = 'pg-hubspot', onError = () => undefined, patience = PATIENCE }: DatabaseOptions = {},
 ): Database {
   if (url === undefined || !/^postgres(ql)?:\/\//.test(url)) {
     throw new Misuse('SH104', 'DATABASE_URL is not set to a postgres:// URL', {
@@ -29,13 +30,15 @@ export function openDatabase(
     max,
     application_name: applicationName,
     types: { getTypeParser },
-    // A half-open connection is found out by the kernel, not by a user who waits.
+    // An idle half-open connection is found out by the kernel, one with a query under way by cutSilent().
     keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
     connectionTimeoutMillis: 15_000,
   })
   // An idle connection that breaks is replaced by the next query; nobody else would catch this event.
   pool.on('error', onError)
   pool.on('connect', (client) => client.on('error', onError))
+  cutSilent(pool, url, patience)
   const close = async () => {
     if (!pool.ended) await pool.end()
   }
@@ -72,6 +75,15 @@ export function isBodyRefused(error: unknown): boolean {
 /** Whether a row was refused: by its width or an index, a constraint, its values, or a trigger that raised. */
 export function isRecordRefused(error: unknown): boolean {
   return /^(22|23|54|P0)/.test(sqlState(error) ?? '')
+}
+
+/**
+ * Whether a trigger of a user's may have raised it for one record: any state but those of locks, the connection and the
+ * server, and our own.
+ */
+export function mayBeOneRecords(error: unknown): boolean {
+  const state = sqlState(error)
+  return state !== undefined && !/^(08|40|53|57|58|55P03|SH(?!105))/.test(state)
 }
 
 /** Serialization failure, deadlock, lock time-out; a column or table that changed under a statement. */

@@ -3,6 +3,7 @@ import pg from 'pg'
 import { Misuse } from '../lib/errors.ts'
 import { sleep } from '../lib/time.ts'
 import type { Log } from '../lib/log.ts'
+import { PATIENCE, type Patience, pidOf, watch } from './silence.ts'
 
 /** A connection that a worker keeps for as long as it lives. */
 export type Presence = AsyncDisposable
@@ -15,22 +16,35 @@ const PATIENCE_MS = 5_000
  * sweep knows without waiting for a lease to run out (hubspot_private.sweep). A lost connection is made again.
  * Misuse SH004 where notifications do not come back: LISTEN, locks and leases fail through a transaction pooler.
  */
-export async function showPresence(databaseUrl: string, worker: string, log: Log): Promise<Presence> {
+export async function showPresence(databaseUrl: string, worker: string, log: Log, patience: Patience = PATIENCE): Promise<Presence> {
   const over = new AbortController()
   let client: pg.Client | undefined
+  let last: number | null = null
   const connect = async (): Promise<pg.Client> => {
-    const next = new pg.Client({ connectionString: databaseUrl, application_name: 'pg-hubspot presence', keepAlive: true })
+    const next = new pg.Client({ connectionString: databaseUrl, application_name: 'pg-hubspot presence', keepAlive: true, connectionTimeoutMillis: 15_000 })
     // Emitted when the server goes away; 'end' follows.
     next.on('error', (error) => log.debug('the presence connection was lost', { error }))
     await next.connect()
+    watch(next, databaseUrl, patience)
     try {
       await checkNotifications(next, databaseUrl)
+      // The server may hold on to the connection before, half-open, and the lock with it.
+      if (last !== null) {
+        await next.query(`select pg_terminate_backend(pid) from pg_stat_activity where pid = $1 and application_name = 'pg-hubspot presence'`, [last])
+      }
       await next.query(`select pg_advisory_lock(hashtext('hubspot.worker'), hashtext($1))`, [worker])
     } catch (error) {
       await next.end()
       throw error
     }
-    next.once('end', () => void reconnect())
+    last = pidOf(next)
+    // A query now and then, so that a connection that leads nowhere is noticed.
+    const timer = setInterval(() => void next.query('select 1').catch(() => undefined), patience.silenceMs)
+    timer.unref()
+    next.once('end', () => {
+      clearInterval(timer)
+      void reconnect()
+    })
     return next
   }
   const reconnect = async (): Promise<void> => {

@@ -26,17 +26,44 @@ export interface Merges {
    * The record that the lost one is part of now.
    */
   kept_id: Int8;
+  /**
+   * The record that went into another.
+   */
   lost_id: Int8;
+  /**
+   * When the merge was seen here.
+   */
   merged_at: string;
+  /**
+   * The object.
+   */
   object: string;
 }
 
 export interface ObjectTypes {
+  /**
+   * When it was archived in HubSpot.
+   */
   archived_at: string | null;
+  /**
+   * HubSpot's name for it with the portal's id, custom objects only.
+   */
   fully_qualified_name: string | null;
+  /**
+   * Whether HubSpot can search it; else it is polled by listing it.
+   */
   has_search: boolean | null;
+  /**
+   * Of this account, not one of HubSpot's own.
+   */
   is_custom: boolean | null;
+  /**
+   * Chosen by track().
+   */
   is_tracked: boolean | null;
+  /**
+   * Its name for people in HubSpot.
+   */
   label: string | null;
   /**
    * The name that the verbs take; its table's too, but for names that were taken.
@@ -46,13 +73,28 @@ export interface ObjectTypes {
    * HubSpot's type id, such as 0-1 or 2-12345.
    */
   object_type_id: string | null;
+  /**
+   * What becomes of rows whose record is gone: delete, or mark in _archived_at.
+   */
   on_delete: string | null;
+  /**
+   * Its table in schema hubspot, once it is tracked.
+   */
   table_name: string | null;
 }
 
 export interface Owners {
+  /**
+   * When HubSpot made it.
+   */
   created_at: string | null;
+  /**
+   * Their address.
+   */
   email: string | null;
+  /**
+   * Their first name.
+   */
   first_name: string | null;
   /**
    * What hubspot_owner_id of a record holds, as text.
@@ -62,9 +104,21 @@ export interface Owners {
    * Deactivated in HubSpot.
    */
   is_archived: boolean;
+  /**
+   * Their last name.
+   */
   last_name: string | null;
+  /**
+   * Their teams as HubSpot gives them: id, name, primary.
+   */
   teams: Json | null;
+  /**
+   * PERSON or QUEUE.
+   */
   type: string | null;
+  /**
+   * When HubSpot last changed it.
+   */
   updated_at: string | null;
   /**
    * The user behind the owner; kept for archived owners too.
@@ -73,33 +127,72 @@ export interface Owners {
 }
 
 export interface Pipelines {
+  /**
+   * When HubSpot made it.
+   */
   created_at: string | null;
+  /**
+   * Its place among the object's pipelines.
+   */
   display_order: number | null;
   /**
    * What a record's pipeline column holds.
    */
   id: string;
+  /**
+   * Archived in HubSpot.
+   */
   is_archived: boolean;
+  /**
+   * Its name for people.
+   */
   label: string | null;
+  /**
+   * The object whose records go through it.
+   */
   object: string;
+  /**
+   * When HubSpot last changed it.
+   */
   updated_at: string | null;
 }
 
 export interface PipelineStages {
+  /**
+   * When HubSpot made it.
+   */
   created_at: string | null;
+  /**
+   * Its place in the pipeline.
+   */
   display_order: number | null;
   /**
    * What a record's stage column holds.
    */
   id: string;
+  /**
+   * Archived in HubSpot.
+   */
   is_archived: boolean;
+  /**
+   * Its name for people.
+   */
   label: string | null;
   /**
    * As HubSpot gives it; values are strings.
    */
   metadata: Json | null;
+  /**
+   * The object whose records go through it.
+   */
   object: string;
+  /**
+   * pipelines.id.
+   */
   pipeline_id: string;
+  /**
+   * When HubSpot last changed it.
+   */
   updated_at: string | null;
 }
 
@@ -108,13 +201,37 @@ export interface Problems {
    * As in docs/errors.md.
    */
   code: string | null;
+  /**
+   * How often it was seen.
+   */
   count: Int8 | null;
+  /**
+   * When it was first seen.
+   */
   first_seen_at: string | null;
+  /**
+   * What to do.
+   */
   hint: string | null;
+  /**
+   * Counts up.
+   */
   id: Int8 | null;
+  /**
+   * When it was last seen.
+   */
   last_seen_at: string | null;
+  /**
+   * What is wrong.
+   */
   message: string | null;
+  /**
+   * Null: the account.
+   */
   object: string | null;
+  /**
+   * The property, or the part of the account, where one is at fault.
+   */
   property: string | null;
   /**
    * The record, where one is at fault.
@@ -139,29 +256,68 @@ export interface Properties {
    * The column's type, or the one it would get.
    */
   column_type: string | null;
+  /**
+   * HubSpot's description.
+   */
   description: string | null;
+  /**
+   * How HubSpot's forms show it: text, checkbox, …
+   */
   field_type: string | null;
+  /**
+   * HubSpot calculates it: its values change without moving the modified date.
+   */
   is_calculated: boolean | null;
+  /**
+   * HubSpot does not let it be written.
+   */
   is_read_only: boolean | null;
   /**
    * Chosen by track().
    */
   is_selected: boolean | null;
+  /**
+   * Its name for people in HubSpot.
+   */
   label: string | null;
   /**
    * When it got its column, for good.
    */
   locked_at: string | null;
+  /**
+   * The object that it belongs to.
+   */
   object: string | null;
+  /**
+   * Its internal name in HubSpot.
+   */
   property: string | null;
+  /**
+   * HubSpot's type: string, number, bool, date, datetime, enumeration, …
+   */
   type: string | null;
 }
 
 export interface PropertyOptions {
+  /**
+   * Its place among the options.
+   */
   display_order: number | null;
+  /**
+   * Not offered to people any more; records may still hold it.
+   */
   is_hidden: boolean;
+  /**
+   * What people see.
+   */
   label: string | null;
+  /**
+   * The object.
+   */
   object: string;
+  /**
+   * The property that may have this value.
+   */
   property: string;
   /**
    * What records hold.
@@ -186,9 +342,12 @@ export interface Quota {
    * When the next request may be sent.
    */
   next_free_at: string | null;
+  /**
+   * The length of the period that the limit is for.
+   */
   period: string | null;
   /**
-   * Requests that are left in it.
+   * What is left of this product's part in the present period.
    */
   remaining: Int8 | null;
   /**
@@ -218,15 +377,33 @@ export interface Quota {
 }
 
 export interface Runs {
+  /**
+   * Rows that left the table, or were marked.
+   */
   deleted: Int8 | null;
+  /**
+   * Its message.
+   */
   error: string | null;
+  /**
+   * Of the last failure, while it is tried again: as in docs/errors.md.
+   */
   error_code: string | null;
+  /**
+   * When it was over.
+   */
   finished_at: string | null;
   /**
    * Records that search named and that were queued for a read.
    */
   hinted: Int8 | null;
+  /**
+   * Counts up; hubspot.resync() returns it.
+   */
   id: Int8 | null;
+  /**
+   * Rows that were new.
+   */
   inserted: Int8 | null;
   /**
    * Null: the account (owners, custom objects).
@@ -240,6 +417,9 @@ export interface Runs {
    * Records written with an older version than their row had.
    */
   regressed: Int8 | null;
+  /**
+   * When it was asked for or began by itself.
+   */
   requested_at: string | null;
   /**
    * Calls of HubSpot.
@@ -253,6 +433,9 @@ export interface Runs {
    * Records whose read was overtaken by a later one: nothing was written.
    */
   stale: Int8 | null;
+  /**
+   * When it took its first step.
+   */
   started_at: string | null;
   /**
    * waiting (asked for, paused or backing off), running, done, failed, stopped (untracked), interrupted (its worker died; another goes on).
@@ -266,10 +449,16 @@ export interface Runs {
    * Records that were already so: nothing was written.
    */
   unchanged: Int8 | null;
+  /**
+   * Rows that were changed.
+   */
   updated: Int8 | null;
 }
 
 export interface Schedules {
+  /**
+   * The cron expression; null where an interval is set.
+   */
   cron: string | null;
   /**
    * The interval; null where cron is set.
@@ -279,14 +468,32 @@ export interface Schedules {
    * When the next run begins; null: not before the first load.
    */
   next_run_at: string | null;
+  /**
+   * The object.
+   */
   object: string | null;
+  /**
+   * poll, settle, schema or resync.
+   */
   stream: string | null;
+  /**
+   * The time zone of cron.
+   */
   timezone: string | null;
 }
 
 export interface Settings {
+  /**
+   * What null goes back to.
+   */
   default_value: Json | null;
+  /**
+   * What it is for.
+   */
   description: string | null;
+  /**
+   * As hubspot.configure() takes it.
+   */
   name: string | null;
   /**
    * In force, as JSON.
@@ -327,6 +534,9 @@ export interface Status {
    * When a poll, first load or full read last ended.
    */
   last_run_at: string | null;
+  /**
+   * When the first load was done; null until then.
+   */
   loaded_at: string | null;
   /**
    * When the next poll is due.
@@ -352,7 +562,13 @@ export interface Status {
    * waiting (for its definitions), backfilling, live, list only (HubSpot has no search for it), paused, or parked (HubSpot refuses: see last_error).
    */
   state: string | null;
+  /**
+   * Its table in schema hubspot.
+   */
   table_name: string | null;
+  /**
+   * When track() was called.
+   */
   tracked_at: string | null;
 }
 

@@ -20,7 +20,7 @@ export async function connect({ db, signal, sql }: Stage, token: string): Promis
     const { rows } = await db.pool.query<{ ok: boolean; message: string; code: string | null; problem: string | null; hint: string | null }>(
       `select h.ok, h.message, p.code, p.message as problem, p.hint
        from hubspot.health() h
-       left join hubspot.problems p on p.object is null and p.property = 'token' and p.resolved_at is null
+       left join hubspot.problems p on p.object is null and p.property in ('token', 'new token') and p.resolved_at is null
        where h.name = 'account' order by p.last_seen_at desc limit 1`,
     )
     const [account] = rows

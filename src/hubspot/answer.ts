@@ -142,5 +142,12 @@ export function unreadable(why: string, cause?: unknown): Transient {
 }
 
 function tooLarge(limit: number): Transient {
-  return unreadable(`it is larger than ${limit} bytes`)
+  const error = unreadable(`it is larger than ${limit} bytes`)
+  error.detail['isTooLarge'] = true
+  return error
+}
+
+/** Whether an answer was given up for its size: asked for less, it may come. */
+export function isTooLarge(error: unknown): boolean {
+  return error instanceof Transient && error.detail['isTooLarge'] === true
 }

@@ -141,16 +141,16 @@ export type Fault =
   | { type: 'answer'; status: number; body?: string; headers?: Readonly<Record<string, string>> }
   /** The connection is reset: before a byte of the answer, or after half of its body. */
   | { type: 'reset' | 'reset body' }
-  /** A whole answer by its content-length, but its JSON ends half-way. */
-  | { type: 'torn' }
-  /** A content-length longer than what comes before the connection ends. */
-  | { type: 'short' }
-  /** Delays in ms: before the head, or over the body, which then comes in pieces. */
-  | { type: 'slow head' | 'slow body'; ms: number }
-  /** No answer, until the caller gives up or the sandbox closes. */
-  | { type: 'hang' }
+  /** JSON that ends half-way, the content-length right (torn), or longer than what comes before the connection ends (short). */
+  | { type: 'torn' | 'short' }
+  /** Delays in ms: before the head, or over the body, which then comes in pieces. */ | { type: 'slow head' | 'slow body'; ms: number }
+  /** No answer, or a head and no body, until the caller gives up or the sandbox closes. */
+  | { type: 'hang' | 'hang body' }
+  /** Of the records: each twice, the first left out, all without their properties; spaces between them, up to so many bytes. */
+  | { type: 'duplicates' | 'missing' | 'incomplete' } | { type: 'padding'; bytes: number }
   /** A right answer under another Content-Type; null: under none. */
   | { type: 'content type'; value: string | null }
+  /** A right answer whose Date header is off by so many ms. */ | { type: 'date'; ms: number }
 
 /** Which calls a fault strikes. All given fields must fit. */
 export interface FaultMatch {

@@ -1,9 +1,10 @@
 import type { Plan, StreamRequest } from '../db/calls.ts'
+import { isTooLarge } from '../hubspot/answer.ts'
 import { idsOf } from '../hubspot/body.ts'
 import type { Answer, Client } from '../hubspot/client.ts'
 import { readOwners, readPipelines, readProperties, readSchemas } from '../hubspot/metadata.ts'
 import { afterOf } from '../hubspot/body.ts'
-import { batchRead, fitsInUrl, listPage } from '../hubspot/objects.ts'
+import { batchRead, fitsInUrl, listPage, PAGE_LIMIT } from '../hubspot/objects.ts'
 import { search } from '../hubspot/search.ts'
 import { Bug, Refused, Transient } from '../lib/errors.ts'
 import type { Asked, Caller } from './call.ts'
@@ -70,11 +71,21 @@ function NOTHING_TO_READ(): Got {
 
 const empty = () => Buffer.from('{"results":[]}')
 
-async function askList({ hubspot, caller, signal }: Way, { type, properties }: Plan, after: string | null): Promise<Got> {
+async function askList(way: Way, plan: Plan, after: string | null, limit = PAGE_LIMIT): Promise<Got> {
+  try {
+    return await askPage(way, plan, after, limit)
+  } catch (error) {
+    if (!isTooLarge(error) || limit === 1) throw error
+    // Asked again as it was, it would be too large again.
+    return await askList(way, plan, after, Math.ceil(limit / 10))
+  }
+}
+
+async function askPage({ hubspot, caller, signal }: Way, { type, properties }: Plan, after: string | null, limit: number): Promise<Got> {
   const inUrl = fitsInUrl(properties)
   const page = one(
     await caller.call('burst', () =>
-      listPage(hubspot, { type, after: after ?? undefined, properties: inUrl ? properties : [], signal }),
+      listPage(hubspot, { type, after: after ?? undefined, limit, properties: inUrl ? properties : [], signal }),
     ),
   )
   if (inUrl || page.body === null) return page

@@ -1,4 +1,4 @@
-import { asJsonb, type Database, isBodyRefused, isConnectionLost, isRecordRefused, isWorthRepeating, sqlState } from '../db/database.ts'
+import { asJsonb, type Database, isBodyRefused, isConnectionLost, isRecordRefused, isWorthRepeating, mayBeOneRecords, sqlState } from '../db/database.ts'
 import {
   type Claim, type Held, type Plan, problemReport, stepCommit, type StepOutcome, streamClaim, streamFail, streamRelease,
   type StreamKey, type StreamRequest,
@@ -134,7 +134,9 @@ async function commit(deps: SyncDeps, key: StreamKey, answer: Answer, body: Buff
       // Locks, deadlocks, and columns that changed meanwhile: the same answer may go through at once.
       if (isWorthRepeating(error) && tries < 2) continue
       if (body !== null && isBodyRefused(error)) return await commitRepaired(deps, key, answer, body, error)
-      if (isRecordRefused(error)) return await stepCommit(deps.db, key, { ...step, isCareful: true })
+      // Record by record, in which SQL finds out whose fault it is, is slow: only what is no accident is worth that.
+      if (mayBeOneRecords(error) && !isRecordRefused(error) && tries < 1) continue
+      if (mayBeOneRecords(error)) return await stepCommit(deps.db, key, { ...step, isCareful: true })
       throw error
     }
   }
@@ -151,7 +153,7 @@ async function commitRepaired(deps: SyncDeps, key: StreamKey, answer: Answer, bo
   }
   const step = { ...answer, body: asJsonb(repair.body) }
   const outcome = await stepCommit(deps.db, key, step).catch((error: unknown) => {
-    if (!isRecordRefused(error)) throw error
+    if (!mayBeOneRecords(error)) throw error
     return stepCommit(deps.db, key, { ...step, isCareful: true })
   })
   for (const id of outcome.outcome === 'lost' ? [] : repair.repaired) {

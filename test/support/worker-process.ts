@@ -8,6 +8,8 @@ export type WorkerProcess = AsyncDisposable & {
   pid: number
   /** What it wrote on standard error: one JSON object a line. */
   log(): string
+  /** Whether the process has ended. */
+  hasEnded(): boolean
   /** Sends a signal; SIGSTOP and SIGCONT take effect at once. */
   signal(name: NodeJS.Signals): void
   /** Sends a signal and returns when the process has ended: its exit code, or the signal that ended it. */
@@ -15,10 +17,10 @@ export type WorkerProcess = AsyncDisposable & {
 }
 
 /** Starts a worker and returns when it takes jobs. It never outlives the test that disposes of it. */
-export async function spawnWorker(databaseUrl: string, hubspotUrl: string): Promise<WorkerProcess> {
+export async function spawnWorker(databaseUrl: string, hubspotUrl: string, env: NodeJS.ProcessEnv = {}): Promise<WorkerProcess> {
   const cli = new URL('../../src/cli.ts', import.meta.url).pathname
   const child = spawn(process.execPath, [cli, 'worker'], {
-    env: { ...process.env, DATABASE_URL: databaseUrl, HUBSPOT_API_URL: hubspotUrl },
+    env: { ...process.env, DATABASE_URL: databaseUrl, HUBSPOT_API_URL: hubspotUrl, ...env },
     stdio: ['ignore', 'ignore', 'pipe'],
   })
   const ended = once(child, 'exit')
@@ -40,6 +42,7 @@ export async function spawnWorker(databaseUrl: string, hubspotUrl: string): Prom
     id,
     pid: child.pid!,
     log: () => log,
+    hasEnded: () => isOver(child),
     signal: (name) => void child.kill(name),
     end,
     [Symbol.asyncDispose]: async () => void (await end('SIGKILL')),

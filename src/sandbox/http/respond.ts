@@ -24,9 +24,9 @@ export async function respond(request: IncomingMessage, response: ServerResponse
   if (fault?.type === 'reset') return reset(response)
   if (fault?.type === 'slow head') await pause(fault.ms, response)
 
-  const headers: Record<string, string | number> = { Date: new Date(delivery.now).toUTCString(), ...delivery.headers, ...answer.headers }
+  const headers: Record<string, string | number> = { Date: new Date(delivery.now + (fault?.type === 'date' ? fault.ms : 0)).toUTCString(), ...delivery.headers, ...answer.headers }
   headers['X-HubSpot-Correlation-Id'] = correlationId
-  let bytes = bodyBytes(answer, correlationId)
+  let bytes = bodyBytes(spoiled(answer, fault), correlationId)
   if (bytes.length > 0 && !('Content-Type' in headers)) headers['Content-Type'] = 'application/json;charset=utf-8'
   if (fault?.type === 'content type') {
     delete headers['Content-Type']
@@ -42,6 +42,10 @@ export async function respond(request: IncomingMessage, response: ServerResponse
   if (response.destroyed) return
   response.sendDate = false
   response.writeHead(answer.status, headers)
+  if (fault?.type === 'hang body') {
+    response.flushHeaders()
+    return closed(response)
+  }
   if (fault?.type === 'reset body' || fault?.type === 'short') {
     await written(response, bytes.subarray(0, Math.floor(bytes.length / 2)))
     if (fault.type === 'reset body') return reset(response)
@@ -51,6 +55,23 @@ export async function respond(request: IncomingMessage, response: ServerResponse
   if (fault?.type === 'slow body') await trickle(response, bytes, fault.ms)
   else response.end(bytes)
   return closed(response)
+}
+
+/** What a fault makes of an answer's records. */
+function spoiled(answer: Answer, fault: Fault | undefined): Answer {
+  const { results } = answer
+  if (results === undefined) return answer
+  switch (fault?.type) {
+    case 'duplicates': return { ...answer, results: results.flatMap((record) => [record, record]) }
+    case 'missing': return { ...answer, results: results.slice(1) }
+    case 'incomplete':
+      return { ...answer, results: results.map((record) => JSON.stringify({ ...(JSON.parse(record) as object), properties: undefined })) }
+    case 'padding': {
+      const share = Math.ceil(fault.bytes / Math.max(results.length, 1))
+      return { ...answer, results: results.map((record) => record + ' '.repeat(Math.max(0, share - record.length))) }
+    }
+    default: return answer
+  }
 }
 
 function bodyBytes({ body, results }: Answer, correlationId: string): Buffer {

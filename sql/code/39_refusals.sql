@@ -1,0 +1,107 @@
+-- What of a page cannot be taken: records that came incomplete, and, where it is written record by record, whose fault an error is.
+create or replace function hubspot_private.page_complete(
+  o hubspot_private.objects, body jsonb, out complete jsonb, out incomplete bigint[]
+)
+returns record
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- Every record has its modified date, where HubSpot says that such records have one: it is always asked for.
+  v_wanted jsonb := jsonb_build_object('name', (
+    select p.property from hubspot_private.properties p
+    where p.object = o.name and p.property = o.modified_property and p.archived_at is null));
+  v_id bigint;
+begin
+  complete := body;
+  if not jsonb_path_exists(body, '$.results[*] ? (@.archived != true) ? (!exists(@.properties ? (@.type() == "object")))')
+    and (v_wanted ->> 'name' is null or not jsonb_path_exists(
+      body, format('$.results[*] ? (@.archived != true) ? (!exists(@.properties.%s))', v_wanted -> 'name')::jsonpath))
+  then
+    return;
+  end if;
+  select jsonb_build_object('results', coalesce(jsonb_agg(r.value order by r.ordinality) filter (where r.is_complete), '[]')),
+    array_agg(distinct r.id::bigint) filter (where not r.is_complete and r.id ~ '^[0-9]{1,18}$')
+  into complete, incomplete
+  from (
+    select e.value, e.ordinality, e.value ->> 'id' as id,
+      (e.value -> 'archived')::text is not distinct from 'true' or jsonb_typeof(e.value -> 'properties') is not distinct from 'object'
+        and (v_wanted ->> 'name' is null or e.value -> 'properties' ? (v_wanted ->> 'name')) as is_complete
+    from jsonb_array_elements(body -> 'results') with ordinality e
+  ) r;
+  if complete = '{"results": []}' and cardinality(incomplete) > 1 then
+    perform hubspot_private.fail('answer_unreadable', 'its records lack their properties');
+  end if;
+  foreach v_id in array coalesce(incomplete, '{}') loop
+    perform hubspot_private.problem_report('SH212', o.name,
+      format('record %s of %s came without its properties', v_id, o.name), 'Its row stays as it was; it is read again by itself.', v_id);
+  end loop;
+end;
+$$;
+comment on function hubspot_private.page_complete(hubspot_private.objects, jsonb) is
+  'A page without the records that lack their properties, or the modified date that was asked for, and the ids of these: nothing can be said of them. SH208 where all do.';
+revoke all on function hubspot_private.page_complete(hubspot_private.objects, jsonb) from public;
+
+create or replace function hubspot_private.refusal_note(object text, record_id bigint, state text, message text, context text)
+returns text
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  -- What was under way inside our own statement: in any language of messages a line that names a function has PL/ in it.
+  v_inner text := regexp_replace(context, 'hubspot_private\.(write_\d+|gone_apply)\(.*', '');
+  v_line text := (
+    select l from regexp_split_to_table(v_inner, '\n') with ordinality x (l, n)
+    where l ~ 'PL/[A-Za-z]' and l !~ 'hubspot_private\.' order by n limit 1);
+begin
+  if state ~ '^(08|40|53|57|58)' or state = '55P03' then
+    -- Locks, deadlocks, a server that stops or is full: over in a moment.
+    return null;
+  elsif v_line is null and state !~ '^(22|23|54|P0)' then
+    -- Neither a value, a constraint nor a trigger of a user's: a column that is gone, a bug.
+    return null;
+  end if;
+  perform hubspot_private.problem_report('SH213', object,
+    format('record %s of %s cannot be written: %s (%s)', record_id, object, message, state), null, record_id);
+  return concat_ws(' ', state, v_line);
+end;
+$$;
+comment on function hubspot_private.refusal_note(text, bigint, text, text, text) is
+  'One record could not be written: SH213, and the error''s signature; null where the error is not the record''s.';
+
+create or replace function hubspot_private.refusals_judge(signatures text[], is_any_written boolean, message text)
+returns void
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not is_any_written and cardinality(signatures) >= 20 and signatures[1] !~ '^54'
+    and signatures[1] = all (signatures)
+  then
+    -- Twenty at once, all by the same line and none let through: it is no record's fault.
+    raise exception using errcode = left(signatures[1], 5), message = refusals_judge.message;
+  end if;
+end;
+$$;
+comment on function hubspot_private.refusals_judge(text[], boolean, text) is
+  'Raises the error again where all records of a page were refused alike, twenty at least: then a trigger or constraint is wrong, and nothing is left out.';
+revoke all on function hubspot_private.refusal_note(text, bigint, text, text, text) from public;
+revoke all on function hubspot_private.refusals_judge(text[], boolean, text) from public;
+
+create or replace function hubspot_private.read_limit(s hubspot_private.streams)
+returns integer
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- An answer that cannot be read may be too large: with each failure half as many.
+  select case
+    when s.failures > 0 and exists (select from hubspot_private.runs r where r.id = s.run_id and r.error_code = 'SH208')
+    then greatest(100 >> least(s.failures, 7), 1)
+    else 100
+  end;
+$$;
+comment on function hubspot_private.read_limit(hubspot_private.streams) is 'How many ids the next batch read asks for.';

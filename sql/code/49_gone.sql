@@ -1,0 +1,79 @@
+-- What a store read did not find leaves the mirror: like page_apply invoker, no SET, everything qualified.
+create or replace function hubspot_private.gone_apply(
+  object text, stream text, range integer, ids bigint[], asked_at timestamptz, reason text
+)
+returns bigint
+language plpgsql
+volatile
+as $$
+#variable_conflict use_variable
+declare
+  v_object hubspot_private.objects;
+  v_now timestamptz;
+  v_held bigint[];
+  v_free bigint[];
+  v_deleted bigint[];
+  v_each bigint;
+  v_one bigint[];
+  v_refused bigint[];
+  v_statement text;
+  v_context text;
+begin
+  select o.* into strict v_object from hubspot_private.objects o where o.name = object;
+  execute pg_catalog.format('select array_agg(t.id) from hubspot.%I t where t.id = any ($1)%s',
+    v_object.table_name, case when v_object.on_delete = 'mark' then ' and t._archived_at is null' end)
+  into v_held using ids;
+  if asked_at > v_object.resync_started_at then
+    execute pg_catalog.format(
+      'select array_agg(l.id) from (
+         select t.id from hubspot.%I t where t.id = any ($1) and t._synced_at < $2 order by t.id for update skip locked
+       ) l', v_object.table_name)
+    into v_free using v_held, asked_at;
+  end if;
+  v_now := hubspot_private.clock();
+  if v_free is not null then
+    perform hubspot_private.stream_marks_writing(object, stream, range);
+    v_statement := pg_catalog.format(
+      case v_object.on_delete
+        when 'mark' then 'with d as (update hubspot.%I t set _archived_at = $2, _synced_at = $2 where t.id = any ($1) returning t.id)'
+        else 'with d as (delete from hubspot.%I t where t.id = any ($1) returning t.id)'
+      end || ' select array_agg(d.id) from d', v_object.table_name);
+    if pg_catalog.current_setting('hubspot.careful', true) = 'true' then
+      set constraints all immediate;
+      foreach v_each in array v_free loop
+        begin
+          execute v_statement into v_one using array[v_each], v_now;
+          v_deleted := v_deleted || v_one;
+        exception when others then
+          get stacked diagnostics v_context = pg_exception_context;
+          if hubspot_private.refusal_note(object, v_each, sqlstate, sqlerrm, v_context) is null then
+            raise;
+          end if;
+          v_refused := v_refused || v_each;
+        end;
+      end loop;
+      perform hubspot_private.fetch_enqueue(object, v_refused, 'refused', hubspot_private.clock() + interval '15 minutes');
+    else
+      execute v_statement into v_deleted using v_free, v_now;
+    end if;
+    -- What was wrong with a record is over with it.
+    update hubspot_private.problems p set resolved_at = v_now
+    where p.object = v_object.name and p.record_id = any (v_deleted) and p.resolved_at is null;
+  end if;
+  insert into hubspot_private.tombstones as g (object, id, seen_gone_at)
+  select v_object.name, i, v_now
+  from unnest(ids) i
+  where i = any (v_deleted) or i <> all (coalesce(v_held, '{}'))
+  order by i
+  on conflict on constraint tombstones_pkey do update set seen_gone_at = excluded.seen_gone_at
+  where g.id = any (v_deleted);
+  -- A row that is locked, or was written after this was asked, is in doubt.
+  perform hubspot_private.fetch_enqueue(v_object.name,
+    array(select i from unnest(v_held) i where i <> all (coalesce(v_deleted, '{}')) and i <> all (coalesce(v_refused, '{}'))), reason,
+    hubspot_private.clock() + interval '1 second');
+  return coalesce(pg_catalog.cardinality(v_deleted), 0);
+end;
+$$;
+comment on function hubspot_private.gone_apply(text, text, integer, bigint[], timestamptz, text) is
+  'Records that a store read did not find leave the mirror (or are marked) and get a tombstone. Returns how many left.';
+revoke all on function hubspot_private.gone_apply(text, text, integer, bigint[], timestamptz, text) from public;

@@ -1,0 +1,86 @@
+import { describe, expect, test } from 'vitest'
+import type { Client } from '../src/hubspot/client.ts'
+import { startWorld, type World } from './support/sync.ts'
+
+// Answers that are JSON and not the truth.
+
+const idsOf = (world: World) => [...world.store.records('contacts')].map(({ id }) => id)
+const open = (world: World) =>
+  world.db.query<{ code: string; record_id: string | null; message: string }>('select code, record_id, message from hubspot.problems where resolved_at is null order by id')
+
+type Page = { results: { id: string; properties?: Record<string, unknown> }[] }
+
+/** Lets a test rewrite the answers of paths that end so, while it has a rewriting. */
+function rewriting(path: string | RegExp): { wrap: (client: Client) => Client; change: { now: ((page: Page) => void) | undefined } } {
+  const change: { now: ((page: Page) => void) | undefined } = { now: undefined }
+  const wrap = (client: Client): Client => ({
+    ...client,
+    async request(request) {
+      const answer = await client.request(request)
+      if (change.now === undefined || !new RegExp(path).test(request.path)) return answer
+      const page = JSON.parse(answer.body.toString()) as Page
+      change.now(page)
+      return { ...answer, body: Buffer.from(JSON.stringify(page)) }
+    },
+  })
+  return { wrap, change }
+}
+
+describe('a record that comes incomplete', () => {
+  test.for([
+    ['without properties', (record: Page['results'][number]) => { delete record.properties }],
+    ['with properties that are no object', (record: Page['results'][number]) => { record.properties = [] as never }],
+    ['with null for properties', (record: Page['results'][number]) => { record.properties = null as never }],
+    ['without its modified date', (record: Page['results'][number]) => { record.properties = {} }],
+  ] as const)('%s keeps its row, shows as a problem, and is read again, in batch reads and lists', async ([, spoil]) => {
+    const { wrap, change } = rewriting(/batch\/read$|objects\/[^/]+\/0-1$/)
+    await using world = await startWorld('incomplete', { sandbox: { objects: { contacts: 8 } }, client: wrap })
+    await world.load('contacts', ['firstname', 'email'])
+    const [bad = '', other = ''] = idsOf(world)
+    const before = await world.row('contacts', bad)
+    change.now = (page) => {
+      for (const record of page.results) if (record.id === bad) spoil(record)
+    }
+    world.store.edit('contacts', [bad, other], { firstname: 'Ada' })
+    await world.pass(15_000, 5_000)
+    await world.db.query("select hubspot.resync('contacts')")
+    await world.pass(5_000)
+    expect(await world.row('contacts', bad)).toEqual(before)
+    expect(await world.row('contacts', other)).toMatchObject({ firstname: 'Ada' })
+    expect(await open(world)).toMatchObject([{ code: 'SH212', record_id: bad }])
+    change.now = undefined
+    await world.pass(3_600_000, 600_000)
+    expect(await open(world)).toEqual([])
+    expect(await world.differences('contacts')).toEqual([])
+  })
+
+  test('with all others of its page makes the page unreadable: it is asked again', async () => {
+    const { wrap, change } = rewriting(/objects\/[^/]+\/0-1$/)
+    await using world = await startWorld('incomplete', { sandbox: { objects: { contacts: 150 } }, client: wrap })
+    change.now = (page) => {
+      for (const record of page.results) delete record.properties
+    }
+    await world.db.query("select hubspot.track('contacts', '{firstname}')")
+    await world.pass(10_000, 2_000)
+    expect(await world.db.query('select state, rows from hubspot.status')).toEqual([{ state: 'backfilling', rows: '0' }])
+    expect(await open(world)).toMatchObject([{ code: 'SH208', record_id: null, message: expect.stringContaining('lack their properties') as string }])
+    change.now = undefined
+    await world.pass(120_000, 20_000)
+    expect(await open(world)).toEqual([])
+    expect(await world.differences('contacts')).toEqual([])
+  })
+})
+
+test('a list of properties that is empty archives none', async () => {
+  const { wrap, change } = rewriting(/properties\//)
+  await using world = await startWorld('properties', { sandbox: { objects: { contacts: 5 } }, client: wrap })
+  await world.load('contacts', ['firstname'])
+  change.now = (page) => { page.results = [] }
+  await world.pass(3_600_000, 600_000)
+  expect(await world.db.query("select property from hubspot.properties where archived_at is not null")).toEqual([])
+  expect(await open(world)).toMatchObject([{ code: 'SH208', message: expect.stringContaining('no properties') as string }])
+  change.now = undefined
+  await world.pass(2 * 3_600_000, 600_000)
+  expect(await open(world)).toEqual([])
+  expect(await world.differences('contacts')).toEqual([])
+})
