@@ -75,7 +75,7 @@ export async function showPresence(databaseUrl: string, worker: string, log: Log
 async function checkNotifications(client: pg.Client, databaseUrl: string): Promise<void> {
   const channel = `hubspot_check_${randomUUID().replaceAll('-', '')}`
   const heard = new Promise<boolean>((resolve) => client.once('notification', () => resolve(true)))
-  const other = new pg.Client({ connectionString: databaseUrl, application_name: 'pg-hubspot presence' })
+  const other = new pg.Client({ connectionString: databaseUrl, application_name: 'pg-hubspot presence', connectionTimeoutMillis: 15_000 })
   other.on('error', () => undefined)
   await other.connect()
   try {
