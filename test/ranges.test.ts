@@ -75,6 +75,30 @@ function listed(order: (ids: string[]) => string[], { page = 10, after = String 
   }
 }
 
+type Page = { from: number; results: { id: string }[]; paging?: { next: { after: string } } }
+const any = <T>(list: readonly T[], random: () => number) => list[Math.floor(random() * list.length)]
+
+/** A list in id order, of which every sixth page or so is not what it should be. */
+function mangled(random: () => number, mangle: (page: Page, seen: readonly Page[]) => void) {
+  return (client: Client, sandbox: Sandbox): Client => {
+    const paged = pagesOf(10)(client, sandbox)
+    const seen: Page[] = []
+    return {
+      ...paged,
+      async request(request) {
+        const answer = await paged.request(request)
+        if (request.query?.['properties'] === undefined || request.query['limit'] === undefined) return answer
+        const page: Page = { from: Number(request.query['after'] ?? 0), ...(JSON.parse(answer.body.toString()) as Omit<Page, 'from'>) }
+        if (page.results.length === 0) return answer
+        const kept = structuredClone(page)
+        if (seen.length > 3 && random() < 0.15) mangle(page, seen)
+        seen.push(kept)
+        return { ...answer, body: Buffer.from(JSON.stringify({ results: page.results, paging: page.paging })) }
+      },
+    }
+  }
+}
+
 describe('parts of a full read', () => {
   test('each has a lease and a cursor, all have one run, and the last ends it', async () => {
     await using world = await openWorld(Array.from({ length: 400 }, (_, i) => i + 1))
@@ -199,6 +223,12 @@ describe('whatever the list is like, all of it is read', () => {
     'after is a number of its own': () => listed((ids) => ids, { after: (at) => String(at * 7 + 1_000_000), at: (text) => Math.max(0, Math.floor((Number(text) - 1_000_000) / 7)) }),
     'not in id order': (random: () => number) => listed((ids) => ids.map((id) => [random(), id] as const).sort(([a], [b]) => a - b).map(([, id]) => id)),
     'newest first': () => listed((ids) => ids.toReversed()),
+    'a record of another page on some': (random: () => number) => mangled(random, (page, seen) => page.results.push(any(seen, random)!.results[0]!)),
+    'a record of another page in the middle of some': (random: () => number) => mangled(random, (page, seen) => page.results.splice(1, 0, any(seen, random)!.results[0]!)),
+    'an earlier page instead of some': (random: () => number) => mangled(random, (page, seen) => {
+      const before = seen.filter(({ from }) => from < page.from).at(-1)
+      if (before !== undefined) Object.assign(page, { results: before.results, paging: before.paging })
+    }),
   }
   for (const [name, client] of Object.entries(LISTS)) {
     test(`${name}: seeds ${SEED} to ${SEED + RUNS - 1}`, async () => {

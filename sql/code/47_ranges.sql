@@ -1,8 +1,10 @@
 -- A full read of one object in parts, since one cursor reads no more than a page a round trip. Part 0 begins at the start of
 -- the list; others are probed: the list is asked from an id in the middle of what a part has before it. Each has a lease and a
 -- cursor of its own, all have one run.
---   Where a part ends: where it comes upon a record of another part's first page. Nothing is concluded from what `after` or the
---   ids are: from its cursor on, every list is read page by page, so whatever lies before that record has been read.
+--   Where a part ends: where it comes upon a record of another part's first page. That is sound as long as each page is what a
+--   list in id order with an id as `after` shows: ids that rise from the one asked for to the `after` that follows, past no other
+--   part's first page. The first page that is anything else, a stray or stale one included, ends the parts: part 0 reads on
+--   alone to the end of the list, from its start again if it had ended before.
 --   The run is over when all parts are. All decisions are made holding the run's row, one part after another.
 create or replace function hubspot_private.page_ids(answer jsonb, asked jsonb)
 returns bigint[]
@@ -10,15 +12,41 @@ language sql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
-  select coalesce(array_agg(i.id::bigint), '{}')
+  select coalesce(array_agg(i.id::bigint order by i.n), '{}')
   from (
-    select r.value ->> 'id' from jsonb_array_elements(page_ids.answer -> 'results') r
+    select r.value ->> 'id', r.n from jsonb_array_elements(page_ids.answer -> 'results') with ordinality r (value, n)
+    where page_ids.asked is null
     union all
-    select a.value from jsonb_array_elements_text(page_ids.asked) a
-  ) i (id)
+    select a.value, a.n from jsonb_array_elements_text(page_ids.asked) with ordinality a (value, n)
+  ) i (id, n)
   where length(i.id) between 1 and 18 and ltrim(i.id, '0123456789') = '';
 $$;
-comment on function hubspot_private.page_ids(jsonb, jsonb) is 'The ids on a page of a list: as answered, or as asked for by batch read.';
+comment on function hubspot_private.page_ids(jsonb, jsonb) is 'The ids on a page of a list, as it listed them: answered, or asked for by batch read.';
+
+create or replace function hubspot_private.page_is_in_order(s hubspot_private.streams, ids bigint[], after text)
+returns boolean
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_from constant text := s.cursor ->> 'after';
+  v_last constant bigint := ids[cardinality(ids)];
+begin
+  if coalesce(v_from, '0') !~ '^[0-9]{1,18}$' or coalesce(page_is_in_order.after, '0') !~ '^[0-9]{1,18}$' then
+    return false;
+  end if;
+  return ids[1] >= coalesce(v_from::bigint, 0) and v_last <= coalesce(page_is_in_order.after::bigint, v_last)
+    and not exists (select from generate_series(2, cardinality(ids)) n where ids[n] < ids[n - 1])
+    and not exists (
+      select from hubspot_private.ranges r
+      where (r.object, r.stream) = (s.object, s.stream) and r.range <> s.range
+        and r.first_ids[1] > coalesce(v_from::bigint, 0) and r.first_ids[cardinality(r.first_ids)] < v_last
+        and not r.first_ids && ids);
+end;
+$$;
+comment on function hubspot_private.page_is_in_order(hubspot_private.streams, bigint[], text) is
+  'Whether a page is what a list in id order shows from the id it was asked from, and passes over no other part''s first page.';
 
 create or replace function hubspot_private.ranges_wanted()
 returns integer
@@ -46,30 +74,31 @@ language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-  update hubspot_private.objects o set is_list_opaque = true where o.name = list_is_opaque.object;
+  update hubspot_private.objects o set is_list_opaque = true where o.name = list_is_opaque.object and not o.is_list_opaque;
 $$;
-comment on function hubspot_private.list_is_opaque(text) is 'Its after was seen not to be an id: until the next full read no more parts are made.';
+comment on function hubspot_private.list_is_opaque(text) is 'A page was not what a list in id order shows: until the next full read it is read in one part.';
 
-create or replace function hubspot_private.range_look(s hubspot_private.streams, ids bigint[], out is_over boolean, out seen bigint)
+create or replace function hubspot_private.range_look(s hubspot_private.streams, ids bigint[], after text, out is_over boolean, out seen bigint)
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
-declare
-  v_first bigint;
 begin
+  is_over := false;
+  seen := 0;
+  if cardinality(ids) > 0 and not hubspot_private.page_is_in_order(s, ids, after) then
+    perform hubspot_private.list_is_opaque(s.object);
+  end if;
+  if (select o.is_list_opaque from hubspot_private.objects o where o.name = s.object) then
+    is_over := s.range > 0;
+    return;
+  end if;
   select count(distinct i) into seen
   from hubspot_private.ranges r, unnest(r.first_ids) i
   where (r.object, r.stream) = (s.object, s.stream) and r.range <> s.range and r.first_ids && ids and i = any (ids);
   is_over := seen > 0;
   if not s.cursor ? 'is_first' or cardinality(ids) = 0 then
-    return;
-  end if;
-  v_first := (select min(i) from unnest(ids) i);
-  if v_first < (select r.probed_id from hubspot_private.ranges r where (r.object, r.stream, r.range) = (s.object, s.stream, s.range)) then
-    perform hubspot_private.list_is_opaque(s.object);
-    is_over := true;
     return;
   end if;
   -- Another has read past this place before this part came to it, and reads on or is over: there is nothing left to divide.
@@ -78,8 +107,8 @@ begin
     select from hubspot_private.streams p
     left join hubspot_private.ranges r on (r.object, r.stream, r.range) = (p.object, p.stream, p.range)
     where p.object = s.object and p.stream = s.stream and p.range <> s.range and (p.range = 0 or r.first_ids is not null)
-      and coalesce(r.first_ids[1], 0) <= v_first
-      and case when p.cursor ->> 'after' ~ '^[0-9]{1,18}$' then (p.cursor ->> 'after')::bigint > v_first else p.run_id is null end
+      and coalesce(r.first_ids[1], 0) <= ids[1]
+      and case when p.cursor ->> 'after' ~ '^[0-9]{1,18}$' then (p.cursor ->> 'after')::bigint > ids[1] else p.run_id is null end
   ) then
     seen := cardinality(ids);
     is_over := true;
@@ -90,8 +119,8 @@ begin
   where (r.object, r.stream, r.range) = (s.object, s.stream, s.range);
 end;
 $$;
-comment on function hubspot_private.range_look(hubspot_private.streams, bigint[]) is
-  'Whether a part of a full read came upon another, and how many records of this page that other has read; a first page is noted.';
+comment on function hubspot_private.range_look(hubspot_private.streams, bigint[], text) is
+  'Whether a part of a full read is over, and how many records of this page another has read; a first page is noted.';
 
 create or replace function hubspot_private.range_split(s hubspot_private.streams, ids bigint[], after text)
 returns void
@@ -161,7 +190,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  select l.is_over, l.seen into is_over, seen from hubspot_private.range_look(s, ids) l;
+  select l.is_over, l.seen into is_over, seen from hubspot_private.range_look(s, ids, after) l;
   if not is_over then
     perform hubspot_private.range_split(s, ids, after);
   end if;
@@ -203,6 +232,28 @@ as $$
   where (t.object, t.stream, t.range) = (s.object, s.stream, 0);
 $$;
 comment on function hubspot_private.ranges_end(hubspot_private.streams) is 'A full read is one stream again.';
+
+create or replace function hubspot_private.range_restart(s hubspot_private.streams)
+returns boolean
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Where parts ended was a mistake, then, if the first ended so: all is read again, in one.
+  update hubspot_private.streams t
+  set cursor = '{"after": null}', run_id = s.run_id
+  from hubspot_private.objects o
+  where (t.object, t.stream, t.range) = (s.object, s.stream, 0) and s.range > 0 and t.cursor ? 'met'
+    and o.name = s.object and o.is_list_opaque;
+  if found then
+    perform hubspot_private.stream_wake(s.object, s.stream);
+  end if;
+  return found;
+end;
+$$;
+comment on function hubspot_private.range_restart(hubspot_private.streams) is
+  'Whether the last part to end leaves the whole to be read again, since the list turned out not to be in id order.';
 
 create or replace function hubspot_private.range_is_last(s hubspot_private.streams)
 returns boolean

@@ -59,17 +59,17 @@ declare
   v_is_last boolean;
   v_seen bigint;
 begin
-  if v_has_parts then
-    -- Held to the end: the parts of a full read pass here one after another.
+  if v_has_parts then  -- Held to the end: the parts of a full read pass here one after another.
     perform from hubspot_private.runs r where r.id = s.run_id for update;
     if ids is not null and not step.is_over then
       select a.is_over, a.seen into step.is_over, v_seen from hubspot_private.range_advance(s, ids, step.cursor ->> 'after') a;
       -- A record that two parts read counts once.
       v_result.rows_read := v_result.rows_read - v_seen;
       v_result.unchanged := v_result.unchanged - least(v_seen, v_result.unchanged);
+      step.cursor := case when step.is_over then step.cursor || '{"met": true}' else step.cursor end;
     end if;
   end if;
-  v_is_last := step.is_over and hubspot_private.range_is_last(s);
+  v_is_last := step.is_over and hubspot_private.range_is_last(s) and not (v_has_parts and hubspot_private.range_restart(s));
   update hubspot_private.runs r
   set requests = r.requests + step_finish.requests,
     rows_read = r.rows_read + coalesce(v_result.rows_read, 0),

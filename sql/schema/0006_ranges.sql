@@ -17,7 +17,7 @@ alter table hubspot_private.objects
   add column highest_id bigint,
   add column is_list_opaque boolean not null default false;
 comment on column hubspot_private.objects.highest_id is 'The highest id that search showed when the first load began; parts are probed below it.';
-comment on column hubspot_private.objects.is_list_opaque is 'The list''s after was seen not to be an id: it is read in one part.';
+comment on column hubspot_private.objects.is_list_opaque is 'A page of the list was not what id order shows: it is read in one part until the next full read.';
 
 -- It takes the page's ids now.
 drop function if exists hubspot_private.step_finish(hubspot_private.streams, hubspot_private.step, integer, jsonb);
