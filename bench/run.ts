@@ -8,6 +8,7 @@ const BENCHES = {
   resync: () => import('./resync.ts'),
   'end-to-end': () => import('./end-to-end.ts'),
   memory: () => import('./memory.ts'),
+  ceiling: () => import('./ceiling.ts'),
   poll: () => import('./poll.ts'),
   budgets: () => import('./budgets.ts'),
 } satisfies Record<string, () => Promise<{ run(): Promise<Figure[]> }>>
