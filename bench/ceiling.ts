@@ -6,7 +6,7 @@ import { type SandboxProcess, spawnSandbox } from './support/sandbox.ts'
 import { workerAlone } from './support/worker.ts'
 
 const OBJECT = 'machine'
-const RECORDS = 110_000
+const RECORDS = Number(process.env["N"] ?? 110_000)
 /** An account's burst limit: 190 calls in any 10 s, of 100 records each. */
 const [LIMIT, PERIOD_MS] = [190, 10_000]
 const CEILING = (LIMIT * 100 * 1_000) / PERIOD_MS
@@ -25,7 +25,7 @@ export async function run(): Promise<Figure[]> {
   await using house = await openHouse()
   await using sandbox = await spawnSandbox()
   await sandbox.control('POST', '/objects', { name: OBJECT })
-  await sandbox.control('POST', `/seed/${OBJECT}`, { count: RECORDS, properties: 80 })
+  await sandbox.control('POST', `/seed/${OBJECT}`, { count: RECORDS, properties: 70 })
   await sandbox.control('PATCH', '/settings', {
     limits: true, burst: LIMIT, burstWindow: PERIOD_MS, latency: LATENCY, uplink: 0.5, gzip: true, callsKept: 10_000,
   })
@@ -49,6 +49,7 @@ type Load = { rate: number; whole: number; share: number; spread: number; parts:
 async function measure(house: House, sandbox: SandboxProcess): Promise<Load> {
   const { pool } = house.db
   await pool.query('select hubspot.connect(access_token => $1)', [sandbox.token])
+  if (process.env['R']) await pool.query(`select hubspot.configure('max_ranges', $1::integer)`, [Number(process.env['R'])])
   await using worker = await workerAlone(house, sandbox)
   await pool.query('select hubspot.track($1)', [OBJECT])
   const loadOf = async () =>
