@@ -2,10 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Figure } from './support/figure.ts'
 import { type House, openHouse } from './support/house.ts'
 import { naiveSync } from './support/naive.ts'
-import { type SandboxProcess, spawnSandbox } from './support/sandbox.ts'
+import { makeProperties } from './support/pages.ts'
+import { OBJECT, type Replay, spawnReplay } from './support/replay.ts'
 import { workerAlone } from './support/worker.ts'
 
-const OBJECT = 'machine'
+const PROPERTIES = makeProperties(100)
 const RECORDS = Number(process.env["N"] ?? 110_000)
 /** An account's burst limit: 190 calls in any 10 s, of 100 records each. */
 const [LIMIT, PERIOD_MS] = [190, 10_000]
@@ -23,19 +24,15 @@ const NAIVE_PAGES = 40
  */
 export async function run(): Promise<Figure[]> {
   await using house = await openHouse()
-  await using sandbox = await spawnSandbox()
-  await sandbox.control('POST', '/objects', { name: OBJECT })
-  await sandbox.control('POST', `/seed/${OBJECT}`, { count: RECORDS, properties: 70 })
-  await sandbox.control('PATCH', '/settings', {
-    limits: true, burst: LIMIT, burstWindow: PERIOD_MS, latency: LATENCY, uplink: 0.5, gzip: true, callsKept: 10_000,
+  await using hubspot = await spawnReplay({
+    records: RECORDS, properties: PROPERTIES.length, latency: LATENCY, limit: { burst: LIMIT, period: PERIOD_MS }, gzip: true,
   })
-  const { rate, whole, share, spread, parts, refused, properties } = await measure(house, sandbox)
-  const { rows: types } = await house.client.query<{ id: string }>('select object_type_id as id from hubspot.object_types where object = $1', [OBJECT])
-  const naive = await naiveSync(house, { ...sandbox, objectTypeId: types[0]!.id, properties, mostPages: NAIVE_PAGES })
+  const { rate, whole, share, calls, spread, parts, refused } = await measure(house, hubspot)
+  const naive = await naiveSync(house, { ...hubspot, properties: PROPERTIES, mostPages: NAIVE_PAGES })
   const reachable = PERIOD_MS / (PERIOD_MS + spread)
   return [
     { number: 9, name: 'one object alone, 250 ms a call: use of W/(W+J)', value: rate / CEILING / reachable, unit: '×', goal: { least: 0.98 },
-      from: `${Math.round(rate)} records/s of ${CEILING}, ${Math.round(whole)} from track to done; J ${spread.toFixed(0)} ms: ${(reachable * 100).toFixed(1)} % can be had; ${parts.toFixed(1)} parts, ${(rate / 100 * MEAN_LATENCY / 1_000).toFixed(1)} calls on their way; ${properties.length} properties` },
+      from: `${Math.round(rate)} records/s of ${CEILING}, ${Math.round(whole)} from track to done; J ${spread.toFixed(0)} ms: ${(reachable * 100).toFixed(1)} % can be had; of calls ${(calls * PERIOD_MS / 1_000 / LIMIT / reachable).toFixed(3)}; ${parts.toFixed(1)} parts, ${((calls * MEAN_LATENCY) / 1_000).toFixed(1)} calls on their way` },
     { number: 9, name: 'the same, of a naive sync', value: rate / naive.rate, unit: '×', goal: null, from: `naive ${Math.round(naive.rate)} records/s` },
     { number: 9, name: 'Node CPU meanwhile', value: share, unit: 'cores', goal: { most: 0.3 },
       from: `${Math.round((share / rate) * 1e6)} µs a record, naive ${Math.round(naive.cpu)}` },
@@ -43,21 +40,21 @@ export async function run(): Promise<Figure[]> {
   ]
 }
 
-/** `rate` in the middle of the load, `whole` from end to end, records/s; `share`: of a core; `spread`: J, ms; `parts`: read side by side. */
-type Load = { rate: number; whole: number; share: number; spread: number; parts: number; refused: number; properties: { name: string; type: string }[] }
+/** `rate` in the middle of the load, `whole` from end to end, records/s; `share`: of a core; `calls`: a second; `spread`: J, ms; `parts`: read side by side. */
+type Load = { rate: number; whole: number; share: number; calls: number; spread: number; parts: number; refused: number }
 
-async function measure(house: House, sandbox: SandboxProcess): Promise<Load> {
+async function measure(house: House, hubspot: Replay): Promise<Load> {
   const { pool } = house.db
-  await pool.query('select hubspot.connect(access_token => $1)', [sandbox.token])
+  await pool.query('select hubspot.connect(access_token => $1)', [hubspot.token])
   if (process.env['R']) await pool.query(`select hubspot.configure('max_ranges', $1::integer)`, [Number(process.env['R'])])
-  await using worker = await workerAlone(house, sandbox)
+  await using worker = await workerAlone(house, hubspot)
   await pool.query('select hubspot.track($1)', [OBJECT])
   const loadOf = async () =>
     (await pool.query<{ seconds: number | null; rows_read: string }>(
       `select extract(epoch from finished_at - started_at)::float8 as seconds, rows_read from hubspot.runs where object = $1 and stream = 'backfill'`, [OBJECT])).rows[0]
   while (Number((await loadOf())?.rows_read ?? 0) === 0) await sleep(50)
   await sleep(FROM * 1_000)
-  const [cpu, at] = [house.cpu(worker.pid), performance.now()]
+  const [cpu, at, { answered }] = [house.cpu(worker.pid), performance.now(), await hubspot.counts()]
   const looks: { parts: number; spread: number }[] = []
   for (let second = 0; second < FOR; second += 1, await sleep(Math.max(at + second * 1_000 - performance.now(), 0))) {
     const { rows } = await pool.query<{ parts: number; spread: number }>(
@@ -65,19 +62,18 @@ async function measure(house: House, sandbox: SandboxProcess): Promise<Load> {
          (select spread_ms::float8 from hubspot.quota where budget = 'burst') as spread`, [OBJECT])
     looks.push(rows[0]!)
   }
-  const share = (house.cpu(worker.pid) - cpu) / 1_000 / (performance.now() - at)
+  const ms = performance.now() - at
+  const share = (house.cpu(worker.pid) - cpu) / 1_000 / ms
+  const calls = (((await hubspot.counts()).answered - answered) * 1_000) / ms
   let seconds: number | null = null
   for (; seconds === null; await sleep(200)) seconds = (await loadOf())!.seconds
   const { rows: counted } = await pool.query<{ records: number }>(
     `select count(*) filter (where t._synced_at > s.at and t._synced_at <= s.at + make_interval(secs => $2))::integer as records
      from hubspot.${OBJECT} t, (select min(_synced_at) + make_interval(secs => $1) as at from hubspot.${OBJECT}) s`, [FROM, FOR])
-  const { counts } = await sandbox.control<{ counts: { status: number; count: number }[] }>('GET', '/calls')
-  const { rows: properties } = await pool.query<{ name: string; type: string }>(
-    'select property as name, type from hubspot.properties where object = $1 and is_selected', [OBJECT])
   return {
-    rate: counted[0]!.records / FOR, whole: RECORDS / seconds, share, properties,
+    rate: counted[0]!.records / FOR, whole: RECORDS / seconds, share, calls,
     spread: mean(looks.map((look) => look.spread)), parts: mean(looks.map((look) => look.parts)),
-    refused: counts.reduce((sum, { status, count }) => sum + (status === 429 ? count : 0), 0),
+    refused: (await hubspot.counts()).refused,
   }
 }
 

@@ -5,8 +5,7 @@ import { makeProperties } from './support/pages.ts'
 import { OBJECT, spawnReplay } from './support/replay.ts'
 import { connect, loadWhole, workerHere } from './support/worker.ts'
 
-const PAGES = 200
-const RECORDS = PAGES * 100
+const RECORDS = 20_000
 const ROUNDS = 5
 const PROPERTIES = makeProperties(100)
 
@@ -16,7 +15,7 @@ const PROPERTIES = makeProperties(100)
  */
 export async function run(): Promise<Figure[]> {
   await using house = await openHouse()
-  await using hubspot = await spawnReplay(PAGES, PROPERTIES.length)
+  await using hubspot = await spawnReplay({ records: RECORDS, properties: PROPERTIES.length })
   await connect(house, hubspot)
   await using _ = await workerHere(house, hubspot)
   const ours: Measured[] = []
