@@ -7,7 +7,7 @@ import { OBJECT, type Replay, spawnReplay } from './support/replay.ts'
 import { workerAlone } from './support/worker.ts'
 
 const PROPERTIES = makeProperties(100)
-const RECORDS = Number(process.env["N"] ?? 110_000)
+const RECORDS = 110_000
 /** An account's burst limit: 190 calls in any 10 s, of 100 records each. */
 const [LIMIT, PERIOD_MS] = [190, 10_000]
 const CEILING = (LIMIT * 100 * 1_000) / PERIOD_MS
@@ -46,7 +46,6 @@ type Load = { rate: number; whole: number; share: number; calls: number; spread:
 async function measure(house: House, hubspot: Replay): Promise<Load> {
   const { pool } = house.db
   await pool.query('select hubspot.connect(access_token => $1)', [hubspot.token])
-  if (process.env['R']) await pool.query(`select hubspot.configure('max_ranges', $1::integer)`, [Number(process.env['R'])])
   await using worker = await workerAlone(house, hubspot)
   await pool.query('select hubspot.track($1)', [OBJECT])
   const loadOf = async () =>

@@ -1,5 +1,6 @@
 import type { Figure } from './support/figure.ts'
 import { openHouse } from './support/house.ts'
+import { makeProperties } from './support/pages.ts'
 import { OBJECT, spawnReplay } from './support/replay.ts'
 import { connect, loadWhole, workerAlone } from './support/worker.ts'
 
@@ -42,7 +43,8 @@ async function peak(records: number, properties: number): Promise<Peak> {
   await using worker = await workerAlone(house, hubspot)
   const seconds = await loadWhole(house, OBJECT)
   const mb = worker.peakMb()
-  const page = (await (await fetch(`${hubspot.url}/crm/v3/objects/${hubspot.objectTypeId}`)).arrayBuffer()).byteLength
+  const names = makeProperties(properties).map(({ name }) => name)
+  const page = (await (await fetch(`${hubspot.url}/crm/v3/objects/${hubspot.objectTypeId}?properties=${names.join(',')}`)).arrayBuffer()).byteLength
   const { rows: parts } = await house.client.query<{ parts: number }>(`select value::integer as parts from hubspot.settings where name = 'max_ranges'`)
   // When each row was written tells the pace at both ends.
   const { rows } = await house.client.query<{ pace: number }>(

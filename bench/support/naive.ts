@@ -19,8 +19,9 @@ const TYPES: Record<string, string> = { number: 'numeric', bool: 'boolean', date
 export async function naiveSync(house: House, { url, token, objectTypeId, properties, mostPages = Infinity }: NaiveRead): Promise<Measured> {
   const names = properties.map(({ name }) => name)
   await house.client.query('drop table if exists public.naive')
-  await house.client.query(`create table public.naive (id bigint primary key, _created_at timestamptz, _updated_at timestamptz,
-    ${properties.map(({ name, type }) => `${name} ${TYPES[type] ?? 'text'}`).join(', ')})`)
+  const columns = ['id bigint primary key', '_created_at timestamptz', '_updated_at timestamptz',
+    ...properties.map(({ name, type }) => `${name} ${TYPES[type] ?? 'text'}`)]
+  await house.client.query(`create table public.naive (${columns.join(', ')})`)
   const insert = {
     name: `naive ${Math.random()}`,
     text: `insert into public.naive values (${['id', 'created', 'updated', ...names].map((_, i) => `$${i + 1}`).join(', ')})`,

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:http'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { createInterface } from 'node:readline'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -127,26 +127,27 @@ function serve({ records, properties, latency: [least, most] = [0, 0], limit, gz
     return arrivals.push(now) > burst && arrivals.pop() !== undefined
   }
 
+  const respond = async (request: IncomingMessage, response: ServerResponse, sent: string): Promise<void> => {
+    const url = new URL(request.url ?? '/', 'http://replay')
+    response.setHeader('content-type', 'application/json;charset=utf-8')
+    if (url.pathname === '/counts') return void response.end(JSON.stringify(counts))
+    if (limit !== undefined) response.setHeader('x-hubspot-ratelimit-max', limit.burst)
+    const half = (least + Math.random() * (most - least)) / 2
+    if (half > 0) await sleep(half)
+    const isRefused = limit !== undefined && isOver(url.pathname, limit)
+    counts[isRefused ? 'refused' : 'answered'] += 1
+    if (half > 0) await sleep(half)
+    const body = isRefused ? REFUSED : answer(url, sent)
+    response.statusCode = isRefused ? 429 : body === undefined ? 404 : 200
+    const plain = body ?? Buffer.from(JSON.stringify({ status: 'error', message: `nothing is served at ${request.url}` }))
+    if (!isPacked || plain.length < 1_000) return void response.end(plain)
+    response.setHeader('content-encoding', 'gzip')
+    response.end(await promisify(gzip)(plain, { level: 1 }))
+  }
   const server = createServer((request, response) => {
     let sent = ''
     request.setEncoding('utf8').on('data', (text: string) => (sent += text))
-    request.on('end', async () => {
-      const url = new URL(request.url ?? '/', 'http://replay')
-      response.setHeader('content-type', 'application/json;charset=utf-8')
-      if (url.pathname === '/counts') return response.end(JSON.stringify(counts))
-      if (limit !== undefined) response.setHeader('x-hubspot-ratelimit-max', limit.burst)
-      const half = (least + Math.random() * (most - least)) / 2
-      if (half > 0) await sleep(half)
-      const isRefused = limit !== undefined && isOver(url.pathname, limit)
-      counts[isRefused ? 'refused' : 'answered'] += 1
-      if (half > 0) await sleep(half)
-      const body = isRefused ? REFUSED : answer(url, sent)
-      response.statusCode = isRefused ? 429 : body === undefined ? 404 : 200
-      const plain = body ?? Buffer.from(JSON.stringify({ status: 'error', message: `nothing is served at ${request.url}` }))
-      if (!isPacked || plain.length < 1_000) return response.end(plain)
-      response.setHeader('content-encoding', 'gzip')
-      return response.end(await promisify(gzip)(plain, { level: 1 }))
-    })
+    request.on('end', () => void respond(request, response, sent))
   })
   // It ends with whoever started it, however that ends.
   process.stdin.resume().on('end', () => process.exit())
