@@ -1,12 +1,11 @@
-import { Client } from '@hubspot/api-client'
 import type { Figure } from './support/figure.ts'
 import { type House, median, openHouse } from './support/house.ts'
+import { type Measured, naiveSync } from './support/naive.ts'
 import { makeProperties } from './support/pages.ts'
-import { OBJECT, type Replay, spawnReplay } from './support/replay.ts'
+import { OBJECT, spawnReplay } from './support/replay.ts'
 import { connect, loadWhole, workerHere } from './support/worker.ts'
 
-const PAGES = 200
-const RECORDS = PAGES * 100
+const RECORDS = 20_000
 const ROUNDS = 5
 const PROPERTIES = makeProperties(100)
 
@@ -16,7 +15,7 @@ const PROPERTIES = makeProperties(100)
  */
 export async function run(): Promise<Figure[]> {
   await using house = await openHouse()
-  await using hubspot = await spawnReplay(PAGES, PROPERTIES.length)
+  await using hubspot = await spawnReplay({ records: RECORDS, properties: PROPERTIES.length })
   await connect(house, hubspot)
   await using _ = await workerHere(house, hubspot)
   const ours: Measured[] = []
@@ -26,7 +25,7 @@ export async function run(): Promise<Figure[]> {
     const cpu = process.cpuUsage()
     const seconds = await loadWhole(house, OBJECT)
     const used = process.cpuUsage(cpu)
-    const naive = await naiveSync(house, hubspot)
+    const naive = await naiveSync(house, { ...hubspot, properties: PROPERTIES })
     await compare(house)
     await house.db.pool.query('select hubspot.pause($1), hubspot.untrack($1, drop_table => true)', [OBJECT])
     await house.db.pool.query(`delete from hubspot_private.runs where object = $1`, [OBJECT])
@@ -41,34 +40,6 @@ export async function run(): Promise<Figure[]> {
     { number: 4, name: 'end to end, no latency, 100 properties', value: of(ours, 'rate'), unit: 'rows/s', goal: { least: 10_000 },
       from: `naive ${Math.round(of(naives, 'rate'))}; client, server and Postgres on ${navigator.hardwareConcurrency} cores` },
   ]
-}
-
-type Measured = { rate: number; cpu: number }
-
-/** The SDK's typed pages, and a prepared insert for each row, a transaction a page. */
-async function naiveSync(house: House, hubspot: Replay): Promise<Measured> {
-  const names = PROPERTIES.map(({ name }) => name)
-  const types: Record<string, string> = { number: 'numeric', bool: 'boolean', datetime: 'timestamptz' }
-  await house.client.query('drop table if exists public.naive')
-  await house.client.query(`create table public.naive (id bigint primary key, _created_at timestamptz, _updated_at timestamptz,
-    ${PROPERTIES.map(({ name, type }) => `${name} ${types[type] ?? 'text'}`).join(', ')})`)
-  const insert = {
-    name: `naive ${Math.random()}`,
-    text: `insert into public.naive values (${['id', 'created', 'updated', ...names].map((_, i) => `$${i + 1}`).join(', ')})`,
-  }
-  const client = new Client({ accessToken: hubspot.token, basePath: hubspot.url })
-  const [cpu, at] = [process.cpuUsage(), performance.now()]
-  for (let after: string | undefined = ''; after !== undefined; ) {
-    const page = await client.crm.objects.basicApi.getPage(hubspot.objectTypeId, 100, after === '' ? undefined : after, names)
-    await house.client.query('begin')
-    for (const { id, createdAt, updatedAt, properties: values } of page.results) {
-      await house.client.query({ ...insert, values: [id, createdAt, updatedAt, ...names.map((name) => values[name] || null)] })
-    }
-    await house.client.query('commit')
-    after = page.paging?.next?.after
-  }
-  const used = process.cpuUsage(cpu)
-  return { rate: (RECORDS * 1_000) / (performance.now() - at), cpu: (used.user + used.system) / RECORDS }
 }
 
 /** Both must have come to the same rows. */

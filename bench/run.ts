@@ -1,5 +1,5 @@
 // npm run bench            all of them, one after another
-// npm run bench load poll  these
+// npm run bench load poll  these; kills, minutes of them, only so
 import { cpus, totalmem } from 'node:os'
 import { type Figure, printFigures } from './support/figure.ts'
 
@@ -8,9 +8,14 @@ const BENCHES = {
   resync: () => import('./resync.ts'),
   'end-to-end': () => import('./end-to-end.ts'),
   memory: () => import('./memory.ts'),
+  ceiling: () => import('./ceiling.ts'),
   poll: () => import('./poll.ts'),
   budgets: () => import('./budgets.ts'),
+  kills: () => import('./kills.ts'),
 } satisfies Record<string, () => Promise<{ run(): Promise<Figure[]> }>>
+
+/** Minutes long: run when named. */
+const BY_HAND = new Set(['kills'])
 
 const names = process.argv.slice(2)
 const unknown = names.filter((name) => !Object.hasOwn(BENCHES, name))
@@ -20,7 +25,7 @@ if (unknown.length > 0) {
 }
 console.log(`${new Date().toISOString().slice(0, 10)}, Node ${process.version}, ${cpus().length} × ${cpus()[0]?.model}, ${Math.round(totalmem() / 2 ** 30)} GiB`)
 for (const [name, load] of Object.entries(BENCHES)) {
-  if (names.length > 0 && !names.includes(name)) continue
+  if (names.length > 0 ? !names.includes(name) : BY_HAND.has(name)) continue
   console.log(`\n${name}`)
   printFigures(await (await load()).run())
 }

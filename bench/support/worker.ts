@@ -35,6 +35,9 @@ export async function loadWhole(house: House, object: string): Promise<number> {
       `select extract(epoch from finished_at - started_at)::float8 as seconds from hubspot.runs
        where object = $1 and stream = 'backfill' and state = 'done' order by id desc limit 1`, [object])
     if (rows[0] !== undefined) return rows[0].seconds
+    const { rows: problems } = await pool.query<{ code: string; message: string }>(
+      `select code, message from hubspot.problems where object in ($1, '*') and record_id is null and resolved_at is null`, [object])
+    if (problems[0] !== undefined) throw new Error(`${object} is not loaded: ${problems[0].code} ${problems[0].message}`)
     await sleep(100)
   }
 }
