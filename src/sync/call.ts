@@ -47,13 +47,14 @@ export function createCaller({
         continue
       }
       await sleep(Math.max(due.latest - performance.now(), 0), signal)
-      if (performance.now() - due.earliest > LATENESS_MS) continue
+      // Against the later bound: a database far away leaves the turn's time uncertain by as much as it is away, each time alike.
+      if (performance.now() - due.latest > LATENESS_MS) continue
       try {
         const answer = await send()
-        news.hear(kind, answer, due.latest)
+        news.hear(kind, answer, due)
         return { answer, askedAt: permit.asked_at }
       } catch (error) {
-        if (error instanceof SyncError && isHead(error.detail['answer'])) news.hear(kind, error.detail['answer'], due.latest)
+        if (error instanceof SyncError && isHead(error.detail['answer'])) news.hear(kind, error.detail['answer'], due)
         if (!(error instanceof Throttled)) throw error
         await quotaThrottled(db, error.policy, error.retryAfterMs)
         if (++refusals >= MOST_REFUSALS) {
@@ -81,12 +82,15 @@ function later({ refused_by, delay_ms, asked_at }: Permit, turn: QuotaClass): Tr
 
 /** What answers told and the database does not know yet: it is told with the next permit. */
 type News = {
-  /** `dueAt`: when the request was to leave, by `performance.now()`; what it was late on this side counts as delay too. */
-  hear(kind: 'burst' | 'search', head: AnswerHead, dueAt: number): void
+  /** `due`: when the request was to leave; what it was late on this side counts as delay too, and so does what is uncertain of it. */
+  hear(kind: 'burst' | 'search', head: AnswerHead, due: Due): void
   tell(kind: 'burst' | 'search'): Seen | undefined
   /** When a permit's turn comes, by `performance.now()`; it was asked for and answered at these times. */
-  due(permit: Permit, begunAt: number, takenAt: number): { earliest: number; latest: number }
+  due(permit: Permit, begunAt: number, takenAt: number): Due
 }
+
+/** The time of a turn, by `performance.now()`: between these, since the database's clock is not ours. */
+type Due = { earliest: number; latest: number }
 
 // A poll is one call and its caller lives no longer: what it heard must not be forgotten with it.
 const known = new WeakMap<Database, News>()
@@ -105,18 +109,18 @@ function gatherNews(): News {
   // that one that was held up, or that we took late, makes no turn late.
   let ahead = { low: -Infinity, high: Infinity, at: 0 }
   return {
-    hear(kind, head, dueAt) {
+    hear(kind, head, { earliest, latest }) {
       const { burstMax, dailyMax, dailyRemaining } = head.limits
       const limits = `${burstMax ?? told.limits.split(' ')[0]} ${dailyMax}`
       // Limits hardly change; what is left of the day is worth a write every few seconds.
       const isNews = limits !== told.limits || head.sentAt - told.at > 5_000
       if (isNews) told = { limits, at: head.sentAt }
-      const ms = head.firstByteMs + Math.max(head.sentAt - dueAt, 0)
+      const after = (at: number) => head.firstByteMs + Math.max(head.sentAt - at, 0)
       const before = seen.get(kind)
       seen.set(kind, {
         ...before,
-        first_byte_ms: Math.min(ms, before?.first_byte_ms ?? ms),
-        slowest_ms: Math.max(ms, before?.slowest_ms ?? ms),
+        first_byte_ms: Math.min(after(latest), before?.first_byte_ms ?? Infinity),
+        slowest_ms: Math.max(after(earliest), before?.slowest_ms ?? 0),
         ...(isNews && {
           ...(burstMax !== undefined && { burst_max: burstMax }),
           ...(dailyMax !== undefined && { daily_max: dailyMax }),
