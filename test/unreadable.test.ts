@@ -54,6 +54,22 @@ describe.for(['named', 'unnamed'] as const)('a property that may not be read, an
     expect(calls(world) - idle).toBeLessThan(20)
   })
 
+  test('is tried again at once by resume', async () => {
+    await using world = await startWorld('unreadable', { sandbox: { objects: { contacts: { count: 5, properties: 20 } } } })
+    await world.load('contacts')
+    refuse(world, how, 'phone')
+    await world.advance(1_000)
+    const [id = ''] = [...world.store.records('contacts')].map((record) => record.id)
+    world.store.edit('contacts', id, { phone: '2' })
+    await world.pass(11_000)
+    expect(await world.db.query('select property, unreadable_at is not null as refused from hubspot.properties where unreadable_at is not null')).toEqual([{ property: 'phone', refused: true }])
+    refuse(world, null, 'phone')
+    await world.db.query("select hubspot.resume('contacts')")
+    await world.drain()
+    expect(await problems(world)).toEqual([])
+    expect(await world.differences('contacts')).toEqual([])
+  })
+
   test('does not hold up the first load, even with others of its kind among more names than a URL takes', async () => {
     await using world = await startWorld('unreadable', { sandbox: { objects: { contacts: { count: 5, properties: 400 } } } })
     const bad = ['extra_003', 'extra_200', 'extra_201', 'extra_399', 'email', 'hs_email_open']

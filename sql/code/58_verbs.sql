@@ -133,6 +133,9 @@ begin
     where o.name = (hubspot_private.object_tracked(object)).name;
   end if;
   perform hubspot_private.retry_now(o.name) from hubspot_private.objects_named(object) o;
+  perform hubspot_private.run_request(o.name, 'probe')
+  from hubspot_private.objects_named(object) o
+  where exists (select from hubspot_private.properties p where p.object = o.name and p.unreadable_at is not null);
   perform hubspot_private.stream_call(s.object, s.stream, s.range)
   from hubspot_private.streams s
   where (object is null or s.object in (select o.name from hubspot_private.objects_named(object) o))
@@ -140,7 +143,7 @@ begin
 end;
 $$;
 comment on function hubspot.resume(text) is
-  'Goes on after hubspot.pause(), and tries what is parked at once; null: everything. SH101.';
+  'Goes on after hubspot.pause(), and tries what is parked at once, properties too; null: everything. SH101.';
 
 create or replace function hubspot_private.setting_set(name text, value jsonb)
 returns void

@@ -23,8 +23,10 @@ comment on view hubspot.runs is
 
 create or replace view hubspot.properties as
 select p.object, p.property, p.column_name, coalesce(p.column_type, hubspot_private.column_type_for(p.type, p.field_type)) as column_type,
-  p.type, p.field_type, p.label, p.description, p.is_selected, p.is_calculated, p.is_read_only, p.archived_at, p.locked_at
+  p.type, p.field_type, p.label, p.description, p.is_selected, p.is_calculated, p.is_read_only, p.archived_at, p.locked_at,
+  p.deselected_at, p.unreadable_at, r.id as filling_run
 from hubspot_private.properties p
+left join hubspot_private.runs r on r.id = p.fill_run and r.state in ('waiting', 'running')
 order by p.object, p.property;
 comment on view hubspot.properties is
   'HubSpot''s properties of tracked objects and the column that each has; names and types of columns stay once given.';
@@ -52,7 +54,8 @@ select o.name as object,
     when o.total > 0 then least(round(t.read::numeric / o.total, 4), 0.9999)
     else 0
   end as progress,
-  case when o.loaded_at is null and o.total > t.read and t.read > 0 and t.backfill_started_at is not null then
+  case when o.loaded_at is null and o.total > t.read and t.read > 0 and t.backfill_started_at is not null
+    and not t.is_waiting then
     date_trunc('second', (hubspot_private.clock() - t.backfill_started_at) * ((o.total - t.read)::double precision / t.read))
   end as eta,
   hubspot_private.clock() - t.polled_at as lag,
@@ -73,6 +76,8 @@ cross join lateral (
   select coalesce(sum(s.rows), 0)::bigint as rows,
     coalesce(bool_or(s.parked_at is not null), false) as is_parked,
     max(b.started_at) as backfill_started_at,
+    -- For more than moments, as when the day's budget is spent: then nobody knows.
+    coalesce(bool_and(s.retry_at > hubspot_private.clock() + interval '1 minute') filter (where b.id is not null), false) as is_waiting,
     coalesce(max(b.rows_read), 0) as read,
     max(l.started_at) filter (where s.stream = 'poll') as polled_at,
     max(l.finished_at) as last_run_at,

@@ -261,9 +261,17 @@ export interface Properties {
    */
   description: string | null;
   /**
+   * When it was no longer chosen: its column holds what it held then.
+   */
+  deselected_at: string | null;
+  /**
    * How HubSpot's forms show it: text, checkbox, …
    */
   field_type: string | null;
+  /**
+   * The full read under way that fills its column; until that is done the column may hold older values.
+   */
+  filling_run: Int8 | null;
   /**
    * HubSpot calculates it: its values change without moving the modified date.
    */
@@ -296,6 +304,10 @@ export interface Properties {
    * HubSpot's type: string, number, bool, date, datetime, enumeration, …
    */
   type: string | null;
+  /**
+   * When HubSpot refused to show it to this token: its column holds what it held then.
+   */
+  unreadable_at: string | null;
 }
 
 export interface PropertyOptions {
