@@ -1,3 +1,4 @@
+import { keepMemoryFlat } from '../lib/memory.ts'
 import { runOnce, startWorker } from '../worker.ts'
 import { command, EXIT, flag, value, whole } from './support/command.ts'
 import { databaseUrl } from './support/environment.ts'
@@ -19,6 +20,7 @@ is parked. For cron jobs and scripts.`,
   },
   endsInOrder: true,
   async run({ options: { once, concurrency }, env, log, signal }) {
+    keepMemoryFlat()
     const options = { databaseUrl: databaseUrl(env), hubspot: env.hubspot, log, ...(concurrency !== undefined && { concurrency }) }
     if (once) {
       const { parked } = await runOnce({ ...options, signal })
