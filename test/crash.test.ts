@@ -22,7 +22,7 @@ const IN_FLIGHT = 2
 const PARTS = 4
 
 describe('a first load', () => {
-  test('is exact, and asks for no page twice but those in flight, whatever is killed meanwhile', { timeout: 90_000 }, async () => {
+  test('is exact, and asks for no page twice but those in flight, whatever is killed meanwhile', { timeout: 300_000 }, async () => {
     const seed = Number(process.env['SEED'] ?? Date.now() % 100_000)
     const random = randomNumbers(seed)
     await using house = await openHouse({ name: 'kills', contacts: 20_000, seed, parts: PARTS })
