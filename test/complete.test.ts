@@ -4,7 +4,7 @@ import { runStream } from '../src/sync/step.ts'
 import { dueStreams, pagesOf, startWorld, type World } from './support/sync.ts'
 
 const MINUTE = 60_000
-const SEED = Number(process.env['COMPLETE_SEED'] ?? Date.now() % 1_000_000)
+const SEED = Number(process.env['COMPLETE_SEED'] ?? 2)
 const RUNS = Number(process.env['COMPLETE_RUNS'] ?? 2)
 
 /** HubSpot's time up to which everything is said to be here, ms. */
