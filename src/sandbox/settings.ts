@@ -65,6 +65,16 @@ export interface Settings {
   shortPages: number
   /** Whether a batch read's results come in another order than asked. */
   shuffleBatch: boolean
+  /** Most associations of one record in an answer; further ones come by `after`. */
+  associationPage: number
+  /** Whether making and ending associations moves the modified dates of both records. */
+  associationBumps: boolean
+  /** Whether associations come in another order than by id. */
+  shuffleAssociations: boolean
+  /** The category of a custom object's own unlabelled types, fixed when a pair is first asked for. */
+  customPairs: 'HUBSPOT_DEFINED' | 'USER_DEFINED'
+  /** Whether batch reads of associations count in the burst window, or in the daily budget alone. */
+  associationsCount: 'burst' | 'daily'
   /** Status of a batch read that lacks some ids: 207, or 200 with the same body. */
   missingStatus: 207 | 200
   /** Whether a single GET of an archived record is 404 unless `archived=true` is asked. */
@@ -116,6 +126,11 @@ export const defaultSettings: Settings = {
   after: 'plain',
   shortPages: 0,
   shuffleBatch: true,
+  associationPage: 500,
+  associationBumps: false,
+  shuffleAssociations: true,
+  customPairs: 'HUBSPOT_DEFINED',
+  associationsCount: 'burst',
   missingStatus: 207,
   archivedGet: 'hidden',
   customShortNames: false,
@@ -138,6 +153,8 @@ const choices: { readonly [K in keyof Settings]?: readonly unknown[] } = {
   zeroMillis: ['omit', 'keep'],
   after: ['plain', 'base64'],
   missingStatus: [207, 200],
+  customPairs: ['HUBSPOT_DEFINED', 'USER_DEFINED'],
+  associationsCount: ['burst', 'daily'],
   archivedGet: ['hidden', 'found'],
   throttleBody: ['policy', 'category'],
   schemas: ['allowed', 'empty', 'forbidden'],

@@ -1,7 +1,7 @@
 import type { Version } from '../store/version.ts'
 import { type Answer, invalid, recordNotFound } from './answers.ts'
 import { flagParam, jsonBody, limitParam, listParam, type Request, textList } from './request.ts'
-import { recordText, wanted } from './shapes.ts'
+import { recordText, shuffle, wanted } from './shapes.ts'
 
 /** GET /crm/objects/{version}/{type}: records by ascending id, live or archived. */
 export function list(request: Request): Answer {
@@ -127,11 +127,4 @@ function nextPage(request: Request, id: number): { after: string; link: string }
   const parameters = new URLSearchParams(query)
   parameters.set('after', after)
   return { after, link: `http://${host}/crm/v3/objects/${table!.type.name}?${parameters}` }
-}
-
-function shuffle<T>(items: T[], random: () => number): void {
-  for (let at = items.length - 1; at > 0; at--) {
-    const other = Math.floor(random() * (at + 1))
-    ;[items[at], items[other]] = [items[other]!, items[at]!]
-  }
 }

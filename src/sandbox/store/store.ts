@@ -1,12 +1,14 @@
 import { createOwner, createPipelines } from '../data/account.ts'
 import { changeProperty, createProperty } from '../data/properties.ts'
+import { createAssociations } from '../graph/associations.ts'
 import { applySettings, type Settings } from '../settings.ts'
 import type { ObjectName, SandboxRecord, Store } from '../types.ts'
 import type { Clock } from './clock.ts'
 import { allColumns, snapshot } from './records.ts'
 import type { Table } from './table.ts'
 import { type Tables, withPipelines } from './tables.ts'
-import { createWrites, recordId } from './writes.ts'
+import { createWriter, recordId } from './writer.ts'
+import { createWrites } from './writes.ts'
 
 /** The parts of a store that do not concern calls: those belong to the HTTP side. */
 export type DataStore = Omit<Store, 'addToken' | 'revokeToken' | 'addFault' | 'faults' | 'removeFaults' | 'calls' | 'counts' | 'resetCalls' | 'nextCall'>
@@ -14,6 +16,8 @@ export type DataStore = Omit<Store, 'addToken' | 'revokeToken' | 'addFault' | 'f
 /** The data of one account and everything that can be done to it. */
 export function createDataStore(input: { portalId: number; seed: number; tables: Tables; clock: Clock; settings: Settings }): DataStore {
   const { portalId, seed, tables, clock, settings } = input
+
+  const writer = createWriter(clock, settings, seed)
 
   const definition = (object: ObjectName, name: string) => {
     const table = tables.get(object)
@@ -33,7 +37,8 @@ export function createDataStore(input: { portalId: number; seed: number; tables:
     freeze: (frozen = true) => clock.freeze(frozen),
 
     objects: () => tables.all().map(({ type }) => type.name),
-    ...createWrites(tables, clock, settings, seed),
+    ...createWrites(tables, clock, settings, seed, writer),
+    ...createAssociations(tables, settings, writer),
 
     records(object, { archived = false } = {}) {
       return slices(tables.get(object), archived)

@@ -19,6 +19,8 @@ export class Table {
   readonly index = new SearchIndex()
   pipelines: readonly Pipeline[] = []
   primaryDisplayProperty: string | null = null
+  /** When the object itself was archived, epoch ms. */
+  archivedAt: number | null = null
   readonly #settings: Readonly<Settings>
   readonly #segments: Segment[] = []
   /** The newest version of every record that was ever written to. */

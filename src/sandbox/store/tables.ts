@@ -2,6 +2,7 @@ import { type Owner, defaultOwners, defaultPipelines } from '../data/account.ts'
 import { commonProperties } from '../data/common.ts'
 import { customProperties, type ObjectType, standardTypes } from '../data/object-types.ts'
 import { createProperty, type Property, type PropertyContext, parseProperties } from '../data/properties.ts'
+import { Graph } from '../graph/graph.ts'
 import type { Settings } from '../settings.ts'
 import type { ObjectInput, ObjectName } from '../types.ts'
 import { hashText } from './random.ts'
@@ -10,6 +11,7 @@ import { Table } from './table.ts'
 /** All object types of the account, found by every name they go by, and its owners. */
 export class Tables {
   readonly owners: Owner[]
+  readonly graph: Graph
   readonly #tables = new Map<string, Table>()
   readonly #account: { readonly portalId: number; readonly seed: number; readonly now: () => number }
   readonly #settings: Readonly<Settings>
@@ -17,6 +19,7 @@ export class Tables {
   constructor(account: { portalId: number; seed: number; now: () => number }, settings: Readonly<Settings>) {
     this.#account = account
     this.#settings = settings
+    this.graph = new Graph(settings, () => this.all())
     this.owners = defaultOwners(account.now() - 900 * 86_400_000)
     for (const type of standardTypes) this.#add(new Table(type, settings, 0))
   }
