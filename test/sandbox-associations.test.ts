@@ -49,9 +49,9 @@ test("HubSpot's own client reads associations, those of a record and those of ma
   })
   const page = await crm.associations.v4.basicApi.getPage('companies', company!, 'contacts')
   expect(page.results).toHaveLength(1)
-  expect(String(page.results[0]!.toObjectId)).toBe(contact)
-  expect(page.results[0]!.associationTypes.map(({ category, typeId, label }) => [category, typeId, label ?? null]).sort()).toEqual([
-    ['HUBSPOT_DEFINED', 2, 'Primary'], ['HUBSPOT_DEFINED', 280, null], ['USER_DEFINED', 29, 'Billed by'],
+  expect<unknown>(page.results[0]!.toObjectId).toBe(Number(contact))
+  expect(page.results[0]!.associationTypes.toSorted((a, b) => a.typeId - b.typeId).map(({ category, typeId, label }) => [category, typeId, label ?? null])).toEqual([
+    ['HUBSPOT_DEFINED', 2, 'Primary'], ['USER_DEFINED', 29, 'Billed by'], ['HUBSPOT_DEFINED', 280, null],
   ])
   const labels = await crm.associations.v4.schema.definitionsApi.getAll('contacts', 'companies')
   expect(labels.results.map(({ category, typeId, label }) => [category, typeId, label ?? null])).toEqual([

@@ -77,6 +77,18 @@ export interface Settings {
   associationsCount: 'burst' | 'daily'
   /** Status of a batch read that lacks some ids: 207, or 200 with the same body. */
   missingStatus: 207 | 200
+  /** Days until an archived record is gone for good. */
+  archivedDays: number
+  /** Object types (by name) whose archived list is refused with 400. */
+  archivedList: readonly string[]
+  /** Whether a merge makes a record with a new id: of contacts and companies alone, always, or never. */
+  mergeMakesNewId: 'as HubSpot' | boolean
+  /** How many lost ids one record may have; a merge beyond it is refused with 414. */
+  mergesMax: number
+  /** What a batch read answers for an id lost to a merge: the survivor, under its own id, or nothing. */
+  mergedRead: 'survivor' | 'missing'
+  /** Whether records lost to merges show in archived lists. */
+  mergedArchived: boolean
   /** Whether a single GET of an archived record is 404 unless `archived=true` is asked. */
   archivedGet: 'hidden' | 'found'
   /** Whether custom objects are also found by their bare name. */
@@ -132,6 +144,12 @@ export const defaultSettings: Settings = {
   customPairs: 'HUBSPOT_DEFINED',
   associationsCount: 'burst',
   missingStatus: 207,
+  archivedDays: 90,
+  archivedList: [],
+  mergeMakesNewId: 'as HubSpot',
+  mergesMax: 250,
+  mergedRead: 'survivor',
+  mergedArchived: false,
   archivedGet: 'hidden',
   customShortNames: false,
   countThrottled: false,
@@ -155,6 +173,8 @@ const choices: { readonly [K in keyof Settings]?: readonly unknown[] } = {
   missingStatus: [207, 200],
   customPairs: ['HUBSPOT_DEFINED', 'USER_DEFINED'],
   associationsCount: ['burst', 'daily'],
+  mergeMakesNewId: ['as HubSpot', true, false],
+  mergedRead: ['survivor', 'missing'],
   archivedGet: ['hidden', 'found'],
   throttleBody: ['policy', 'category'],
   schemas: ['allowed', 'empty', 'forbidden'],

@@ -45,7 +45,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     if (count > 0) store.seed(object, wanted)
   }
 
-  const account = { portalId, tables, clock, settings, random: randomStream(seed, 'answers'), usage: limits }
+  const account = { portalId, tables, store, clock, settings, random: randomStream(seed, 'answers'), usage: limits }
   const hubspot = createHubspotServer({
     account, limits, faults, calls, tokens,
     latencies: randomStream(seed, 'latency'),

@@ -3,13 +3,15 @@ import type { Clock } from '../store/clock.ts'
 import type { Random } from '../store/random.ts'
 import type { Table } from '../store/table.ts'
 import type { Tables } from '../store/tables.ts'
-import type { CallKind } from '../types.ts'
+import type { CallKind, Store } from '../types.ts'
 import { type Answer, invalid } from './answers.ts'
 
 /** The account that answers. */
 export interface Account {
   readonly portalId: number
   readonly tables: Tables
+  /** What can be done by calls. */
+  readonly store: Pick<Store, 'archive' | 'merge' | 'gdprDelete'>
   readonly clock: Clock
   readonly settings: Readonly<Settings>
   /** Draws of the answers: page lengths, orders. */

@@ -4,6 +4,7 @@ import type { CallKind } from '../types.ts'
 import { accountDetails, dailyUsage, enablement, getOwner, getPipeline, listOwners, listPipelines, listStages } from './account.ts'
 import { type Answer, refuse } from './answers.ts'
 import { batchReadAssociations, listAssociations, listLabels } from './associations.ts'
+import { archive, batchArchive, gdprDelete, merge } from './changes.ts'
 import { batchRead, get, list } from './objects.ts'
 import { getProperty, getSchema, listGroups, listProperties, listSchemas } from './properties.ts'
 import type { Request, Route } from './request.ts'
@@ -27,6 +28,8 @@ const prefixes: readonly [api: string, path: RegExp][] = [
 interface Endpoint {
   readonly kind: CallKind
   readonly handle: (request: Request) => Answer
+  /** Whether it needs the scope to write. */
+  readonly writes?: boolean
 }
 
 /** The route of a method and a path without its query. Nothing is refused here: unknown paths get a route that answers 404. */
@@ -53,7 +56,9 @@ function endpoint(tables: Tables, call: { api: string; version: string; method: 
   if (api === 'objects' && (isPair ? version === 'v3' : version === 'v4')) return unknown(404)
   const asked = named.map((place) => parts[place]!)
   const [table = null, to = null] = asked.map((name) => tables.find(name) ?? null)
-  const scopes = [scopesOf(api, table), ...(to ? [scopesOf(api, to)] : [])].filter((needed) => needed.length > 0)
+  const scopes = [scopesOf(api, table), ...(to ? [scopesOf(api, to)] : [])]
+    .filter((needed) => needed.length > 0)
+    .map((needed) => (found.writes ? needed.map((scope) => scope.replace(/\.read$/, '.write')) : needed))
   return { ...found, table, to, asked, path, scopes }
 }
 
@@ -70,8 +75,12 @@ const shapes: Readonly<Record<string, (method: string, rest: readonly string[], 
     const path = rest.join('/')
     if (path === 'search') return method === 'POST' ? { kind: 'search', handle: search } : 405
     if (path === 'batch/read') return method === 'POST' ? { kind: 'batch read', handle: batchRead } : 405
+    if (path === 'batch/archive') return method === 'POST' ? { kind: 'batch archive', handle: batchArchive, writes: true } : 405
+    if (path === 'merge' && method === 'POST') return { kind: 'merge', handle: merge, writes: true }
+    if (path === 'gdpr-delete' && method === 'POST') return { kind: 'gdpr delete', handle: gdprDelete, writes: true }
     if (rest.length === 2 && rest[1] === 'associations') return method === 'GET' ? { kind: 'record associations', handle: listAssociations } : 405
     if (rest.length > 1) return 404
+    if (method === 'DELETE' && rest.length === 1) return { kind: 'archive', handle: archive, writes: true }
     if (method !== 'GET') return 405
     return rest.length === 0 ? { kind: 'list', handle: list } : { kind: 'get', handle: get }
   },

@@ -1,4 +1,4 @@
-import type { NewRecord, SandboxRecord, SeedOptions, Store, Values } from '../types.ts'
+import type { NewRecord, RecordId, SandboxRecord, SeedOptions, Store, Values } from '../types.ts'
 import type { Body, ControlRoutes, Ids } from './route.ts'
 
 /** Records. */
@@ -32,6 +32,16 @@ export const recordRoutes: ControlRoutes = {
     about: 'Removes records without a trace: {ids, at?, lag?}.',
     needs: ['ids'],
     run: (store, object, { ids, ...options }) => store.purge(object, ids as Ids, options),
+  },
+  'POST /gdpr-delete/contacts': {
+    about: 'Removes contacts for privacy, without a trace: {ids, at?, lag?}.',
+    needs: ['ids'],
+    run: (store, _, { ids, ...options }) => store.gdprDelete(ids as Ids, options),
+  },
+  'POST /merge/:object': {
+    about: 'Merges a record into the primary one: {primaryId, otherId, newId?, at?, lag?}; answers {id} of the survivor.',
+    needs: ['primaryId', 'otherId'],
+    run: (store, object, { primaryId, otherId, ...options }) => ({ id: store.merge(object, primaryId as RecordId, otherId as RecordId, options).id }),
   },
   'POST /index/flush': { about: 'Lets search learn of everything now.', run: (store) => store.flushIndex() },
   'GET /dump/:object': { about: 'All live records (?archived=true: archived ones) as lines of JSON.', run: dump },

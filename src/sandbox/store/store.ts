@@ -5,6 +5,7 @@ import { applySettings, type Settings } from '../settings.ts'
 import type { ObjectName, SandboxRecord, Store } from '../types.ts'
 import type { Clock } from './clock.ts'
 import { allColumns, snapshot } from './records.ts'
+import { createMerge } from './merge.ts'
 import type { Table } from './table.ts'
 import { type Tables, withPipelines } from './tables.ts'
 import { createWriter, recordId } from './writer.ts'
@@ -39,6 +40,7 @@ export function createDataStore(input: { portalId: number; seed: number; tables:
     objects: () => tables.all().map(({ type }) => type.name),
     ...createWrites(tables, clock, settings, seed, writer),
     ...createAssociations(tables, settings, writer),
+    merge: createMerge(tables, settings, writer),
 
     records(object, { archived = false } = {}) {
       return slices(tables.get(object), archived)

@@ -42,11 +42,18 @@ export class Tables {
    */
   find(name: string, bare = this.#settings.customShortNames): Table | undefined {
     const asked = name.toLowerCase()
-    return this.all().find(({ type }) => {
+    const table = this.all().find(({ type }) => {
       if (type.typeId === asked) return true
       if (!type.custom) return type.name === asked || type.singular === asked
       return asked === this.fullName(type) || asked === `p_${type.name}` || (bare && asked === type.name)
     })
+    if (table) this.#expire(table)
+    return table
+  }
+
+  /** Records whose time in the recycle bin is over are gone before anyone can look. */
+  #expire(table: Table): void {
+    for (const id of table.expire(this.#account.now() - this.#settings.archivedDays * 86_400_000)) this.graph.drop(table, id)
   }
 
   /** `p8675309_vehicle` for a custom object, `CONTACT` for contacts. */

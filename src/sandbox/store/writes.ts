@@ -10,7 +10,7 @@ import type { Tables } from './tables.ts'
 import { isLive, type Version } from './version.ts'
 import { recordId, type Writer } from './writer.ts'
 
-type Writes = Pick<Store, 'seed' | 'create' | 'edit' | 'archive' | 'restore' | 'purge'>
+type Writes = Pick<Store, 'seed' | 'create' | 'edit' | 'archive' | 'restore' | 'purge' | 'gdprDelete'>
 
 /** The writes of a store: each makes a new version, in the store at once, and tells the search index when to learn of it. */
 export function createWrites(tables: Tables, clock: Clock, settings: Readonly<Settings>, seed: number, writer: Writer): Writes {
@@ -37,6 +37,12 @@ export function createWrites(tables: Tables, clock: Clock, settings: Readonly<Se
       const before = table.newest(id)!
       return snapshot(table, write(table, { ...before, ...next(before, at), before }, options), columns)
     })
+  }
+
+  const purge: Writes['purge'] = (object, ids, options = {}) => {
+    const table = tables.get(object)
+    change(object, ids, (version) => !version.gone, () => ({ gone: true }), options)
+    for (const id of [ids].flat()) tables.graph.drop(table, recordId(id))
   }
 
   return {
@@ -69,7 +75,7 @@ export function createWrites(tables: Tables, clock: Clock, settings: Readonly<Se
         let free = id === undefined ? table.nextId : recordId(id)
         while (id === undefined && ids.has(free)) free++
         const { own, createdAt = at } = written(table, properties)
-        const fresh = { createdAt, updatedAt: at, archivedAt: null, gone: false, filled: options.fill ?? false, own, before: null }
+        const fresh = { createdAt, updatedAt: at, archivedAt: null, gone: false, mergedInto: null, filled: options.fill ?? false, own, before: null }
         return snapshot(table, write(table, { id: free, ...fresh }, options), columns)
       })
     },
@@ -85,11 +91,8 @@ export function createWrites(tables: Tables, clock: Clock, settings: Readonly<Se
       const archived = (version: Version) => version.archivedAt !== null && !version.gone
       change(object, ids, archived, (_, at) => ({ archivedAt: null, ...(settings.restoreBumps && { updatedAt: at }) }), options)
     },
-    purge(object, ids, options = {}) {
-      const table = tables.get(object)
-      change(object, ids, (version) => !version.gone, () => ({ gone: true }), options)
-      for (const id of [ids].flat()) tables.graph.drop(table, recordId(id))
-    },
+    purge,
+    gdprDelete: (ids, options) => purge('contacts', ids, options),
   }
 }
 

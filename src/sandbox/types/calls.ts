@@ -47,6 +47,7 @@ export interface FaultRule {
 /** What a call asks for. */
 export type CallKind =
   | 'list' | 'get' | 'search' | 'batch read' | 'associations' | 'record associations' | 'association labels'
+  | 'merge' | 'gdpr delete' | 'archive' | 'batch archive'
   | 'properties' | 'property' | 'property groups' | 'schemas' | 'schema' | 'pipelines' | 'pipeline' | 'stages'
   | 'owners' | 'owner' | 'account' | 'usage' | 'enablement' | 'unknown'
 

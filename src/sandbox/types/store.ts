@@ -27,8 +27,15 @@ export interface Store extends AssociationStore {
   edit(object: ObjectName, ids: RecordId | readonly RecordId[], properties: Values, options?: WriteOptions & { touch?: boolean }): SandboxRecord[]
   archive(object: ObjectName, ids: RecordId | readonly RecordId[], options?: WriteOptions): void
   restore(object: ObjectName, ids: RecordId | readonly RecordId[], options?: WriteOptions): void
-  /** Removes records without a trace. */
+  /** Removes records without a trace, and their associations. Archived ones go by themselves in `archivedDays`. */
   purge(object: ObjectName, ids: RecordId | readonly RecordId[], options?: WriteOptions): void
+  /** Removes contacts for privacy's sake: as {@link purge}, and with the ids that they had before merges. */
+  gdprDelete(ids: RecordId | readonly RecordId[], options?: WriteOptions): void
+  /**
+   * Merges the other record into the primary one; returns the survivor: the primary's values, filled from the other's
+   * where empty, the associations of both, and all lost ids. `newId` says whether it gets a new id, or which.
+   */
+  merge(object: ObjectName, primaryId: RecordId, otherId: RecordId, options?: WriteOptions & { newId?: boolean | RecordId }): SandboxRecord
 
   /** Live records (or the archived ones) by id, with all properties that have a definition. */
   records(object: ObjectName, options?: { archived?: boolean }): Iterable<SandboxRecord>
