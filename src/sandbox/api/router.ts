@@ -1,3 +1,4 @@
+import { schemaScope, writeScopes } from '../data/object-types.ts'
 import type { Table } from '../store/table.ts'
 import type { Tables } from '../store/tables.ts'
 import type { CallKind } from '../types.ts'
@@ -56,9 +57,9 @@ function endpoint(tables: Tables, call: { api: string; version: string; method: 
   if (api === 'objects' && (isPair ? version === 'v3' : version === 'v4')) return unknown(404)
   const asked = named.map((place) => parts[place]!)
   const [table = null, to = null] = asked.map((name) => tables.find(name) ?? null)
-  const scopes = [scopesOf(api, table), ...(to ? [scopesOf(api, to)] : [])]
+  const scopes = [table, ...(to ? [to] : [])]
+    .map((one) => (found.writes && one ? writeScopes(one.type) : scopesOf(api, one)))
     .filter((needed) => needed.length > 0)
-    .map((needed) => (found.writes ? needed.map((scope) => scope.replace(/\.read$/, '.write')) : needed))
   return { ...found, table, to, asked, path, scopes }
 }
 
@@ -129,7 +130,7 @@ function scopesOf(api: string, table: Table | null): string[] {
   if (api === 'schemas') return ['crm.schemas.custom.read']
   if (!table) return []
   if (api === 'objects' || api === 'associations') return [...table.type.scopes]
-  return [...table.type.scopes, `crm.schemas.${table.type.custom ? 'custom' : table.type.name}.read`]
+  return [...table.type.scopes, schemaScope(table.type)]
 }
 
 function unknown(status: number): Omit<Route, 'version'> {

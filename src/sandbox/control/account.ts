@@ -19,6 +19,11 @@ export const accountRoutes: ControlRoutes = {
     needs: ['token'],
     run: (store, _, body) => store.addToken(body as unknown as TokenInput),
   },
+  'PATCH /tokens': {
+    about: "Changes a token: {token, scopes?, without?, expiresAt?}; without: objects whose scopes are withdrawn, [] gives them back.",
+    needs: ['token'],
+    run: (store, _, { token, ...changes }) => store.changeToken(String(token), changes),
+  },
   'DELETE /tokens': { about: 'Revokes a token: {token}.', needs: ['token'], run: (store, _, { token }) => store.revokeToken(String(token)) },
 }
 

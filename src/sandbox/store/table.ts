@@ -92,6 +92,11 @@ export class Table {
     this.#highest = Math.max(this.#highest, version.id)
   }
 
+  /** Live and archived records that were ever written to. */
+  written(): Version[] {
+    return [...this.#written.values()].filter(({ gone }) => !gone)
+  }
+
   /** Live records by ascending id, from an id on. */
   *live(from: number): Generator<Version, undefined> {
     const added = this.#added.from(this.#added.position((id) => id < from))

@@ -1,4 +1,4 @@
-import { type Owner, defaultOwners, defaultPipelines } from '../data/account.ts'
+import { type Owner, defaultOwners, defaultPipelines, shown } from '../data/account.ts'
 import { commonProperties } from '../data/common.ts'
 import { customProperties, type ObjectType, standardTypes } from '../data/object-types.ts'
 import { createProperty, type Property, type PropertyContext, parseProperties } from '../data/properties.ts'
@@ -132,6 +132,6 @@ export function withPipelines(property: Property, table: Table): Property {
   const stage = property.name === 'dealstage' || property.name === 'hs_pipeline_stage'
   if (!stage && property.name !== 'pipeline' && property.name !== 'hs_pipeline') return property
   if (table.pipelines.length === 0) return property
-  const from = stage ? table.pipelines.flatMap((pipeline) => pipeline.stages) : table.pipelines
+  const from = stage ? shown(table.pipelines).flatMap((pipeline) => shown(pipeline.stages)) : shown(table.pipelines)
   return { ...property, options: from.map(({ id, label }, displayOrder) => ({ label, value: id, displayOrder, hidden: false })) }
 }

@@ -1,5 +1,5 @@
 import type { Span } from '../settings.ts'
-import type { RecordId, Time } from './names.ts'
+import type { ObjectName, RecordId, Time } from './names.ts'
 
 /** How generated records are made. Their values follow from the seed and their ids by formula, so a million take no memory. */
 export interface SeedOptions {
@@ -87,6 +87,28 @@ export interface OwnerInput {
   firstName?: string
   lastName?: string
   type?: 'PERSON' | 'QUEUE'
+}
+
+/** What can be changed of a pipeline; archived ones are shown nowhere. */
+export interface PipelineChanges {
+  label?: string
+  displayOrder?: number
+  archived?: boolean
+}
+
+/** What can be changed of a stage. */
+export interface StageChanges extends PipelineChanges {
+  metadata?: Readonly<Record<string, string>>
+}
+
+/** What can be changed of a token. */
+export interface TokenChanges {
+  /** Null: every scope. */
+  scopes?: readonly string[] | null
+  /** Objects whose scopes, to read, to write and of the schema, are withdrawn; replaces what was withdrawn before. Others that share a scope go with them. */
+  without?: readonly ObjectName[]
+  /** Null: never. */
+  expiresAt?: Time | null
 }
 
 /** A bearer token of this account. */

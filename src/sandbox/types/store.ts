@@ -1,8 +1,8 @@
-import type { Settings } from '../settings.ts'
+import type { Settings, Span } from '../settings.ts'
 import type { AssociationStore } from './associations.ts'
 import type { Call, CallCount, CallKind, FaultRule } from './calls.ts'
 import type { ObjectName, RecordId, Time } from './names.ts'
-import type { NewRecord, ObjectInput, OwnerInput, PipelineInput, PropertyInput, SandboxRecord, SeedOptions, TokenInput, Values, WriteOptions } from './records.ts'
+import type { NewRecord, ObjectInput, OwnerInput, PipelineChanges, PipelineInput, PropertyInput, SandboxRecord, SeedOptions, StageChanges, TokenChanges, TokenInput, Values, WriteOptions } from './records.ts'
 
 /** The sandbox's state and everything that can be done to it. Writes take effect in the store at once, in the search index after their lag. */
 export interface Store extends AssociationStore {
@@ -54,16 +54,29 @@ export interface Store extends AssociationStore {
   archiveProperty(object: ObjectName, name: string): void
   /** Brings an archived property back, with its values. */
   restoreProperty(object: ObjectName, name: string): void
+  /** Gives a property other values, of all records or the chosen ones, without moving a modified date. Generated values change in search at once. */
+  recalculate(object: ObjectName, name: string, options?: { ids?: RecordId | readonly RecordId[]; lag?: Span }): void
 
   /** Adds a custom object; returns its type id. */
   addObject(object: ObjectInput): string
+  /** Archives a custom object: every call to it is refused, its records and associations are not shown. */
+  archiveObject(object: ObjectName): void
+  restoreObject(object: ObjectName): void
   /** Replaces an object's pipelines. */
   setPipelines(object: ObjectName, pipelines: readonly PipelineInput[]): void
+  changePipeline(object: ObjectName, id: string, changes: PipelineChanges): void
+  changeStage(object: ObjectName, pipelineId: string, id: string, changes: StageChanges): void
   /** Adds an owner; returns its id. */
   addOwner(owner: OwnerInput): string
+  changeOwner(id: RecordId, changes: Partial<Omit<OwnerInput, 'id'>>): void
   archiveOwner(id: RecordId): void
+  restoreOwner(id: RecordId): void
+  /** Removes an owner without a trace. */
+  removeOwner(id: RecordId): void
 
   addToken(token: TokenInput): void
+  /** Changes what a token may do; calls from now on see it. */
+  changeToken(token: string, changes: TokenChanges): void
   /** Calls with the token answer 401 from now on. */
   revokeToken(token: string): void
 
