@@ -206,12 +206,12 @@ begin
   select a.* into v_made from hubspot_private.apply_statements a where a.object = v_object.name;
   perform hubspot_private.selection_mark(v_object.name, v_object.wanted);
   perform hubspot_private.columns_name(v_object.name);
-  -- The first load begins with the columns, new or as an untracked table kept them.
+  -- Once there are columns, new or as an untracked table kept them, the archived list is read, and then the first load begins.
   update hubspot_private.streams s set next_at = hubspot_private.clock()
-  where s.object = v_object.name and s.stream = 'backfill' and v_object.loaded_at is null and s.next_at is null and s.run_id is null;
+  where s.object = v_object.name and s.stream = 'archive' and v_object.loaded_at is null and s.next_at is null and s.run_id is null;
   v_is_new := found;
   if v_is_new then
-    perform hubspot_private.stream_wake(v_object.name, 'backfill');
+    perform hubspot_private.stream_wake(v_object.name, 'archive');
   end if;
   perform hubspot_private.table_build(v_object.name);
   v_filled := array(

@@ -42,6 +42,7 @@ export const ERRORS = {
   SH213: 'record_refused',
   SH214: 'row_spilled',
   SH215: 'property_unreadable',
+  SH216: 'deletes_held',
   SH301: 'throttled',
   SH302: 'daily_spent',
   SH901: 'bug',

@@ -1,0 +1,130 @@
+-- How a full read takes in an answer. Steps run inside step_commit (52), invoker and without SET where they write the mirror.
+create or replace function hubspot_private.list_step(s hubspot_private.streams, answer jsonb, after text, missing bigint[], asked_at timestamptz)
+returns hubspot_private.step
+language plpgsql
+volatile
+as $$
+#variable_conflict use_variable
+declare
+  v_step hubspot_private.step;
+begin
+  v_step.result := hubspot_private.page_apply(s.object, s.stream, s.range, answer, asked_at, s.stream);
+  if pg_catalog.cardinality(missing) > 0 then
+    v_step.result.deleted := hubspot_private.gone_apply(s.object, s.stream, s.range, missing, asked_at, s.stream);
+  end if;
+  if after is not null and after = s.cursor ->> 'after' then
+    -- A page that names itself as the next one would be read for ever.
+    perform hubspot_private.fail('answer_unreadable', 'a page names itself as the next one');
+  end if;
+  v_step.cursor := pg_catalog.jsonb_build_object('after', after)
+    -- A part's first page is the first that shows anything.
+    || case when s.cursor ? 'is_first' and pg_catalog.jsonb_array_length(answer -> 'results') = 0 then '{"is_first": true}' else '{}' end::jsonb;
+  v_step.is_over := after is null;
+  return v_step;
+end;
+$$;
+comment on function hubspot_private.list_step(hubspot_private.streams, jsonb, text, bigint[], timestamptz) is
+  'A page of a list, and the ids it named that a read did not find.';
+
+create or replace function hubspot_private.backfill_step(
+  s hubspot_private.streams, request jsonb, answer jsonb, after text, missing bigint[], asked_at timestamptz, answered_at timestamptz
+)
+returns hubspot_private.step
+language plpgsql
+volatile
+as $$
+#variable_conflict use_variable
+declare
+  v_step hubspot_private.step;
+begin
+  -- Poll and settle start with the first answer, from HubSpot's time of it less the longest settle window.
+  perform hubspot_private.searches_start(s.object, answered_at);
+  if request ->> 'kind' = 'count' then
+    update hubspot_private.objects o
+    set total = case when answer ->> 'total' ~ '^[0-9]{1,12}$' then (answer ->> 'total')::bigint end,
+      highest_id = case when answer #>> '{results,0,id}' ~ '^[0-9]{1,18}$' then (answer #>> '{results,0,id}')::bigint end
+    where o.name = s.object;
+    v_step.cursor := '{"after": null}';
+    v_step.is_over := false;
+    return v_step;
+  end if;
+  return hubspot_private.list_step(s, answer, after, missing, asked_at);
+end;
+$$;
+comment on function hubspot_private.backfill_step(hubspot_private.streams, jsonb, jsonb, text, bigint[], timestamptz, timestamptz) is
+  'A page of the first load; its first answer starts poll and settle.';
+
+create or replace function hubspot_private.searches_start(object text, answered_at timestamptz)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_from timestamptz := coalesce(answered_at, hubspot_private.hubspot_now()) - (select max(w) from unnest(hubspot_private.settle_windows()) w);
+  v_has_search boolean;
+  v_started hubspot_private.streams;
+begin
+  -- One wrong Date header must not start them in the future: the earliest of the whole first load counts.
+  update hubspot_private.objects o set searches_from = v_from
+  where o.name = object and (o.searches_from is null or v_from < o.searches_from)
+  returning o.has_search into v_has_search;
+  if not found then
+    return;
+  end if;
+  for v_started in
+    update hubspot_private.streams t
+    set next_at = coalesce(t.next_at, hubspot_private.clock()),
+      cursor = case when v_has_search then jsonb_build_object('date', hubspot_private.as_ms(v_from)) else '{}' end
+    where t.object = object and (t.stream = 'poll' or t.stream = 'settle' and v_has_search)
+      and (t.next_at is null or (t.cursor ->> 'date')::bigint > hubspot_private.as_ms(v_from))
+    returning t.*
+  loop
+    perform hubspot_private.stream_wake(v_started.object, v_started.stream, v_started.range);
+  end loop;
+end;
+$$;
+comment on function hubspot_private.searches_start(text, timestamptz) is
+  'Starts poll and settle with the first answer of the first load, or earlier where a later answer is dated before it.';
+
+create or replace function hubspot_private.object_loaded(object text)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  update hubspot_private.objects o set loaded_at = coalesce(o.loaded_at, hubspot_private.clock()) where o.name = object_loaded.object;
+  update hubspot_private.streams s
+  set next_at = hubspot_private.schedule_next(s.object, 'resync', hubspot_private.clock())
+  where s.object = object_loaded.object and s.stream = 'resync';
+  select hubspot_private.stream_wake(object_loaded.object, 'resync');
+  select hubspot_private.enqueue('hubspot:vacuum', json_build_object('object', object_loaded.object), 'vacuum:' || object_loaded.object);
+$$;
+comment on function hubspot_private.object_loaded(text) is 'The first load is done: statistics are made, full reads may begin.';
+
+create or replace function hubspot_private.full_read_end(s hubspot_private.streams, started_at timestamptz)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_next_at timestamptz := hubspot_private.schedule_next(s.object, s.stream, started_at);
+begin
+  if s.stream = 'backfill' then
+    perform hubspot_private.object_loaded(s.object);
+  end if;
+  perform hubspot_private.ranges_end(s);
+  update hubspot_private.problems p set resolved_at = hubspot_private.clock()
+  where p.object = s.object and p.code = 'SH212' and p.record_id is null and p.resolved_at is null and p.last_seen_at < started_at;
+  if s.range > 0 then
+    update hubspot_private.streams t set next_at = v_next_at where (t.object, t.stream, t.range) = (s.object, s.stream, 0);
+    -- Now, for what was asked for meanwhile; then it waits for its time.
+    perform hubspot_private.stream_wake(s.object, s.stream);
+  end if;
+end;
+$$;
+comment on function hubspot_private.full_read_end(hubspot_private.streams, timestamptz) is
+  'The last part of a full read is over, and so is the whole.';

@@ -1,0 +1,90 @@
+-- How poll, settle and fetch take in an answer.
+create or replace function hubspot_private.search_step(s hubspot_private.streams, request jsonb, answer jsonb, answered_at timestamptz)
+returns hubspot_private.step
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_step hubspot_private.step;
+  v_next record;
+  v_now bigint := hubspot_private.as_ms(coalesce(answered_at, hubspot_private.hubspot_now()));
+  v_window bigint := extract(epoch from (hubspot_private.settle_windows())[s.range + 1]) * 1000;
+  v_upto bigint := (request ->> 'upto')::bigint;
+begin
+  v_step.result.rows_read := jsonb_array_length(answer -> 'results');
+  if s.stream = 'settle' and v_upto > v_now - v_window + 2000 then
+    -- Our idea of HubSpot's clock was ahead of it: what lies between is not settled yet, so this answer moves nothing.
+    v_step.cursor := s.cursor - 'upto';
+    v_step.is_over := false;
+    return v_step;
+  end if;
+  v_step.hinted := hubspot_private.hints_apply(s.object, answer, s.stream);
+  if s.stream = 'poll' then
+    select a.* into v_next from hubspot_private.search_advance(s.object, s.cursor, answer) a;
+    -- A record dated in the future must not take the cursor there: all that is dated before it would go unseen.
+    v_step.cursor := case
+      when v_next.is_over and (v_next.next ->> 'date')::bigint > v_now then jsonb_build_object('date', v_now)
+      else v_next.next
+    end;
+    v_step.is_over := v_next.is_over;
+  elsif s.cursor -> 'on' is not null then
+    select a.* into v_next from hubspot_private.search_advance(s.object, s.cursor -> 'on', answer) a;
+    v_step.cursor := case when v_next.is_over then s.cursor - 'on' else jsonb_set(s.cursor, '{on}', v_next.next) end;
+    v_step.is_over := v_next.is_over;
+  else
+    select a.* into v_next from hubspot_private.search_advance(s.object, s.cursor - '{upto,on_at,until,found}'::text[], answer, v_upto) a;
+    v_step.cursor := jsonb_strip_nulls(v_next.next || jsonb_build_object(
+      'on_at', s.cursor -> 'on_at', 'until', s.cursor -> 'until', 'upto', v_upto,
+      'found', coalesce((s.cursor ->> 'found')::bigint, 0) + v_step.hinted));
+    v_step.is_over := v_next.is_over;
+    if v_next.is_stuck then
+      v_step.cursor := v_step.cursor - 'upto';
+    elsif v_next.is_over then
+      v_step.cursor := v_step.cursor - 'upto' || jsonb_build_object('until', v_upto);
+      if v_now - coalesce((s.cursor ->> 'on_at')::bigint, 0) >= v_window then
+        -- Once per window a pass runs on to the end: a record edited more often than the window never stands still in it.
+        v_step.cursor := v_step.cursor || jsonb_build_object('on_at', v_now, 'on', v_next.next);
+        v_step.is_over := false;
+      end if;
+    end if;
+  end if;
+  return v_step;
+end;
+$$;
+comment on function hubspot_private.search_step(hubspot_private.streams, jsonb, jsonb, timestamptz) is
+  'A page of search, for poll and settle.';
+
+create or replace function hubspot_private.fetch_step(
+  s hubspot_private.streams, request jsonb, answer jsonb, missing bigint[], asked_at timestamptz
+)
+returns hubspot_private.step
+language plpgsql
+volatile
+as $$
+#variable_conflict use_variable
+declare
+  v_step hubspot_private.step;
+begin
+  v_step.result := hubspot_private.page_apply(s.object, s.stream, s.range, answer, asked_at, s.stream);
+  if pg_catalog.cardinality(missing) > 0 then
+    v_step.result.deleted := hubspot_private.gone_apply(s.object, s.stream, s.range, missing, asked_at, s.stream);
+  end if;
+  -- An id goes only if it was not queued again, by another stream or just now as in doubt, since this read was asked.
+  delete from hubspot_private.fetch_queue q
+  using pg_catalog.jsonb_array_elements_text(request -> 'ids') with ordinality i (id, n),
+    pg_catalog.jsonb_array_elements_text(request -> 'seqs') with ordinality k (seq, n)
+  where i.n = k.n and q.object = s.object and q.id = i.id::bigint and q.seq = k.seq::bigint;
+  execute pg_catalog.format(
+    'delete from hubspot_private.hints h using hubspot.%I t
+     where h.object = $1 and h.id = any ($2) and t.id = h.id and h.version <= t._updated_at',
+    (select o.table_name from hubspot_private.objects o where o.name = s.object))
+  using s.object, array(select i::bigint from pg_catalog.jsonb_array_elements_text(request -> 'ids') i);
+  v_step.cursor := pg_catalog.jsonb_build_object('read', coalesce((s.cursor ->> 'read')::bigint, 0) + 1);
+  v_step.is_over := not exists (
+    select from hubspot_private.fetch_queue q where q.object = s.object and q.not_before <= (select hubspot_private.clock()));
+  return v_step;
+end;
+$$;
+comment on function hubspot_private.fetch_step(hubspot_private.streams, jsonb, jsonb, bigint[], timestamptz) is
+  'A batch read of queued ids: values applied, ids not answered are gone.';
