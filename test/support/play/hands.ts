@@ -5,6 +5,7 @@ import type { World } from '../sync.ts'
 export function createHands({ db, store }: World, { focus, counts }: Pick<Scenario, 'focus' | 'counts'>, trace: string[]) {
   /** Records that changed as only a full read sees: calculated anew, or gone without a trace. */
   const unseen = new Set<string>()
+  const lost = new Set<string>()
   const lowestOf = new Map((Object.keys(counts) as ObjectName[]).map((object) => [object, Math.min(10_000, ...[...store.records(object)].map(({ id }) => Number(id)))]))
   let edits = 0
   const locks: (() => Promise<void>)[] = []
@@ -12,7 +13,8 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
   const text = { contacts: 'firstname', deals: 'dealname', vehicle: 'make' } as const
 
   const choose = (object: ObjectName, pick: number, count: number, archived = false): string[] => {
-    const ids = [...store.records(object, { archived })].map(({ id }) => id)
+    // Archived lists may show records that were merged away; nobody restores these.
+    const ids = [...store.records(object, { archived })].map(({ id }) => id).filter((id) => !lost.has(`${object} ${id}`))
     // Mostly the same few: what is written once in a while meets nothing.
     const from = pick % Math.max(pick % 10 < 7 ? Math.min(focus, ids.length) : ids.length, 1)
     return [...ids, ...ids].slice(from, from + Math.min(count, ids.length))
@@ -69,6 +71,7 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
           const [one, two] = choose(command.object, command.pick, 2)
           if (one === undefined || two === undefined) break
           const { id } = store.merge(command.object, one, two, { lag: command.lag })
+          for (const gone of [one, two]) if (gone !== id) lost.add(`${command.object} ${gone}`)
           trace.push(`  merged ${one} and ${two} into ${id} at ${store.now()}`)
           break
         }
