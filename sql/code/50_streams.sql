@@ -16,7 +16,13 @@ as $$
     ('poll', interval '10 seconds'), ('settle', interval '2 minutes'), ('schema', interval '10 minutes'), ('resync', interval '7 days'),
     ('probe', case when exists (
       select from hubspot_private.properties p where p.object = schedule_every.object and p.unreadable_at is not null
-    ) then interval '15 minutes' end)
+    ) then interval '15 minutes' end),
+    -- While a table waits for another look at its columns (69_build.sql).
+    ('build', case when exists (
+      select from hubspot_private.objects o where o.name = schedule_every.object and o.held_since is not null
+    ) or exists (
+      select from hubspot_private.properties p where p.object = schedule_every.object and p.next_seq is not null
+    ) then interval '10 seconds' end)
   ) as d (stream, every)
   left join hubspot_private.schedules s on s.object = schedule_every.object and s.stream = d.stream
   where d.stream = schedule_every.stream;
@@ -78,10 +84,10 @@ as $$
   select a.is_connected and not a.is_paused and (
     s.object = '*' or exists (
       select from hubspot_private.objects o
-      where o.name = s.object and o.is_tracked and not o.is_paused
+      where o.name = s.object and o.is_tracked and not o.is_paused and o.archived_at is null
         and (o.object_type_id is not null or o.label is not null)
         and (s.stream = 'schema' or o.column_set > 0)
-        and (s.stream <> 'resync' or o.loaded_at is not null)))
+        and (s.stream not in ('resync', 'fill') or o.loaded_at is not null)))
   from hubspot_private.account a;
 $$;
 comment on function hubspot_private.stream_is_open(hubspot_private.streams) is 'Whether a stream may run at all now.';

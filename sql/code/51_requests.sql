@@ -1,5 +1,5 @@
 -- What each stream asks for where its cursor stands. The worker sends it as it is:
---   list {after, until}  ·  read {ids, seqs}  ·  search {body, upto}  ·  count {body}  ·  schema  ·  probe {properties}  ·  catalogue
+--   list {after, until, properties}  ·  read {ids, seqs}  ·  search {body, upto}  ·  count {body}  ·  schema  ·  probe {properties}  ·  catalogue
 create or replace function hubspot_private.stream_question(s hubspot_private.streams)
 returns jsonb
 language plpgsql
@@ -28,6 +28,10 @@ begin
       return hubspot_private.list_request(s);
     when 'resync' then
       return hubspot_private.list_request(s);
+    when 'fill' then
+      return hubspot_private.fill_question(s);
+    when 'build' then
+      return '{"kind": "read", "ids": [], "seqs": []}';
     when 'poll' then
       if not v_object.has_search then
         return jsonb_build_object('kind', 'list', 'after', s.cursor ->> 'after');

@@ -34,7 +34,8 @@ export async function ask(
   const { type, properties } = plan
   switch (request.kind) {
     case 'list':
-      return askList({ hubspot, caller, signal }, plan, request.after)
+      // A read of some properties alone names them.
+      return askList({ hubspot, caller, signal }, { ...plan, properties: request.properties ?? properties }, request.after)
     case 'read':
       if (request.ids.length === 0) return Promise.resolve(NOTHING_TO_READ())
       return caller.call('burst', () => batchRead(hubspot, { type, ids: request.ids, properties, signal })).then(one)
