@@ -120,6 +120,7 @@ describe('which read counts', () => {
     const page = await holder.ask()
     await world.db.query("select hubspot.track('contacts', '{firstname,jobtitle}')")
     await world.run('contacts', 'schema')
+    await world.run('contacts', 'archive')
     expect(await holder.commit(page)).toMatchObject({ outcome: 'again' })
     expect(await world.row('contacts', idsOf(world)[0]!)).toMatchObject({ jobtitle: null })
     await world.pass(31_000)

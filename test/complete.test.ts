@@ -93,6 +93,7 @@ describe('complete_until', () => {
     await windows(world, 2, 10)
     await db.query(`select hubspot.track('contacts', '{firstname}')`)
     await world.run('contacts', 'schema')
+    await world.run('contacts', 'archive')
     // Everything but the load's last pages: search is settled, the mirror is not.
     await world.run('contacts', 'backfill', 0, { ...world.deps, sliceMs: 0 })
     for (const range of [0, 1]) await world.run('contacts', 'settle', range)

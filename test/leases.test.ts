@@ -73,6 +73,7 @@ test('a worker that freezes in the middle of a load is taken over, and changes n
   await using world = await startWorld('leases', { ...contacts, client: pagesOf(2) })
   await world.db.query("select hubspot.track('contacts', '{firstname}')")
   await world.run('contacts', 'schema')
+  await world.run('contacts', 'archive')
   const frozen = await held(world, 'a', 'backfill')
   await frozen.commit(await frozen.ask())
   const page = await frozen.ask()
@@ -184,6 +185,7 @@ test('a commit whose answer is lost counts, and is no failure of what follows', 
   await using world = await startWorld('leases', { ...contacts, client: pagesOf(2) })
   await world.db.query("select hubspot.track('contacts', '{firstname}')")
   await world.run('contacts', 'schema')
+  await world.run('contacts', 'archive')
   const db = watchedDatabase(world.deps.db, async (text, _, query) => {
     const result = await query()
     if (text.includes('step_commit')) throw new Error('Connection terminated unexpectedly')

@@ -128,6 +128,16 @@ const COURSES: Record<string, Course> = {
     },
     mend: ({ store }) => store.changeProperty('contacts', 'firstname', { unreadable: null }),
   },
+  SH216: {
+    arise: async ({ store, db, drain }) => {
+      const made = store.create('contacts', Array.from({ length: 120 }, () => ({})))
+      await db.query(`select hubspot.resync('contacts')`)
+      await drain()
+      store.purge('contacts', made.map(({ id }) => id))
+      await db.query(`select hubspot.resync('contacts')`)
+    },
+    mend: ({ db }) => db.query(`select hubspot.confirm_deletes(id) from hubspot.runs where stream = 'resync' and state = 'waiting'`),
+  },
   SH302: {
     arise: ({ db }) => db.query(`select hubspot.set_quota('daily', 1)`),
     mend: ({ db }) => db.query(`select hubspot.set_quota('daily', 1000000)`),
@@ -188,6 +198,19 @@ describe('a problem shows while it lasts, and is resolved by itself', () => {
       'select resolved_at >= last_seen_at and last_seen_at >= first_seen_at as is_in_order from hubspot.problems where code = $1', [code])
     expect(resolved).toEqual({ is_in_order: true })
   })
+})
+
+test('a failure is over once what failed goes through, though another stream waits for its budget', async () => {
+  await using world = await startWorld('problems', { sandbox: { objects: { contacts: 5 } } })
+  await world.load('contacts', PROPERTIES)
+  world.store.addFault({ match: list, fault: '403', times: 1 })
+  await world.db.query(`select hubspot.resync('contacts')`)
+  await world.drain()
+  const open = () => world.db.query(`select code from hubspot.problems where resolved_at is null`)
+  expect(await open()).toEqual([{ code: 'SH202' }])
+  await world.db.query(`update hubspot_private.streams set retry_at = hubspot_private.clock() + interval '1 hour' where object = 'contacts' and stream = 'settle'`)
+  await world.pass(20 * MINUTE, MINUTE)
+  expect(await open()).toEqual([])
 })
 
 /** Time passes, and a worker looks at what is due, a new token among it. */

@@ -164,6 +164,7 @@ describe('the first load', () => {
     world.store.addFault({ match: { kind: 'search' }, fault: '502' })
     await world.db.query("select hubspot.track('contacts', '{firstname}')")
     await world.run('contacts', 'schema')
+    await world.run('contacts', 'archive')
     expect(await world.run('contacts', 'backfill')).toBe('done')
     expect((await world.db.query("select rows, progress from hubspot.status"))[0]).toEqual({ rows: '150', progress: '1' })
   })

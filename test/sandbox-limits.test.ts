@@ -87,7 +87,7 @@ test('no window of ten seconds ever holds more than the limit, and nothing is re
     for (const gap of gaps) {
       clock.advance(gap)
       const inWindow = counted.filter((at) => at > clock.now() - 10_000).length
-      const { refusedBy } = limits.admit('token', false)
+      const { refusedBy } = limits.admit('token', 'list')
       expect(refusedBy).toBe(inWindow >= 7 ? 'burst' : null)
       if (!refusedBy || countThrottled) counted.push(clock.now())
     }

@@ -8,6 +8,8 @@ async function tracked(count: number, properties: readonly string[] | null, opti
   const world = await startWorld('streams', { sandbox: { ...options, objects: { contacts: count } }, ...(client && { client }) })
   await world.db.query("select hubspot.track('contacts', $1)", [properties])
   await world.run('contacts', 'schema')
+  await world.run('contacts', 'archive')
+  world.store.resetCalls()
   return world
 }
 
@@ -76,8 +78,11 @@ describe('the first load', () => {
     await world.db.query('select hubspot.sync()')
     await world.drain()
     const [gone] = world.store.records('wide')
+    await world.db.query("select hubspot.track('wide')")
+    await world.run('wide', 'schema')
+    await world.run('wide', 'archive')
     const listed = world.store.nextCall({ kind: 'list', object: 'wide' }).then(() => world.store.archive('wide', gone!.id))
-    await world.load('wide')
+    await world.drain()
     await listed
     expect(await world.differences('wide')).toEqual([])
     expect(await world.db.query('select id from hubspot_private.tombstones')).toEqual([{ id: gone!.id }])
@@ -134,13 +139,25 @@ describe('a full read', () => {
     expect(await world.differences('contacts')).toEqual([])
   })
 
-  test('comes by itself once a week', async () => {
+  test('comes by itself once a week, early on a Sunday where the account is', async () => {
     await using world = await tracked(5, ['firstname'])
+    await world.db.query("update hubspot_private.account set time_zone = 'America/New_York'")
     await world.drain()
-    await world.pass(6 * 24 * 60 * MINUTE)
+    const next = async () => (await world.db.query<{ day: string; hour: number; ms: number }>(
+      `select to_char(s.next_run_at at time zone 'America/New_York', 'Dy') as day,
+         extract(hour from s.next_run_at at time zone 'America/New_York')::integer as hour,
+         extract(epoch from s.next_run_at - hubspot_private.clock())::float8 * 1000 as ms
+       from hubspot.schedules s where s.object = 'contacts' and s.stream = 'resync'`))[0]!
+    const first = await next()
+    expect(first.day).toBe('Sun')
+    expect(first.hour).toBeGreaterThanOrEqual(2)
+    expect(first.hour).toBeLessThan(5)
+    expect(first.ms).toBeGreaterThan(2.9 * 24 * 60 * MINUTE)
+    await world.pass(first.ms - MINUTE)
     expect(await runs(world, 'resync')).toHaveLength(0)
-    await world.pass(24 * 60 * MINUTE + MINUTE)
+    await world.pass(2 * MINUTE)
     expect(await runs(world, 'resync')).toHaveLength(1)
+    expect(Math.abs((await next()).ms - 7 * 24 * 60 * MINUTE)).toBeLessThan(61 * MINUTE)
   })
 
   test('asked for twice while one waits is one run; while one runs it is another', async () => {

@@ -19,6 +19,7 @@ beforeAll(async () => {
   await world.pass(20_000)
   await world.db.query(`select hubspot.configure('max_ranges', 1), hubspot.track('deals', '{dealname}')`)
   await world.run('deals', 'schema')
+  await world.run('deals', 'archive')
   for (let page = 0; page < 6; page += 1) await world.run('deals', 'backfill', 0, { ...world.deps, sliceMs: 0 })
   await world.db.query(`select hubspot_private.worker_beat('one', 'here', 4711, '{}')`)
 })

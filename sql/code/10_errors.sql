@@ -38,9 +38,10 @@ insert into hubspot_private.errors as e (code, name, message, hint) values
   ('SH213', 'record_refused', 'a record of %s cannot be written', 'Read the message: a row too wide, an index or constraint of yours, or a trigger that raises. It is tried again every 15 minutes, and when it changes.'),
   ('SH214', 'row_spilled', 'a record of %s is too wide for a row', 'Texts that did not fit are in _extra, by property. They return when the record is narrower, or when fewer properties are tracked.'),
   ('SH215', 'property_unreadable', 'HubSpot refuses to show property %s of %s', 'Give the app the permission or scope that it needs. The column keeps what it has; it is tried every 15 minutes.'),
-  ('SH216', 'table_held', 'table hubspot.%s is held by others, so its columns cannot be changed', 'End what holds it. It is tried again every 10 s, and nobody waits behind it.'),
-  ('SH217', 'type_kept', 'a column of %s cannot follow its property to another type', 'Values that do not fit are in _extra. Drop what depends on the column, or keep its type with select hubspot.retype_column(…);'),
-  ('SH218', 'object_archived', 'object %s is archived in HubSpot', 'Nothing is read until it is restored. To give it up: select hubspot.untrack(…);'),
+  ('SH216', 'deletes_held', 'a full read of %s found many rows whose records are gone from HubSpot', 'Look at what they are; hubspot.confirm_deletes() deletes them, until then they stay.'),
+  ('SH220', 'table_held', 'table hubspot.%s is held by others, so its columns cannot be changed', 'End what holds it. It is tried again every 10 s, and nobody waits behind it.'),
+  ('SH221', 'type_kept', 'a column of %s cannot follow its property to another type', 'Values that do not fit are in _extra. Drop what depends on the column, or keep its type with select hubspot.retype_column(…);'),
+  ('SH222', 'object_archived', 'object %s is archived in HubSpot', 'Nothing is read until it is restored. To give it up: select hubspot.untrack(…);'),
   ('SH301', 'throttled', 'HubSpot asked to slow down', 'Nothing to do: the budget slows and recovers by itself. table hubspot.quota shows it.'),
   ('SH302', 'daily_spent', 'the daily budget is spent', 'It resets at midnight in the account''s time zone; select hubspot.set_quota(''daily'', …) if your limit is higher.'),
   ('SH901', 'bug', '%s', 'Please report it.')

@@ -1,5 +1,5 @@
 -- A full read of one object in parts, since one cursor reads no more than a page a round trip. Part 0 begins at the start of
--- the list; others are probed: the list is asked from an id in the middle of what a part has before it. Each has a lease and a
+-- the list; others are split off: the list is asked from an id in the middle of what a part has before it. Each has a lease and a
 -- cursor of its own, all have one run.
 --   Where a part ends: where it comes upon a record of another part's first page. That is sound as long as each page is what a
 --   list in id order with an id as `after` shows: ids that rise from the one asked for to the `after` that follows, past no other
@@ -158,14 +158,14 @@ begin
     execute format('select max(t.id) from hubspot.%I t', v_object.table_name) into v_highest;
   end if;
   v_end := least(v_highest + 1, (
-    select min(r.probed_id) from hubspot_private.ranges r
-    where (r.object, r.stream) = (s.object, s.stream) and r.probed_id > v_high));
-  -- Unknown without search: twice as far each time, until a probe finds nothing.
+    select min(r.from_id) from hubspot_private.ranges r
+    where (r.object, r.stream) = (s.object, s.stream) and r.from_id > v_high));
+  -- Unknown without search: twice as far each time, until the list has nothing there.
   v_end := coalesce(v_end, 4 * v_high + 4000);
   v_range := 1 + coalesce((
     select max(r.range) from hubspot_private.ranges r where (r.object, r.stream) = (s.object, s.stream)), 0);
   -- Each part ends with a page that another has read too. Not worth it: little is left for each, or of this one by the density of
-  -- its last page, or far too much was probed in vain.
+  -- its last page, or far too often the list was asked in vain.
   if (coalesce(v_total, 2 * v_read) - v_read) / v_active < (hubspot_private.setting('range_records') #>> '{}')::numeric
     or v_end - v_high < 2 * (v_high - v_low + 1)
     or v_range > 1000
@@ -175,7 +175,7 @@ begin
   insert into hubspot_private.streams (object, stream, range, cursor, run_id)
   values (s.object, s.stream, v_range,
     jsonb_build_object('after', (v_high + (v_end - v_high) / 2)::text, 'is_first', true), s.run_id);
-  insert into hubspot_private.ranges (object, stream, range, probed_id)
+  insert into hubspot_private.ranges (object, stream, range, from_id)
   values (s.object, s.stream, v_range, v_high + (v_end - v_high) / 2);
   perform hubspot_private.stream_wake(s.object, s.stream, v_range);
 end;
@@ -207,7 +207,8 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
   -- until: where another part began, as far as ids tell. What lies after it is hardly worth asking for ahead.
-  select case when s.cursor ? 'is_given_up' then '{"kind": "read", "ids": [], "seqs": []}'
+  select case
+    when s.cursor ? 'is_given_up' then '{"kind": "read", "ids": [], "seqs": []}'
     else jsonb_strip_nulls(jsonb_build_object('until', (
       select min(r.first_ids[1])::text from hubspot_private.ranges r
       where (r.object, r.stream) = (s.object, s.stream) and r.range <> s.range
@@ -233,28 +234,6 @@ as $$
   where (t.object, t.stream, t.range) = (s.object, s.stream, 0);
 $$;
 comment on function hubspot_private.ranges_end(hubspot_private.streams) is 'A full read is one stream again.';
-
-create or replace function hubspot_private.range_restart(s hubspot_private.streams)
-returns boolean
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- Where parts ended was a mistake, then, if the first ended so: all is read again, in one.
-  update hubspot_private.streams t
-  set cursor = '{"after": null}', run_id = s.run_id
-  from hubspot_private.objects o
-  where (t.object, t.stream, t.range) = (s.object, s.stream, 0) and s.range > 0 and t.cursor ? 'met'
-    and o.name = s.object and o.is_list_opaque;
-  if found then
-    perform hubspot_private.stream_wake(s.object, s.stream);
-  end if;
-  return found;
-end;
-$$;
-comment on function hubspot_private.range_restart(hubspot_private.streams) is
-  'Whether the last part to end leaves the whole to be read again, since the list turned out not to be in id order.';
 
 create or replace function hubspot_private.range_is_last(s hubspot_private.streams)
 returns boolean

@@ -1,52 +1,6 @@
 -- Streams: due, held by lease and epoch, run, released. A job only wakes one; a step commits only with its epoch and its cursor.
 -- Waking needs no counter: work is queued before its job can start, a claim waits for the row that a release holds, and a release
 -- looks for work after it holds the row. So either the release sees the work or the claim finds the lease free.
-create or replace function hubspot_private.schedule_every(object text, stream text)
-returns interval
-language sql
-stable
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-  select case
-    when s.cron is not null then null
-    else coalesce(s.every, d.every)
-  end
-  from (values
-    ('poll', interval '10 seconds'), ('settle', interval '2 minutes'), ('schema', interval '10 minutes'), ('resync', interval '7 days'),
-    ('probe', case when exists (
-      select from hubspot_private.properties p where p.object = schedule_every.object and p.unreadable_at is not null
-    ) then interval '15 minutes' end),
-    -- While a table waits for another look at its columns (69_build.sql).
-    ('build', case when exists (
-      select from hubspot_private.objects o where o.name = schedule_every.object and o.held_since is not null
-    ) or exists (
-      select from hubspot_private.properties p where p.object = schedule_every.object and p.next_seq is not null
-    ) then interval '10 seconds' end)
-  ) as d (stream, every)
-  left join hubspot_private.schedules s on s.object = schedule_every.object and s.stream = d.stream
-  where d.stream = schedule_every.stream;
-$$;
-comment on function hubspot_private.schedule_every(text, text) is 'The interval of a stream: as scheduled, else the default.';
-
-create or replace function hubspot_private.schedule_next(object text, stream text, started_at timestamptz)
-returns timestamptz
-language sql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-  select coalesce(
-    (select hubspot_private.cron_next(s.cron, s.timezone, hubspot_private.clock())
-     from hubspot_private.schedules s
-     where s.object = schedule_next.object and s.stream = schedule_next.stream and s.cron is not null),
-    -- greatest() alone would make a time of null.
-    case when hubspot_private.schedule_every(schedule_next.object, schedule_next.stream) is not null then
-      greatest(schedule_next.started_at + hubspot_private.schedule_every(schedule_next.object, schedule_next.stream), hubspot_private.clock())
-    end);
-$$;
-comment on function hubspot_private.schedule_next(text, text, timestamptz) is
-  'When a stream''s next run begins by itself; null for streams without a schedule.';
-
 create or replace function hubspot_private.run_request(object text, stream text, range integer default 0)
 returns bigint
 language plpgsql
@@ -92,6 +46,16 @@ as $$
 $$;
 comment on function hubspot_private.stream_is_open(hubspot_private.streams) is 'Whether a stream may run at all now.';
 
+create or replace function hubspot_private.stream_is_held(s hubspot_private.streams)
+returns boolean
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select s.run_id is not null and s.cursor ->> 'absences' is not distinct from 'held';
+$$;
+comment on function hubspot_private.stream_is_held(hubspot_private.streams) is 'Whether a full read waits for hubspot.confirm_deletes().';
+
 create or replace function hubspot_private.stream_has_work(s hubspot_private.streams, horizon timestamptz)
 returns boolean
 language sql
@@ -99,7 +63,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
   -- Never null: to a claim an unknown would be a yes. While parts of a full read are under way, none begins.
-  select s.run_id is not null or (coalesce(s.next_at <= horizon, false)
+  select s.run_id is not null and not hubspot_private.stream_is_held(s) or (coalesce(s.next_at <= horizon, false)
     or exists (
       select from hubspot_private.runs r
       where r.object = s.object and r.stream = s.stream and r.range = s.range and r.state = 'waiting')
@@ -119,8 +83,14 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if s.run_id is not null then
+  if s.run_id is not null and not hubspot_private.stream_is_held(s) then
     return s;
+  end if;
+  if s.run_id is not null then
+    -- It waited to be confirmed; the one that begins now looks anew.
+    update hubspot_private.runs r set state = 'stopped', finished_at = hubspot_private.clock() where r.id = s.run_id;
+    perform hubspot_private.problem_resolve('{SH216}', s.object);
+    s.run_id := null;
   end if;
   update hubspot_private.runs r
   set state = 'running', started_at = hubspot_private.clock()
@@ -133,7 +103,10 @@ begin
   end if;
   if s.stream = 'resync' then
     -- From here on, reads asked earlier overlap with this full read.
-    update hubspot_private.objects o set resync_started_at = hubspot_private.clock(), is_list_opaque = false where o.name = s.object;
+    update hubspot_private.objects o set resync_started_at = hubspot_private.clock(), is_list_opaque = false, is_list_unordered = false
+    where o.name = s.object;
+    delete from hubspot_private.absences a where a.object = s.object;
+    delete from hubspot_private.listed l where l.object = s.object and l.stream = 'resync';
     s.cursor := '{}';
   end if;
   return s;
@@ -254,6 +227,10 @@ begin
   if not found then
     return;
   end if;
+  if stream = 'archive' and (stream_fail.kind = 'refused' or v_stream.failures >= 3) then
+    -- The first load does not wait for it for ever.
+    perform hubspot_private.load_begin(object);
+  end if;
   if v_stream.cursor ? 'is_first' and (code = 'SH203' or v_stream.failures >= 3) then
     perform hubspot_private.range_give_up(v_stream, code = 'SH203');
     return;
@@ -281,10 +258,17 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
   select hubspot_private.problem_resolve('{SH201}', '*', null, 'token');
-  select hubspot_private.problem_resolve('{SH009,SH201,SH202,SH203,SH205,SH206,SH207,SH208,SH211,SH301,SH302,SH901}', s.object)
+  select hubspot_private.problem_resolve('{SH009,SH201,SH202,SH203,SH205,SH206,SH207,SH208,SH211,SH901}', s.object)
   where not exists (
     select from hubspot_private.streams o
-    where o.object = s.object and (o.failures > 0 or o.retry_at > hubspot_private.clock()) and (o.stream, o.range) <> (s.stream, s.range));
+    where o.object = s.object and o.failures > 0 and (o.stream, o.range) <> (s.stream, s.range));
+  -- To wait for a budget is no failure: it neither keeps those problems open nor is kept by them.
+  select hubspot_private.problem_resolve('{SH301,SH302}', s.object)
+  where not exists (
+    select from hubspot_private.streams o
+    join hubspot_private.runs r on r.id = o.run_id
+    where o.object = s.object and o.retry_at > hubspot_private.clock() and r.error_code in ('SH301', 'SH302')
+      and (o.stream, o.range) <> (s.stream, s.range));
 $$;
 comment on function hubspot_private.stream_healed(hubspot_private.streams) is
   'A step went through after failures: the object''s problems are over once no other stream of it fails.';

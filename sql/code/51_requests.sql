@@ -1,5 +1,5 @@
 -- What each stream asks for where its cursor stands. The worker sends it as it is:
---   list {after, until, properties}  ·  read {ids, seqs}  ·  search {body, upto}  ·  count {body}  ·  schema  ·  probe {properties}  ·  catalogue
+--   list {after, until, properties}  ·  archived {after}  ·  read {ids, seqs}  ·  search {body, upto}  ·  count {body}  ·  schema  ·  probe {properties}  ·  catalogue
 create or replace function hubspot_private.stream_question(s hubspot_private.streams)
 returns jsonb
 language plpgsql
@@ -9,6 +9,7 @@ as $$
 declare
   v_object hubspot_private.objects;
   v_window interval;
+  v_is_alone boolean;
 begin
   if s.object = '*' then
     return '{"kind": "catalogue"}';
@@ -21,13 +22,15 @@ begin
       return hubspot_private.probe_request(s.object);
     when 'backfill' then
       if v_object.has_search and not s.cursor ? 'after' then
-        -- Progress and the time left come from search's total, parts are probed below its highest id; nothing else rests on it.
+        -- Progress and the time left come from search's total, parts begin below its highest id; nothing else rests on it.
         return jsonb_build_object('kind', 'count', 'body',
           '{"limit": 1, "filterGroups": [], "properties": [], "sorts": [{"propertyName": "hs_object_id", "direction": "DESCENDING"}]}'::jsonb);
       end if;
       return hubspot_private.list_request(s);
     when 'resync' then
-      return hubspot_private.list_request(s);
+      return case when s.cursor ? 'absences' then hubspot_private.absences_request(s) else hubspot_private.list_request(s) end;
+    when 'archive' then
+      return jsonb_build_object('kind', 'archived', 'after', s.cursor ->> 'after');
     when 'fill' then
       return hubspot_private.fill_question(s);
     when 'build' then
@@ -45,6 +48,11 @@ begin
       return hubspot_private.search_request(s.object, s.cursor,
         coalesce((s.cursor ->> 'upto')::bigint, hubspot_private.as_ms(hubspot_private.hubspot_now() - v_window)));
     when 'fetch' then
+      v_is_alone := coalesce((
+        select f.reason = 'alone' from hubspot_private.fetch_queue f
+        where f.object = s.object and f.not_before <= (select hubspot_private.clock())
+        order by f.class, f.not_before, f.id
+        limit 1), false);
       return (
         -- The most urgent first, and the whole batch in their class.
         select jsonb_build_object('kind', 'read', 'ids', coalesce(jsonb_agg(q.id::text), '[]'), 'seqs', coalesce(jsonb_agg(q.seq), '[]'),
@@ -52,9 +60,9 @@ begin
         from (
           select f.id, f.seq, f.class from hubspot_private.fetch_queue f
           -- The clock asked once: asked for each row, no index would serve.
-          where f.object = s.object and f.not_before <= (select hubspot_private.clock())
+          where f.object = s.object and f.not_before <= (select hubspot_private.clock()) and (f.reason = 'alone') = v_is_alone
           order by f.class, f.not_before, f.id
-          limit hubspot_private.read_limit(s)
+          limit case when v_is_alone then 1 else hubspot_private.read_limit(s) end
         ) q);
   end case;
 end;

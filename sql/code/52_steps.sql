@@ -66,6 +66,7 @@ declare
   v_started_at timestamptz;
   v_has_parts constant boolean := s.stream in ('backfill', 'resync');
   v_is_last boolean;
+  v_next jsonb;
   v_seen bigint;
 begin
   if v_has_parts then  -- Held to the end: the parts of a full read pass here one after another.
@@ -77,8 +78,23 @@ begin
       v_result.unchanged := v_result.unchanged - least(v_seen, v_result.unchanged);
       step.cursor := case when step.is_over then step.cursor || '{"met": true}' else step.cursor end;
     end if;
+    if s.stream = 'resync' and ids is not null then
+      step := hubspot_private.absences_note(s, step, ids);
+    end if;
   end if;
-  v_is_last := step.is_over and hubspot_private.range_is_last(s) and not (v_has_parts and hubspot_private.range_restart(s));
+  v_is_last := step.is_over and hubspot_private.range_is_last(s);
+  if v_is_last and v_has_parts then
+    v_next := hubspot_private.full_read_next(s, step.cursor);
+    v_is_last := v_next is null;
+    if s.range = 0 then
+      step.is_over := v_is_last;
+      step.cursor := coalesce(v_next, step.cursor);
+    elsif not v_is_last then
+      update hubspot_private.streams t set cursor = v_next, run_id = s.run_id
+      where (t.object, t.stream, t.range) = (s.object, s.stream, 0);
+      perform hubspot_private.stream_wake(s.object, s.stream);
+    end if;
+  end if;
   update hubspot_private.runs r
   set requests = r.requests + step_finish.requests,
     rows_read = r.rows_read + coalesce(v_result.rows_read, 0),
@@ -98,6 +114,8 @@ begin
     lease_until = hubspot_private.clock() + interval '30 seconds', failures = 0, retry_at = null, parked_at = null,
     run_id = case when not step.is_over then t.run_id end,
     next_at = case
+      -- One that waits for a confirmation gives way to the next.
+      when step.cursor ->> 'absences' = 'held' then hubspot_private.schedule_next(t.object, t.stream, v_started_at)
       when not step.is_over then t.next_at
       -- Until the other parts are over, nothing begins anew.
       when not v_is_last or v_has_parts and s.range > 0 then null
@@ -162,6 +180,8 @@ declare
   v_step hubspot_private.step;
   v_missing bigint[];
   v_unsure bigint[];
+  v_merged jsonb;
+  v_doubtful bigint[];
   v_after text;
 begin
   perform pg_catalog.set_config('lock_timeout', '2s', true);
@@ -197,9 +217,16 @@ begin
       v_unsure := hubspot_private.step_unsure(v_missing, answer);
       v_missing := array(select m from unnest(v_missing) m where m <> all (v_unsure));
     end if;
+    if request ->> 'kind' in ('list', 'read') then
+      -- What was merged away is gone too, and known to be so in the transaction that learned of it.
+      select m.merged, m.doubtful into v_merged, v_doubtful
+      from hubspot_private.merges_found(object, answer, coalesce(asked, request -> 'ids'), v_missing) m;
+      v_missing := hubspot_private.merges_missing(v_missing, v_merged);
+    end if;
     perform hubspot_private.object_lock(v_object.number, coalesce(pg_catalog.cardinality(v_missing) > 0, false));
     v_after := coalesce(after, answer #>> '{paging,next,after}');
-    if pg_catalog.cardinality(v_unsure) > 0 then
+    -- To count what is gone, only what is sure counts.
+    if pg_catalog.cardinality(v_unsure) > 0 and v_stream.cursor ->> 'absences' is distinct from 'check' then
       perform hubspot_private.fetch_enqueue(object, v_unsure, stream, hubspot_private.clock() + interval '1 second');
     end if;
     case
@@ -209,11 +236,21 @@ begin
         v_step := hubspot_private.fill_step(v_stream, request, answer, v_after, asked, v_missing, asked_at);
       when stream = 'backfill' then
         v_step := hubspot_private.backfill_step(v_stream, request, answer, v_after, v_missing, asked_at, answered_at);
-      when request ->> 'kind' = 'list' then
+      when v_stream.cursor ? 'absences' then
+        v_step := hubspot_private.absences_step(v_stream, request, answer, v_missing, asked_at);
+      when stream = 'resync' or request ->> 'kind' = 'list' then
         v_step := hubspot_private.list_step(v_stream, answer, v_after, v_missing, asked_at);
+      when stream = 'archive' then
+        v_step := hubspot_private.archive_step(v_stream, answer, v_after, asked_at, answered_at);
       else
         v_step := hubspot_private.search_step(v_stream, request, answer, answered_at);
     end case;
+    if v_merged is not null then
+      perform hubspot_private.merges_note(object, v_merged);
+    end if;
+    if pg_catalog.cardinality(v_doubtful) > 0 then
+      perform hubspot_private.fetch_enqueue(object, v_doubtful, 'alone', hubspot_private.clock() + interval '1 second');
+    end if;
   end if;
   return query
   select f.outcome, f.cursor, f.request

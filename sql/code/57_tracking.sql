@@ -23,8 +23,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   insert into hubspot_private.streams (object, stream, next_at) values
-    (object, 'schema', hubspot_private.clock()), (object, 'backfill', null), (object, 'poll', null), (object, 'fetch', null),
-    (object, 'resync', null), (object, 'fill', null), (object, 'build', null)
+    (object, 'schema', hubspot_private.clock()), (object, 'archive', null), (object, 'backfill', null), (object, 'poll', null),
+    (object, 'fetch', null), (object, 'resync', null), (object, 'fill', null), (object, 'build', null)
   on conflict on constraint streams_pkey do nothing;
   delete from hubspot_private.streams s
   where s.object = streams_make.object and s.stream = 'settle' and s.range >= cardinality(hubspot_private.settle_windows());
@@ -142,6 +142,8 @@ begin
   delete from hubspot_private.schedules s where s.object = v_object.name;
   delete from hubspot_private.fetch_queue q where q.object = v_object.name;
   delete from hubspot_private.hints h where h.object = v_object.name;
+  delete from hubspot_private.absences a where a.object = v_object.name;
+  delete from hubspot_private.listed l where l.object = v_object.name;
   delete from hubspot_private.completeness c where c.object = v_object.name;
   update hubspot_private.properties p set unreadable_at = null, fill_run = null, next_seq = null where p.object = v_object.name;
   update hubspot_private.runs r set state = 'stopped', finished_at = hubspot_private.clock()

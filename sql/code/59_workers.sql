@@ -90,8 +90,8 @@ as $$
       -- Since a time: no interval that began later, nothing parked, but what is queued for a little later.
       -- What is parked is probed once, if its time has come or someone said resume.
       else (s.parked_at is null or coalesce(s.retry_at, '-infinity') <= streams_due.started_at) and (
-        s.next_at <= streams_due.started_at or s.run_id is not null
-        or s.stream in ('poll', 'settle', 'backfill') and s.next_at is not null and not exists (
+        s.next_at <= streams_due.started_at or s.run_id is not null and not hubspot_private.stream_is_held(s)
+        or s.stream in ('poll', 'settle', 'archive', 'backfill') and s.next_at is not null and not exists (
           select from hubspot_private.runs r
           join hubspot_private.objects o on o.name = r.object
           where r.object = s.object and r.stream = s.stream and r.range = s.range and r.state = 'done' and r.started_at >= o.tracked_at)

@@ -152,7 +152,7 @@ begin
       end;
       if v_why is not null then
         v_kept := v_kept || p.property;
-        perform hubspot_private.problem_report('SH217', object,
+        perform hubspot_private.problem_report('SH221', object,
           format('column hubspot.%I.%I stays %s, though property %s is a %s now: %s',
             v_object.table_name, p.column_name, p.column_type, p.property, p.type, left(v_why, 1500)),
           format('Values that are no %s are in _extra. Drop what depends on it and run select hubspot.retype_column(%L, %L, %L); or keep its type: select hubspot.retype_column(%2$L, %3$L, %1$L);',
@@ -170,7 +170,7 @@ begin
     end if;
   end loop;
   update hubspot_private.problems q set resolved_at = hubspot_private.clock()
-  where q.object = v_object.name and q.code = 'SH217' and q.resolved_at is null and q.property <> all (v_kept);
+  where q.object = v_object.name and q.code = 'SH221' and q.resolved_at is null and q.property <> all (v_kept);
   return v_is_waiting;
 end;
 $$;

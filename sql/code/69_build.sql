@@ -58,7 +58,7 @@ begin
         and coalesce(a.application_name, '') not like 'pg-hubspot%'
     ) h (pid, who);
     if v_holders is not null then
-      perform hubspot_private.problem_report('SH216', object,
+      perform hubspot_private.problem_report('SH220', object,
         format('table hubspot.%I waits for columns to be changed since %s: it is held by process %s', v_object.table_name,
           to_char(v_object.held_since at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"'), v_holders),
         format('End what holds it: its transaction, or select pg_terminate_backend(%s); Rows are kept up to date meanwhile, but for the columns to come.', v_pids));
@@ -87,7 +87,7 @@ begin
     return false;
   end;
   update hubspot_private.objects o set held_since = null where o.name = object and o.held_since is not null;
-  perform hubspot_private.problem_resolve('{SH216}', object);
+  perform hubspot_private.problem_resolve('{SH220}', object);
   return true;
 end;
 $$;
@@ -114,12 +114,12 @@ begin
   select a.* into v_made from hubspot_private.apply_statements a where a.object = v_object.name;
   perform hubspot_private.selection_mark(v_object.name, v_object.wanted);
   perform hubspot_private.columns_name(v_object.name);
-  -- The first load begins with the columns, new or as an untracked table kept them.
+  -- Once there are columns, new or as an untracked table kept them, the archived list is read, and then the first load begins.
   update hubspot_private.streams s set next_at = hubspot_private.clock()
-  where s.object = v_object.name and s.stream = 'backfill' and v_object.loaded_at is null and s.next_at is null and s.run_id is null;
+  where s.object = v_object.name and s.stream = 'archive' and v_object.loaded_at is null and s.next_at is null and s.run_id is null;
   v_is_new := found;
   if v_is_new then
-    perform hubspot_private.stream_wake(v_object.name, 'backfill');
+    perform hubspot_private.stream_wake(v_object.name, 'archive');
   end if;
   v_had_table := to_regclass(format('hubspot.%I', v_object.table_name)) is not null;
   perform hubspot_private.table_try(v_object.name);

@@ -2,7 +2,7 @@
 create or replace view hubspot.runs as
 select r.id, nullif(r.object, '*') as object, r.stream,
   case
-    when r.state = 'running' and (s.is_waiting or o.is_paused) then 'waiting'
+    when r.state = 'running' and (s.is_waiting or s.is_held or o.is_paused) then 'waiting'
     when r.state = 'running' and s.is_interrupted then 'interrupted'
     else r.state
   end as state,
@@ -12,6 +12,7 @@ from hubspot_private.runs r
 -- A full read may be in parts: it waits when all of them do.
 left join lateral (
   select bool_and(coalesce(t.retry_at > hubspot_private.clock(), false)) as is_waiting,
+    bool_or(hubspot_private.stream_is_held(t)) as is_held,
     bool_and(coalesce(t.lease_until < hubspot_private.clock(), false)) as is_interrupted
   from hubspot_private.streams t
   where t.object = r.object and t.stream = r.stream and t.run_id = r.id
@@ -60,7 +61,7 @@ select o.name as object,
   end as eta,
   hubspot_private.clock() - t.polled_at as lag,
   (select c.complete_until from hubspot_private.completeness c where c.object = o.name) as complete_until,
-  null::timestamptz as deletes_complete_until,
+  t.deletes_complete_until,
   null::timestamptz as associations_complete_until,
   t.last_run_at,
   t.next_run_at,
@@ -82,6 +83,9 @@ cross join lateral (
     max(l.started_at) filter (where s.stream = 'poll') as polled_at,
     max(l.finished_at) as last_run_at,
     min(s.next_at) filter (where s.stream = 'poll') as next_run_at,
+    coalesce(
+      max(to_timestamp((s.cursor ->> 'until')::bigint / 1000.0)) filter (where s.stream = 'archive'),
+      max(l.started_at) filter (where s.stream = 'resync') + (select h.hubspot_ahead from hubspot_private.account h)) as deletes_complete_until,
     coalesce(sum((s.cursor ->> 'found')::bigint) filter (where s.stream = 'settle'), 0)::bigint as found_by_settle
   from hubspot_private.streams s
   left join hubspot_private.runs b on s.stream = 'backfill' and b.id = s.run_id

@@ -14,7 +14,8 @@ export const resync = command({
   summary: 'Reads an object whole again, and writes what differs.',
   about: `
 The same as select hubspot.resync('OBJECT'): a worker reads every record and compares values. It begins when the first load is
-over. With --wait it shows how far it is and returns when it is done: 0, 1 when it failed, 2 when the object is parked.`,
+over. With --wait it shows how far it is and returns when it is done: 0, 1 when it failed, 2 when the object is parked, or when
+so many rows are to be deleted that hubspot.confirm_deletes() has to say so.`,
   options: {
     wait: flag('Wait for its end.'),
     timeout: value('TIME', duration, 'With --wait: give up after this long; 1h by default. It goes on without you.'),
@@ -29,9 +30,13 @@ over. With --wait it shows how far it is and returns when it is done: 0, 1 when 
       return EXIT.ok
     }
     const run = await follow(db, id, timeout)
-    const { obstacle: _, is_parked: __, is_paused: ___, total: ____, ...figures } = run
+    const { obstacle: _, is_parked: __, is_paused: ___, held: ____, total: _____, ...figures } = run
     if (json) console.log(JSON.stringify({ ...figures, id: Number(run.id) }))
     if (run.state === 'done') return EXIT.ok
+    if (run.held !== null) {
+      process.stderr.write(`pg-hubspot: run ${id} waits: ${run.held}\n  select hubspot.confirm_deletes(${id});\n`)
+      return EXIT.waits
+    }
     if (run.is_paused) {
       process.stderr.write(`pg-hubspot: run ${id} waits: the object is paused\n  select hubspot.resume('${run.object}');\n`)
       return EXIT.waits
@@ -56,6 +61,8 @@ type Run = {
   total: number
   is_parked: boolean
   is_paused: boolean
+  /** Why it waits for hubspot.confirm_deletes(). */
+  held: string | null
   obstacle: string | null
 }
 
@@ -66,6 +73,7 @@ async function follow(db: Database, id: string, timeout: number): Promise<Run> {
       `select r.id, r.object, r.state, r.requests::integer, r.rows_read::integer, r.inserted::integer, r.updated::integer, r.unchanged::integer,
          extract(epoch from r.finished_at - r.started_at)::double precision as seconds, r.error_code, r.error,
          coalesce(s.rows, 0)::integer as total, coalesce(s.state = 'parked', false) as is_parked, coalesce(s.state = 'paused', false) as is_paused,
+         (select p.message from hubspot.problems p where p.object = r.object and p.code = 'SH216' and p.resolved_at is null and r.state = 'waiting' and r.requests > 0) as held,
          (select string_agg(format('%s: %s', h.name, h.message), '; ') from hubspot.health() h where h.name in ('worker', 'account') and not h.ok) as obstacle
        from hubspot.runs r left join hubspot.status s on s.object = r.object where r.id = $1`,
       [id],
@@ -73,7 +81,7 @@ async function follow(db: Database, id: string, timeout: number): Promise<Run> {
     const [run] = rows
     if (run === undefined) throw new Misuse('SH101', `run ${id} is gone`, { hint: 'Was the object untracked? See: pg-hubspot status' })
     const isOver = ['done', 'failed', 'stopped'].includes(run.state)
-    if (isOver || run.is_parked || run.is_paused) {
+    if (isOver || run.is_parked || run.is_paused || run.held !== null) {
       picture.end(line(run))
       return run
     }

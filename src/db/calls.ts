@@ -12,6 +12,7 @@ export type QuotaClass = 'live' | 'poll' | 'settle' | 'backfill'
 /** What a stream's cursor stands at; see `stream_request` in sql/code/51_requests.sql. */
 export type StreamRequest = { class: QuotaClass } & (
   | { kind: 'list'; after: string | null; until?: string; properties?: string[] }
+  | { kind: 'archived'; after: string | null }
   | { kind: 'read'; ids: string[]; seqs: number[] }
   | { kind: 'search' | 'count'; body: object; upto?: number | null }
   | { kind: 'schema' }

@@ -450,11 +450,11 @@ export interface Runs {
    */
   started_at: string | null;
   /**
-   * waiting (asked for, paused or backing off), running, done, failed, stopped (untracked), interrupted (its worker died; another goes on).
+   * waiting (asked for, paused, backing off, or for hubspot.confirm_deletes()), running, done, failed, stopped (untracked, or not confirmed), interrupted (its worker died; another goes on).
    */
   state: string | null;
   /**
-   * backfill, poll, settle, fetch, resync or schema.
+   * backfill, poll, settle, fetch, archive, resync or schema.
    */
   stream: string | null;
   /**
@@ -485,7 +485,7 @@ export interface Schedules {
    */
   object: string | null;
   /**
-   * poll, settle, schema or resync.
+   * poll, settle, archive, schema or resync.
    */
   stream: string | null;
   /**
@@ -523,7 +523,7 @@ export interface Status {
    */
   complete_until: string | null;
   /**
-   * Not known yet: null.
+   * HubSpot's time up to which every record archived or deleted has left the table: the start of the last whole look at its archived list, or, where it has none, of the last full read.
    */
   deletes_complete_until: string | null;
   /**

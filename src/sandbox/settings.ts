@@ -65,8 +65,30 @@ export interface Settings {
   shortPages: number
   /** Whether a batch read's results come in another order than asked. */
   shuffleBatch: boolean
+  /** Most associations of one record in an answer; further ones come by `after`. */
+  associationPage: number
+  /** Whether making and ending associations moves the modified dates of both records. */
+  associationBumps: boolean
+  /** Whether associations come in another order than by id. */
+  shuffleAssociations: boolean
+  /** The category of a custom object's own unlabelled types, fixed when a pair is first asked for. */
+  customPairs: 'HUBSPOT_DEFINED' | 'USER_DEFINED'
+  /** Whether batch reads of associations count in the burst window, or in the daily budget alone. */
+  associationsCount: 'burst' | 'daily'
   /** Status of a batch read that lacks some ids: 207, or 200 with the same body. */
   missingStatus: 207 | 200
+  /** Days until an archived record is gone for good. */
+  archivedDays: number
+  /** Object types (by name) whose archived list is refused with 400. */
+  archivedList: readonly string[]
+  /** Whether a merge makes a record with a new id: of contacts and companies alone, always, or never. */
+  mergeMakesNewId: 'as HubSpot' | boolean
+  /** How many lost ids one record may have; a merge beyond it is refused with 414. */
+  mergesMax: number
+  /** What a batch read answers for an id lost to a merge: the survivor, under its own id, or nothing. */
+  mergedRead: 'survivor' | 'missing'
+  /** Whether records lost to merges show in archived lists. */
+  mergedArchived: boolean
   /** Whether a single GET of an archived record is 404 unless `archived=true` is asked. */
   archivedGet: 'hidden' | 'found'
   /** Whether custom objects are also found by their bare name. */
@@ -116,7 +138,18 @@ export const defaultSettings: Settings = {
   after: 'plain',
   shortPages: 0,
   shuffleBatch: true,
+  associationPage: 500,
+  associationBumps: false,
+  shuffleAssociations: true,
+  customPairs: 'HUBSPOT_DEFINED',
+  associationsCount: 'burst',
   missingStatus: 207,
+  archivedDays: 90,
+  archivedList: [],
+  mergeMakesNewId: 'as HubSpot',
+  mergesMax: 250,
+  mergedRead: 'survivor',
+  mergedArchived: false,
   archivedGet: 'hidden',
   customShortNames: false,
   countThrottled: false,
@@ -138,6 +171,10 @@ const choices: { readonly [K in keyof Settings]?: readonly unknown[] } = {
   zeroMillis: ['omit', 'keep'],
   after: ['plain', 'base64'],
   missingStatus: [207, 200],
+  customPairs: ['HUBSPOT_DEFINED', 'USER_DEFINED'],
+  associationsCount: ['burst', 'daily'],
+  mergeMakesNewId: ['as HubSpot', true, false],
+  mergedRead: ['survivor', 'missing'],
   archivedGet: ['hidden', 'found'],
   throttleBody: ['policy', 'category'],
   schemas: ['allowed', 'empty', 'forbidden'],

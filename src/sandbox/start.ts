@@ -6,6 +6,7 @@ import { createFaults } from './http/faults.ts'
 import { createLimits } from './http/limits.ts'
 import { createHubspotServer } from './http/server.ts'
 import { createTokens } from './http/tokens.ts'
+import { allScopes } from './data/object-types.ts'
 import { applySettings, defaultSettings, type Settings } from './settings.ts'
 import { createClock } from './store/clock.ts'
 import { randomStream } from './store/random.ts'
@@ -20,7 +21,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   applySettings(settings, options.settings ?? {})
   const clock = createClock(options.now, options.frozen)
   const tables = new Tables({ portalId, seed, now: clock.now }, settings)
-  const tokens = createTokens(clock)
+  const tokens = createTokens(clock, (object) => allScopes(tables.get(object).type))
   const token = options.token ?? `pat-${settings.hosting}-sandbox-${portalId}`
   tokens.add({ token })
   const sameObject = (asked: string, object: string | null) => object !== null && tables.find(asked, true)?.type.name === object
@@ -30,6 +31,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const store: Store = {
     ...createDataStore({ portalId, seed, tables, clock, settings }),
     addToken: tokens.add,
+    changeToken: tokens.change,
     revokeToken: tokens.revoke,
     addFault: faults.add,
     faults: faults.list,
@@ -45,7 +47,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     if (count > 0) store.seed(object, wanted)
   }
 
-  const account = { portalId, tables, clock, settings, random: randomStream(seed, 'answers'), usage: limits }
+  const account = { portalId, tables, store, clock, settings, random: randomStream(seed, 'answers'), usage: limits }
   const hubspot = createHubspotServer({
     account, limits, faults, calls, tokens,
     latencies: randomStream(seed, 'latency'),

@@ -36,6 +36,8 @@ export async function ask(
     case 'list':
       // A read of some properties alone names them.
       return askList({ hubspot, caller, signal }, { ...plan, properties: request.properties ?? properties }, request.after)
+    case 'archived':
+      return askArchived({ hubspot, caller, signal }, type, request.after)
     case 'read':
       if (request.ids.length === 0) return Promise.resolve(NOTHING_TO_READ())
       return caller.call('burst', () => batchRead(hubspot, { type, ids: request.ids, properties, signal })).then(one)
@@ -96,6 +98,17 @@ async function askPage({ hubspot, caller, signal }: Way, { type, properties }: P
   if (ids.length === 0) return { ...page, ...next, body: empty() }
   const read = one(await caller.call('burst', () => batchRead(hubspot, { type, ids, properties, signal })))
   return { ...read, ...next, answeredAt: page.answeredAt, requests: 2 }
+}
+
+async function askArchived({ hubspot, caller, signal }: Way, type: string, after: string | null): Promise<Got> {
+  const send = () => listPage(hubspot, { type, after: after ?? undefined, properties: [], archived: true, signal })
+  try {
+    return one(await caller.call('burst', send))
+  } catch (error) {
+    // Not every object has such a list; what the token may not read is another matter.
+    if (!(error instanceof Refused) || error.status === 401 || error.status === 403 || after !== null) throw error
+    return { body: null, askedAt: '-infinity', answeredAt: undefined, after: undefined, asked: undefined, requests: 1 }
+  }
 }
 
 async function askCount({ hubspot, caller, signal }: Way, type: string, body: object): Promise<Got> {

@@ -106,16 +106,21 @@ async function steps(deps: SyncDeps, key: StreamKey, { epoch, plan, ...first }: 
  * else is known that early.
  */
 function nextRequest(request: StreamRequest, got: Got): StreamRequest | undefined {
-  if (request.kind !== 'list') return undefined
+  if (request.kind !== 'list' && request.kind !== 'archived') return undefined
   const after = nextOf(got)
-  if (after === undefined || (request.until !== undefined && isPast(after, request.until))) return undefined
+  if (after === undefined) return undefined
+  if (request.kind === 'archived') return { ...request, after }
+  if (request.until !== undefined && isPast(after, request.until)) return undefined
   return { class: request.class, kind: 'list', after, ...(request.properties && { properties: request.properties }) }
 }
 
 const isPast = (after: string, until: string) => /^\d+$/.test(after) && BigInt(after) > BigInt(until)
 
 const isSame = (guess: StreamRequest, request: StreamRequest) =>
-  guess.kind === 'list' && request.kind === 'list' && guess.after === request.after && String(guess.properties) === String(request.properties)
+  'after' in guess && 'after' in request && guess.kind === request.kind && guess.after === request.after
+  && propertiesOf(guess) === propertiesOf(request)
+
+const propertiesOf = (request: StreamRequest) => ('properties' in request ? request.properties?.join() : undefined)
 
 /** Its failure counts when it is awaited, and not at all when it is not. */
 function quietly<T>(promise: Promise<T>): Promise<T> {

@@ -16,8 +16,8 @@ export type Command = { turns: number } & (
   | { do: 'create'; object: ObjectName; count: number; isLow: boolean; values: Values; lag: number }
   | { do: 'edit'; object: ObjectName; pick: number; count: number; values: Values; lag: number }
   | { do: 'recalculate'; object: ObjectName; pick: number; values: Values }
-  | { do: 'archive'; object: ObjectName; pick: number; count: number; lag: number; wait: number }
-  | { do: 'restore'; object: ObjectName; pick: number; lag: number; wait: number }
+  | { do: 'archive' | 'purge'; object: ObjectName; pick: number; count: number; lag: number }
+  | { do: 'restore'; object: ObjectName; pick: number; lag: number }
   | { do: 'refresh'; object: ObjectName; pick: number; count: number }
   | { do: 'resync' | 'sync' | 'pause' | 'resume'; object: ObjectName }
   | { do: 'select' | 'rename'; object: ObjectName; pick: number }
@@ -123,7 +123,6 @@ const fault: fc.Arbitrary<Fault> = fc.oneof(
 const one = (weight: number, arbitrary: fc.Arbitrary<unknown>) => ({ weight, arbitrary: arbitrary as fc.Arbitrary<Command> })
 const act = <T extends Command['do']>(name: T) => fc.constant(name)
 const turns = fc.oneof({ weight: 6, arbitrary: fc.nat({ max: 3 }) }, { weight: 3, arbitrary: fc.nat({ max: 12 }) }, { weight: 1, arbitrary: fc.nat({ max: 40 }) })
-const wait = fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, { weight: 1, arbitrary: fc.nat({ max: 20 }) })
 
 /** Something that happens. `biggest` is the most records that one bulk edit changes. */
 function command(biggest: number): fc.Arbitrary<Command> {
@@ -137,8 +136,9 @@ function command(biggest: number): fc.Arbitrary<Command> {
         one(260, about((name) => fc.record({ do: act('edit'), pick, count: many, values: values(name), lag }))),
         one(40, about((name) => fc.record({ do: act('create'), count: few, isLow: fc.boolean(), values: values(name), lag }))),
         one(20, about((name) => fc.record({ do: act('recalculate'), pick, values: values(name) }))),
-        one(80, fc.record({ do: act('archive'), object, pick, count: few, lag, wait })),
-        one(40, fc.record({ do: act('restore'), object, pick, lag, wait })),
+        one(80, fc.record({ do: act('archive'), object, pick, count: few, lag })),
+        one(50, fc.record({ do: act('restore'), object, pick, lag })),
+        one(15, fc.record({ do: act('purge'), object, pick, count: few, lag })),
         one(50, fc.record({ do: act('refresh'), object, pick, count: few })),
         one(80, fc.record({ do: act('resync'), object })),
         one(30, fc.record({ do: act('sync'), object })),

@@ -1,4 +1,4 @@
-import type { Owner, Pipeline, PipelineStage } from '../data/account.ts'
+import { type Owner, type Pipeline, type PipelineStage, shown } from '../data/account.ts'
 import { activatedTypes } from '../data/object-types.ts'
 import { isoTime } from '../store/version.ts'
 import { type Answer, invalid, notFound } from './answers.ts'
@@ -6,7 +6,7 @@ import { flagParam, limitParam, type Request } from './request.ts'
 
 /** GET /crm/pipelines/{version}/{type}; never paged, and without archived ones. */
 export function listPipelines(request: Request): Answer {
-  return { status: 200, body: { results: request.table!.pipelines.map((pipeline) => pipelineAnswer(request, pipeline)) } }
+  return { status: 200, body: { results: shown(request.table!.pipelines).map((pipeline) => pipelineAnswer(request, pipeline)) } }
 }
 
 /** GET /crm/pipelines/{version}/{type}/{id}. */
@@ -17,11 +17,11 @@ export function getPipeline(request: Request): Answer {
 /** GET /crm/pipelines/{version}/{type}/{id}/stages. */
 export function listStages(request: Request): Answer {
   const pipeline = pipelineOf(request)
-  return { status: 200, body: { results: pipeline.stages.map((stage) => stageAnswer(request, pipeline, stage)) } }
+  return { status: 200, body: { results: shown(pipeline.stages).map((stage) => stageAnswer(request, pipeline, stage)) } }
 }
 
 function pipelineOf({ table, path }: Request): Pipeline {
-  const pipeline = table!.pipelines.find(({ id }) => id === path[0])
+  const pipeline = shown(table!.pipelines).find(({ id }) => id === path[0])
   if (!pipeline) throw notFound(`Pipeline ${path[0]} does not exist`)
   return pipeline
 }
@@ -29,7 +29,7 @@ function pipelineOf({ table, path }: Request): Pipeline {
 function pipelineAnswer(request: Request, pipeline: Pipeline): Record<string, unknown> {
   const { id, label, displayOrder, createdAt, updatedAt } = pipeline
   const time = (at: number) => request.table!.time(at)
-  const stages = pipeline.stages.map((stage) => stageAnswer(request, pipeline, stage))
+  const stages = shown(pipeline.stages).map((stage) => stageAnswer(request, pipeline, stage))
   return { label, displayOrder, id, stages, createdAt: time(createdAt), updatedAt: time(updatedAt), archived: false }
 }
 

@@ -1,7 +1,7 @@
 import type { Version } from '../store/version.ts'
 import { type Answer, invalid, recordNotFound } from './answers.ts'
 import { flagParam, jsonBody, limitParam, listParam, type Request, textList } from './request.ts'
-import { recordText, wanted } from './shapes.ts'
+import { recordText, shuffle, wanted } from './shapes.ts'
 
 /** GET /crm/objects/{version}/{type}: records by ascending id, live or archived. */
 export function list(request: Request): Answer {
@@ -9,6 +9,8 @@ export function list(request: Request): Answer {
   const { settings } = account
   const table = request.table!
   const wants = wanted(request, listParam(query, 'properties'), listParam(query, 'propertiesWithHistory'))
+  const archived = flagParam(query, 'archived')
+  if (archived && settings.archivedList.includes(table.type.name)) throw invalid(`Archived ${table.type.name} cannot be listed`)
   const limit = limitParam(query, 10, wants.history.length > 0 ? 50 : 100)
   const after = query.get('after') ?? ''
   const from = after === '' ? 0 : idOfAfter(after)
@@ -16,7 +18,7 @@ export function list(request: Request): Answer {
   const length = short ? 1 + Math.floor(account.random() * limit) : limit
   const page: Version[] = []
   let more = false
-  for (const version of flagParam(query, 'archived') ? table.archived(from) : table.live(from)) {
+  for (const version of archived ? table.archived(from) : table.live(from)) {
     more = page.length === length
     if (more) break
     page.push(version)
@@ -26,12 +28,12 @@ export function list(request: Request): Answer {
   return { status: 200, body: next, results, ids: page.map(({ id }) => String(id)) }
 }
 
-/** GET /crm/objects/{version}/{type}/{id}: one record, by id or by a unique property. */
+/** GET /crm/objects/{version}/{type}/{id}: one record, by id or by a unique property; an id lost to a merge answers the survivor. */
 export function get(request: Request): Answer {
   const { query, path, account } = request
   const wants = wanted(request, listParam(query, 'properties'), listParam(query, 'propertiesWithHistory'))
   const [asked = ''] = path
-  const version = find(request, [asked], query.get('idProperty')).get(asked)
+  const version = find(request, [asked], query.get('idProperty'), true).get(asked)
   const archived = flagParam(query, 'archived')
   const shown = version && (archived ? version.archivedAt !== null : version.archivedAt === null || account.settings.archivedGet === 'found')
   if (!shown) throw recordNotFound(asked)
@@ -52,7 +54,7 @@ export function batchRead(request: Request): Answer {
     throw invalid(`The maximum number of inputs supported in ${what} is ${most}. Please reduce the number of items and try again`)
   }
   const archived = flagParam(query, 'archived')
-  const found = find(request, asked, typeof body['idProperty'] === 'string' ? body['idProperty'] : null)
+  const found = find(request, asked, typeof body['idProperty'] === 'string' ? body['idProperty'] : null, account.settings.mergedRead === 'survivor')
   const versions = new Map<number, Version>()
   const missing: string[] = []
   for (const id of new Set(asked)) {
@@ -90,13 +92,13 @@ export function inputIds(body: Record<string, unknown>): string[] {
   })
 }
 
-/** The newest versions of records, live or archived, by what they were asked by. */
-function find(request: Request, asked: readonly string[], idProperty: string | null): Map<string, Version> {
+/** The newest versions of records, live or archived, by what they were asked by; `merged`: also by ids that were lost. */
+export function find(request: Request, asked: readonly string[], idProperty: string | null, merged: boolean): Map<string, Version> {
   const table = request.table!
   const found = new Map<string, Version>()
   if (idProperty === null || idProperty === 'hs_object_id') {
     for (const text of asked) {
-      const version = /^\d{1,15}$/.test(text) ? table.newest(Number(text)) : undefined
+      const version = /^\d{1,15}$/.test(text) ? table[merged ? 'survivor' : 'newest'](Number(text)) : undefined
       if (version && !version.gone) found.set(text, version)
     }
     return found
@@ -127,11 +129,4 @@ function nextPage(request: Request, id: number): { after: string; link: string }
   const parameters = new URLSearchParams(query)
   parameters.set('after', after)
   return { after, link: `http://${host}/crm/v3/objects/${table!.type.name}?${parameters}` }
-}
-
-function shuffle<T>(items: T[], random: () => number): void {
-  for (let at = items.length - 1; at > 0; at--) {
-    const other = Math.floor(random() * (at + 1))
-    ;[items[at], items[other]] = [items[other]!, items[at]!]
-  }
 }

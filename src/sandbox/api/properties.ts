@@ -40,7 +40,8 @@ export function listGroups(request: Request): Answer {
 export function listSchemas(request: Request): Answer {
   const { account, query } = request
   if (account.settings.schemas === 'forbidden') throw refuse(403, 'This portal does not have access to custom objects', { category: 'BANNED' })
-  const custom = account.settings.schemas === 'empty' || flagParam(query, 'archived') ? [] : account.tables.all().filter(({ type }) => type.custom)
+  const archived = flagParam(query, 'archived')
+  const custom = account.settings.schemas === 'empty' ? [] : account.tables.all().filter((table) => table.type.custom && (table.archivedAt !== null) === archived)
   return { status: 200, body: { results: custom.map((table) => schemaAnswer(request, table)) } }
 }
 
@@ -67,7 +68,7 @@ function schemaAnswer({ account }: Request, table: Table): Record<string, unknow
     associations: [],
     createdAt: table.time(table.createdAt),
     updatedAt: table.time(Math.max(table.createdAt, ...properties.map(({ updatedAt }) => updatedAt))),
-    archived: false,
+    archived: table.archivedAt !== null,
     allowsSensitiveProperties: false,
     metaType: type.custom ? 'PORTAL_SPECIFIC' : 'HUBSPOT',
   }

@@ -3,13 +3,15 @@ import type { Clock } from '../store/clock.ts'
 import type { Random } from '../store/random.ts'
 import type { Table } from '../store/table.ts'
 import type { Tables } from '../store/tables.ts'
-import type { CallKind } from '../types.ts'
+import type { CallKind, Store } from '../types.ts'
 import { type Answer, invalid } from './answers.ts'
 
 /** The account that answers. */
 export interface Account {
   readonly portalId: number
   readonly tables: Tables
+  /** What can be done by calls. */
+  readonly store: Pick<Store, 'archive' | 'merge' | 'gdprDelete'>
   readonly clock: Clock
   readonly settings: Readonly<Settings>
   /** Draws of the answers: page lengths, orders. */
@@ -22,8 +24,12 @@ export interface Account {
 export interface Request {
   readonly account: Account
   readonly table: Table | null
+  /** The second object, where the call is about two. */
+  readonly to: Table | null
   /** Scopes of the token; null: all. */
-  readonly scopes: ReadonlySet<string> | null
+  readonly scopes: Scopes | null
+  /** Path and query as they came. */
+  readonly url: string
   readonly query: URLSearchParams
   readonly body: string
   /** Parts of the path behind the object's name. */
@@ -33,15 +39,21 @@ export interface Request {
   readonly version: string
 }
 
+/** What a token may do. */
+export interface Scopes {
+  has(scope: string): boolean
+}
+
 /** A handler with what must be known before it runs. */
 export interface Route {
   readonly kind: CallKind
   readonly handle: (request: Request) => Answer
-  /** Scopes of which the token needs one; empty: any token may. */
-  readonly scopes: readonly string[]
+  /** Sets of scopes of which the token needs one each; none: any token may. */
+  readonly scopes: readonly (readonly string[])[]
   readonly table: Table | null
-  /** The object's name as asked, where the path has one. */
-  readonly asked?: string
+  readonly to: Table | null
+  /** The names of objects as asked that the path has. */
+  readonly asked: readonly string[]
   readonly path: readonly string[]
   readonly version: string
 }

@@ -1,8 +1,11 @@
+import { schemaScope, writeScopes } from '../data/object-types.ts'
 import type { Table } from '../store/table.ts'
 import type { Tables } from '../store/tables.ts'
 import type { CallKind } from '../types.ts'
 import { accountDetails, dailyUsage, enablement, getOwner, getPipeline, listOwners, listPipelines, listStages } from './account.ts'
 import { type Answer, refuse } from './answers.ts'
+import { batchReadAssociations, listAssociations, listLabels } from './associations.ts'
+import { archive, batchArchive, gdprDelete, merge } from './changes.ts'
 import { batchRead, get, list } from './objects.ts'
 import { getProperty, getSchema, listGroups, listProperties, listSchemas } from './properties.ts'
 import type { Request, Route } from './request.ts'
@@ -13,7 +16,8 @@ const dates = '2025-09|2026-03|2026-09'
 
 /** Paths of one API in all the forms HubSpot has had for it: version first or last, with or without the prefix. */
 const prefixes: readonly [api: string, path: RegExp][] = [
-  ['objects', new RegExp(`^/crm/(?:(v3)/objects|objects/(v3|${dates}))(?=/)`)],
+  ['objects', new RegExp(`^/crm/(?:(v3|v4)/objects|objects/(v3|v4|${dates}))(?=/)`)],
+  ['associations', new RegExp(`^/crm/(?:(v4)/associations|associations/(v4|${dates}))(?=/)`)],
   ['properties', new RegExp(`^/crm/(?:(v3)/properties|properties/(v3|${dates}))(?=/)`)],
   ['pipelines', new RegExp(`^/crm/(?:(v3)/pipelines|pipelines/(v3|${dates}))(?=/)`)],
   ['owners', new RegExp(`^/crm/(?:(v3)/owners|owners/(v3|${dates}))(?=/|$)`)],
@@ -25,6 +29,8 @@ const prefixes: readonly [api: string, path: RegExp][] = [
 interface Endpoint {
   readonly kind: CallKind
   readonly handle: (request: Request) => Answer
+  /** Whether it needs the scope to write. */
+  readonly writes?: boolean
 }
 
 /** The route of a method and a path without its query. Nothing is refused here: unknown paths get a route that answers 404. */
@@ -35,29 +41,55 @@ export function route(tables: Tables, method: string, pathname: string): Route {
     if (!match) continue
     const version = match[1] ?? match[2] ?? ''
     const parts = path.slice(match[0].length).split('/').slice(1).map(decode)
-    return { version, ...endpoint(tables, api, method, parts) }
+    return { version, ...endpoint(tables, { api, version, method, parts }) }
   }
   return { version: '', ...unknown(404) }
 }
 
-function endpoint(tables: Tables, api: string, method: string, parts: readonly string[]): Omit<Route, 'version'> {
-  const named = api === 'objects' || api === 'properties' || api === 'pipelines' || (api === 'schemas' && parts.length > 0)
-  const found = shapes[api]!(method, named ? parts.slice(1) : parts, named)
+function endpoint(tables: Tables, call: { api: string; version: string; method: string; parts: readonly string[] }): Omit<Route, 'version'> {
+  const { api, version, method, parts } = call
+  const named = namedIn(api, parts)
+  const path = parts.filter((_, place) => !named.includes(place))
+  const found = shapes[api]!(method, path, named.length > 0)
+  // The fourth version of the API has associations alone, the third has none of this form.
+  const isPair = named.length === 2
   if (typeof found === 'number') return unknown(found)
-  const asked = named ? parts[0]! : undefined
-  const table = asked === undefined ? null : (tables.find(asked) ?? null)
-  return { ...found, table, ...(asked !== undefined && { asked }), path: named ? parts.slice(1) : parts, scopes: scopesOf(api, table) }
+  if (api === 'objects' && (isPair ? version === 'v3' : version === 'v4')) return unknown(404)
+  const asked = named.map((place) => parts[place]!)
+  const [table = null, to = null] = asked.map((name) => tables.find(name) ?? null)
+  const scopes = [table, ...(to ? [to] : [])]
+    .map((one) => (found.writes && one ? writeScopes(one.type) : scopesOf(api, one)))
+    .filter((needed) => needed.length > 0)
+  return { ...found, table, to, asked, path, scopes }
 }
 
-/** The endpoint behind each API's prefix (and the object's name), or the status of there being none. */
+/** Where the names of objects stand in a path. */
+function namedIn(api: string, parts: readonly string[]): number[] {
+  if (api === 'associations') return [0, 1].slice(0, parts.length)
+  if (api === 'objects' && parts.length === 4 && parts[2] === 'associations') return [0, 3]
+  return api === 'objects' || api === 'properties' || api === 'pipelines' || (api === 'schemas' && parts.length > 0) ? [0] : []
+}
+
+/** The endpoint behind each API's prefix, by what is left of the path without the names of objects; or the status of there being none. */
 const shapes: Readonly<Record<string, (method: string, rest: readonly string[], named: boolean) => Endpoint | number>> = {
   objects(method, rest) {
     const path = rest.join('/')
     if (path === 'search') return method === 'POST' ? { kind: 'search', handle: search } : 405
     if (path === 'batch/read') return method === 'POST' ? { kind: 'batch read', handle: batchRead } : 405
+    if (path === 'batch/archive') return method === 'POST' ? { kind: 'batch archive', handle: batchArchive, writes: true } : 405
+    if (path === 'merge' && method === 'POST') return { kind: 'merge', handle: merge, writes: true }
+    if (path === 'gdpr-delete' && method === 'POST') return { kind: 'gdpr delete', handle: gdprDelete, writes: true }
+    if (rest.length === 2 && rest[1] === 'associations') return method === 'GET' ? { kind: 'record associations', handle: listAssociations } : 405
     if (rest.length > 1) return 404
+    if (method === 'DELETE' && rest.length === 1) return { kind: 'archive', handle: archive, writes: true }
     if (method !== 'GET') return 405
     return rest.length === 0 ? { kind: 'list', handle: list } : { kind: 'get', handle: get }
+  },
+  associations(method, rest) {
+    const path = rest.join('/')
+    if (path === 'batch/read') return method === 'POST' ? { kind: 'associations', handle: batchReadAssociations } : 405
+    if (path === 'labels') return method === 'GET' ? { kind: 'association labels', handle: listLabels } : 405
+    return 404
   },
   properties(method, rest) {
     if (rest.length > 1) return 404
@@ -97,8 +129,8 @@ function scopesOf(api: string, table: Table | null): string[] {
   if (api === 'owners') return ['crm.objects.owners.read']
   if (api === 'schemas') return ['crm.schemas.custom.read']
   if (!table) return []
-  if (api === 'objects') return [...table.type.scopes]
-  return [...table.type.scopes, `crm.schemas.${table.type.custom ? 'custom' : table.type.name}.read`]
+  if (api === 'objects' || api === 'associations') return [...table.type.scopes]
+  return [...table.type.scopes, schemaScope(table.type)]
 }
 
 function unknown(status: number): Omit<Route, 'version'> {
@@ -109,6 +141,8 @@ function unknown(status: number): Omit<Route, 'version'> {
     },
     scopes: [],
     table: null,
+    to: null,
+    asked: [],
     path: [],
   }
 }

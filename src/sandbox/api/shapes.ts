@@ -83,3 +83,11 @@ function historyOf(table: Table, newest: Version, name: string): Record<string, 
   }
   return entries
 }
+
+/** Puts items into another order. */
+export function shuffle<T>(items: T[], random: () => number): void {
+  for (let at = items.length - 1; at > 0; at--) {
+    const other = Math.floor(random() * (at + 1))
+    ;[items[at], items[other]] = [items[other]!, items[at]!]
+  }
+}

@@ -7,6 +7,8 @@ export interface Pipeline {
   readonly displayOrder: number
   readonly createdAt: number
   readonly updatedAt: number
+  /** Archived ones are shown nowhere. */
+  readonly archived: boolean
   readonly stages: readonly PipelineStage[]
 }
 
@@ -16,6 +18,7 @@ export interface PipelineStage {
   readonly label: string
   readonly displayOrder: number
   readonly metadata: Readonly<Record<string, string>>
+  readonly archived: boolean
 }
 
 /** An owner. */
@@ -90,11 +93,13 @@ export function createPipelines(input: readonly PipelineInput[], at: number): Pi
     displayOrder,
     createdAt: at,
     updatedAt: at,
+    archived: false,
     stages: pipeline.stages.map((stage, order) => ({
       id: stage.id,
       label: stage.label ?? stage.id,
       displayOrder: order,
       metadata: stage.metadata ?? { isClosed: 'false' },
+      archived: false,
     })),
   }))
 }
@@ -112,6 +117,11 @@ export function defaultOwners(at: number): Owner[] {
     const owner = createOwner({ email: `owner${place}@example.com`, firstName, lastName, type: queue ? 'QUEUE' : 'PERSON' }, 41_629_779 + place * 7, at)
     return { ...owner, archived: place === 3 || place === 8, teams: place % 3 === 0 ? [{ id: '4001', name: 'Sales DACH', primary: true }] : [] }
   })
+}
+
+/** What is shown of pipelines or stages, in their order. */
+export function shown<T extends Pick<PipelineStage, 'archived' | 'displayOrder'>>(items: readonly T[]): T[] {
+  return items.filter(({ archived }) => !archived).sort((a, b) => a.displayOrder - b.displayOrder)
 }
 
 /** Completes an owner that someone gave. */

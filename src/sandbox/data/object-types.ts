@@ -168,6 +168,21 @@ hs_contract_start | Start | date/date | date 3
 hs_contract_value | Value | number/number | money${moneyProperties}`, { searchable: false }),
 ]
 
+/** The scope that reads an object's definition, besides those that read its records. */
+export function schemaScope(type: ObjectType): string {
+  return `crm.schemas.${type.custom ? 'custom' : type.name}.read`
+}
+
+/** The scopes that let one change an object's records. */
+export function writeScopes(type: ObjectType): string[] {
+  return type.scopes.map((scope) => scope.replace(/\.read$/, '.write'))
+}
+
+/** Every scope that concerns an object. */
+export function allScopes(type: ObjectType): string[] {
+  return [...type.scopes, ...writeScopes(type), schemaScope(type)]
+}
+
 /** Types that an account must activate before it can use them. */
 export const activatedTypes: readonly string[] = ['services', 'courses', 'listings', 'appointments']
 

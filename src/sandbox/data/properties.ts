@@ -24,7 +24,8 @@ export interface Property {
   readonly createdAt: number
   readonly updatedAt: number
   readonly archivedAt: number | null
-  /** Gives generated records their value; null: they have none. */
+  /** The formula that gives generated records their value; null: they have none. */
+  readonly formula: string
   readonly generate: Generate | null
 }
 
@@ -49,7 +50,7 @@ const fieldTypes: Readonly<Record<string, string>> = {
 }
 
 /** The formula that suits a property of which only the definition is known. */
-function usualFormula(input: PropertyInput): string {
+function usualFormula(input: Pick<PropertyInput, 'type' | 'fieldType' | 'referencedObjectType'>): string {
   if (input.referencedObjectType === 'OWNER') return 'owner ?20'
   switch (input.type ?? 'string') {
     case 'number': return 'decimal 2 10000 ?15'
@@ -98,8 +99,16 @@ export function createProperty(input: PropertyInput, context: PropertyContext, a
     createdAt: at,
     updatedAt: at,
     archivedAt: null,
+    formula,
     generate: createGenerator(formula, { ...context, property: input.name, options: values }),
   }
+}
+
+/** The same definition with other values; one that has none gets the values that suit it. Every round draws others. */
+export function recalculateProperty(property: Property, context: PropertyContext, round: number): Property {
+  const formula = property.formula === 'none' ? usualFormula(property) : property.formula
+  const options = property.options.map(({ value }) => value)
+  return { ...property, formula, generate: createGenerator(formula, { ...context, seed: context.seed + round * 1_000_003, property: property.name, options }) }
 }
 
 /** Applies changes to a definition. Generated values stay what they were: they belong to the records. */
@@ -142,7 +151,7 @@ export function parseProperties(lines: string, context: PropertyContext, at: num
       dataSensitivity: has('sensitive') ? 'sensitive' : 'non_sensitive',
     }, context, at)
     const values = options.map((option) => option.value)
-    return { ...property, hubspotDefined, generate: createGenerator(formula, { ...context, property: name, options: values }) }
+    return { ...property, hubspotDefined, formula, generate: createGenerator(formula, { ...context, property: name, options: values }) }
   })
 }
 

@@ -7,7 +7,7 @@ export interface Faults {
   list(): (FaultRule & { number: number; struck: number })[]
   remove(number?: number): void
   /** The fault that strikes a call, if one does. Each rule counts the calls that fit it. */
-  strike(call: { kind: CallKind; object: string | null; method: string; url: string; token: string | null }): Fault | undefined
+  strike(call: { kind: CallKind; object: string | null; to?: string; method: string; url: string; token: string | null }): Fault | undefined
 }
 
 const types: ReadonlySet<string> = new Set<Fault['type']>([
@@ -20,9 +20,10 @@ export function createFaults(random: Random, sameObject: (asked: string, object:
   let last = 0
   let rules: { number: number; rule: FaultRule; fault: Fault; seen: number; struck: number }[] = []
 
-  const fits = ({ kind, object, method, path, token }: FaultMatch, call: Parameters<Faults['strike']>[0]) =>
+  const fits = ({ kind, object, to, method, path, token }: FaultMatch, call: Parameters<Faults['strike']>[0]) =>
     (kind === undefined || [kind].flat().includes(call.kind)) &&
     (object === undefined || sameObject(object, call.object)) &&
+    (to === undefined || sameObject(to, call.to ?? null)) &&
     (method === undefined || method.toUpperCase() === call.method) &&
     (path === undefined || call.url.includes(path)) &&
     (token === undefined || token === call.token)

@@ -1,4 +1,5 @@
 import type { Settings } from '../settings.ts'
+import type { CallKind } from '../types.ts'
 import type { Clock } from '../store/clock.ts'
 
 /** The limit that refuses a call. */
@@ -13,7 +14,7 @@ export interface Admission {
 /** Counts calls as they arrive. */
 export interface Limits {
   /** Counts a call of a token, and says whether it may pass. */
-  admit(token: string, search: boolean): Admission
+  admit(token: string, kind: CallKind): Admission
   /** Calls of the account's current day. */
   usedToday(): number
   /** When the current day ends, epoch ms. */
@@ -41,10 +42,12 @@ export function createLimits(settings: Readonly<Settings>, clock: Clock): Limits
   }
 
   return {
-    admit(token, search) {
+    admit(token, kind) {
+      const search = kind === 'search'
+      const exempt = kind === 'associations' && settings.associationsCount === 'daily'
       const at = now()
       const daily = today()
-      const window = search ? searches : burstOf(token)
+      const window = search ? searches : exempt ? createWindow() : burstOf(token)
       const secondly = Math.max(1, Math.floor(settings.burst / 10))
       const used = () => window.count(at, search ? settings.searchWindow : settings.burstWindow)
       let refusedBy: Policy | null = null
@@ -62,7 +65,7 @@ export function createLimits(settings: Readonly<Settings>, clock: Clock): Limits
         'X-HubSpot-RateLimit-Daily-Remaining': String(Math.max(0, settings.daily - daily.used)),
       }
       // Recorded answers to searches carry the daily pair alone.
-      if (!search) {
+      if (!search && !exempt) {
         headers['X-HubSpot-RateLimit-Interval-Milliseconds'] = String(settings.burstWindow)
         headers['X-HubSpot-RateLimit-Max'] = String(settings.burst)
         headers['X-HubSpot-RateLimit-Remaining'] = String(Math.max(0, settings.burst - used()))

@@ -58,6 +58,7 @@ async function handle(gate: Gate, incoming: IncomingMessage, response: ServerRes
     arrivedAt: performance.now(),
     kind: routed.kind,
     object: routed.table?.type.name ?? null,
+    ...(routed.to && { to: routed.to.type.name }),
     method,
     url,
     token,
@@ -69,14 +70,14 @@ async function handle(gate: Gate, incoming: IncomingMessage, response: ServerRes
     if (url.length > settings.maxUrl) return { answer: html(414, 'Request-URI Too Large') }
     const known = gate.tokens.check(token)
     if (known.status !== 'valid') return { answer: unauthorized(known.status === 'expired') }
-    const admission = gate.limits.admit(known.name, routed.kind === 'search')
+    const admission = gate.limits.admit(known.name, routed.kind)
     Object.assign(headers, admission.headers)
     if (admission.refusedBy) return { answer: throttled(admission.refusedBy, settings.throttleBody, account.portalId, settings.retryAfter) }
     const fault = gate.faults.strike(call)
     const struck = fault && faultAnswer(fault, account)
     if (fault && struck) return { answer: struck, fault }
     const request: Request = {
-      account, table: routed.table, scopes: known.scopes, query, body, path: routed.path,
+      account, table: routed.table, to: routed.to, scopes: known.scopes, url, query, body, path: routed.path,
       host: incoming.headers.host ?? '127.0.0.1', version: routed.version,
     }
     return { answer: run(routed, request), ...(fault && { fault }) }
@@ -97,12 +98,13 @@ async function handle(gate: Gate, incoming: IncomingMessage, response: ServerRes
 function run(routed: Route, request: Request): Answer {
   const { settings } = request.account
   try {
-    if (routed.asked !== undefined && (!routed.table || settings.inactive.includes(routed.table.type.name))) {
-      throw refuse(400, `Unable to infer object type from: ${routed.asked}`)
+    for (const [at, name] of routed.asked.entries()) {
+      const table = at === 0 ? routed.table : routed.to
+      if (!table || table.archivedAt !== null || settings.inactive.includes(table.type.name)) throw refuse(400, `Unable to infer object type from: ${name}`)
     }
     if (routed.kind === 'search' && routed.table?.type.searchable === false) throw refuse(404, 'Unable to find resource')
     const { scopes } = request
-    if (scopes && routed.scopes.length > 0 && !routed.scopes.some((scope) => scopes.has(scope))) throw missingScopes(routed.scopes)
+    for (const needed of routed.scopes) if (scopes && !needed.some((scope) => scopes.has(scope))) throw missingScopes(needed)
     return routed.handle(request)
   } catch (error) {
     if (error instanceof Refusal) return error.answer
@@ -137,7 +139,7 @@ function html(status: number, text: string): Answer {
 
 /** What a call asks for, for the log. */
 function asked(routed: Route, query: URLSearchParams, body: string): Partial<Call> {
-  if (routed.kind === 'search' || routed.kind === 'batch read') {
+  if (routed.kind === 'search' || routed.kind === 'batch read' || routed.kind === 'associations') {
     try {
       const { limit, after, inputs, sorts, filterGroups, filters } = JSON.parse(body)
       return {
@@ -156,7 +158,7 @@ function asked(routed: Route, query: URLSearchParams, body: string): Partial<Cal
     ...(limit != null && { limit: Number(limit) }),
     ...(after != null && { after }),
     ...(archived != null && { archived: archived === 'true' }),
-    ...(routed.kind === 'get' && { ids: [...routed.path] }),
+    ...((routed.kind === 'get' || routed.kind === 'record associations') && { ids: routed.path.slice(0, 1) }),
   }
 }
 

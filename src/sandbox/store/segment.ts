@@ -77,6 +77,7 @@ export function createSegment(input: { count: number; firstId: number; now: numb
       updatedAt: modifiedAt(rankOf(index)),
       archivedAt: null,
       gone: false,
+      mergedInto: null,
       filled: true,
       own: null,
       before: null,

@@ -1,26 +1,24 @@
-import { createOwner, createPipelines } from '../data/account.ts'
-import { changeProperty, createProperty } from '../data/properties.ts'
+import { createAssociations } from '../graph/associations.ts'
 import { applySettings, type Settings } from '../settings.ts'
 import type { ObjectName, SandboxRecord, Store } from '../types.ts'
 import type { Clock } from './clock.ts'
 import { allColumns, snapshot } from './records.ts'
+import { createMerge } from './merge.ts'
+import { createSchemaChanges } from './schema-changes.ts'
 import type { Table } from './table.ts'
-import { type Tables, withPipelines } from './tables.ts'
-import { createWrites, recordId } from './writes.ts'
+import type { Tables } from './tables.ts'
+import { createWriter, recordId } from './writer.ts'
+import { createWrites } from './writes.ts'
 
 /** The parts of a store that do not concern calls: those belong to the HTTP side. */
-export type DataStore = Omit<Store, 'addToken' | 'revokeToken' | 'addFault' | 'faults' | 'removeFaults' | 'calls' | 'counts' | 'resetCalls' | 'nextCall'>
+export type DataStore = Omit<Store, 'addToken' | 'changeToken' | 'revokeToken' | 'addFault' | 'faults' | 'removeFaults' | 'calls' | 'counts' | 'resetCalls' | 'nextCall'>
 
 /** The data of one account and everything that can be done to it. */
 export function createDataStore(input: { portalId: number; seed: number; tables: Tables; clock: Clock; settings: Settings }): DataStore {
   const { portalId, seed, tables, clock, settings } = input
 
-  const definition = (object: ObjectName, name: string) => {
-    const table = tables.get(object)
-    const property = table.definition(name)
-    if (!property) throw new Error(`no property ${table.type.name}.${name}`)
-    return { table, property }
-  }
+  const writer = createWriter(clock, settings, seed)
+
   const some = (object: ObjectName | undefined): Table[] => (object === undefined ? tables.all() : [tables.get(object)])
 
   return {
@@ -33,7 +31,9 @@ export function createDataStore(input: { portalId: number; seed: number; tables:
     freeze: (frozen = true) => clock.freeze(frozen),
 
     objects: () => tables.all().map(({ type }) => type.name),
-    ...createWrites(tables, clock, settings, seed),
+    ...createWrites(tables, clock, settings, seed, writer),
+    ...createAssociations(tables, settings, writer),
+    merge: createMerge(tables, settings, writer),
 
     records(object, { archived = false } = {}) {
       return slices(tables.get(object), archived)
@@ -52,42 +52,7 @@ export function createDataStore(input: { portalId: number; seed: number; tables:
       for (const { index } of tables.all()) index.settle(Infinity)
     },
 
-    addProperty(object, property) {
-      const table = tables.get(object)
-      if (table.definition(property.name)) throw new Error(`there is a property ${table.type.name}.${property.name}`)
-      table.define(createProperty(property, tables.context(table), clock.now()))
-    },
-    changeProperty(object, name, changes) {
-      const { table, property } = definition(object, name)
-      table.define(changeProperty(property, changes, clock.now()))
-    },
-    archiveProperty(object, name) {
-      const { table, property } = definition(object, name)
-      table.define({ ...property, archivedAt: clock.now() })
-    },
-    restoreProperty(object, name) {
-      const { table, property } = definition(object, name)
-      table.define({ ...property, archivedAt: null })
-    },
-
-    addObject: (object) => tables.addCustom(object).type.typeId,
-    setPipelines(object, pipelines) {
-      const table = tables.get(object)
-      table.pipelines = createPipelines(pipelines, clock.now())
-      for (const property of table.properties()) table.define(withPipelines(property, table))
-    },
-    addOwner(owner) {
-      const next = Math.max(0, ...tables.owners.map(({ id }) => Number(id))) + 1
-      const added = createOwner(owner, owner.id === undefined ? next : recordId(owner.id), clock.now())
-      if (tables.owners.some(({ id }) => id === added.id)) throw new Error(`there is an owner ${added.id}`)
-      tables.owners.push(added)
-      return added.id
-    },
-    archiveOwner(id) {
-      const at = tables.owners.findIndex((owner) => owner.id === String(id))
-      if (at < 0) throw new Error(`no owner ${id}`)
-      tables.owners[at] = { ...tables.owners[at]!, archived: true, updatedAt: clock.now() }
-    },
+    ...createSchemaChanges(tables, clock, writer),
   }
 }
 

@@ -19,6 +19,8 @@ export class Table {
   readonly index = new SearchIndex()
   pipelines: readonly Pipeline[] = []
   primaryDisplayProperty: string | null = null
+  /** When the object itself was archived, epoch ms. */
+  archivedAt: number | null = null
   readonly #settings: Readonly<Settings>
   readonly #segments: Segment[] = []
   /** The newest version of every record that was ever written to. */
@@ -26,6 +28,10 @@ export class Table {
   /** Ids that no segment holds. */
   readonly #added = new SortedList<number>((a, b) => a - b)
   readonly #archived = new SortedList<number>((a, b) => a - b)
+  /** Ids lost to merges. */
+  readonly #merged = new SortedList<number>((a, b) => a - b)
+  /** Archived and merged records by when they became so. */
+  readonly #leaving = new SortedList<Version>((a, b) => a.archivedAt! - b.archivedAt! || a.id - b.id)
   readonly #properties = new Map<string, Property>()
   /** How to read each property; forgotten when a definition changes. */
   readonly #readers = new Map<string, Reader>()
@@ -46,7 +52,8 @@ export class Table {
   }
 
   count(archived: boolean): number {
-    return archived ? this.#archived.size : this.#live
+    if (!archived) return this.#live
+    return this.#archived.size + (this.#settings.mergedArchived ? [...this.#lost(0)].length : 0)
   }
 
   addSegment(segment: Segment): void {
@@ -73,11 +80,21 @@ export class Table {
     const before = version.before
     if (!before) this.#added.add(version.id)
     if (before && isLive(before)) this.#live--
-    if (before && before.archivedAt !== null && !before.gone) this.#archived.delete(version.id)
+    if (before && before.archivedAt !== null && !before.gone) {
+      this.#archived.delete(version.id)
+      this.#leaving.delete(before)
+    }
     if (isLive(version)) this.#live++
     else if (!version.gone) this.#archived.add(version.id)
+    else if (version.mergedInto !== null) this.#merged.add(version.id)
+    if (version.archivedAt !== null && (!version.gone || version.mergedInto !== null)) this.#leaving.add(version)
     this.#written.set(version.id, version)
     this.#highest = Math.max(this.#highest, version.id)
+  }
+
+  /** Live and archived records that were ever written to. */
+  written(): Version[] {
+    return [...this.#written.values()].filter(({ gone }) => !gone)
   }
 
   /** Live records by ascending id, from an id on. */
@@ -101,9 +118,44 @@ export class Table {
     }
   }
 
-  /** Archived records by ascending id, from an id on. */
+  /** Archived records by ascending id, from an id on; those lost to merges among them where the setting says so. */
   *archived(from: number): Generator<Version, undefined> {
-    for (const id of this.#archived.from(this.#archived.position((other) => other < from))) yield this.#written.get(id)!
+    const lost = this.#settings.mergedArchived ? this.#lost(from) : [].values()
+    let next = lost.next().value
+    for (const id of this.#archived.from(this.#archived.position((other) => other < from))) {
+      for (; next && next.id < id; next = lost.next().value) yield next
+      yield this.#written.get(id)!
+    }
+    for (; next; next = lost.next().value) yield next
+  }
+
+  /** The record that an id leads to: its own, or the survivor of its merges. */
+  survivor(id: number): Version | undefined {
+    let version = this.newest(id)
+    while (version && version.mergedInto !== null) version = this.newest(version.mergedInto)
+    return version
+  }
+
+  /** Ends the time of records archived by a time, epoch ms; returns their ids. Ids lost to merges leave the list, but still lead to their survivor. */
+  expire(archivedBy: number): number[] {
+    const ids: number[] = []
+    for (let first = this.#leaving.at(0); first && first.archivedAt! <= archivedBy; first = this.#leaving.at(0)) {
+      if (first.mergedInto !== null) {
+        this.#merged.delete(first.id)
+        this.#leaving.delete(first)
+      } else {
+        this.write({ ...first, gone: true, before: first })
+        ids.push(first.id)
+      }
+    }
+    return ids
+  }
+
+  /** Records lost to merges whose survivor has left some trace. */
+  *#lost(from: number): Generator<Version, undefined> {
+    for (const id of this.#merged.from(this.#merged.position((other) => other < from))) {
+      if (this.survivor(id)?.gone === false) yield this.#written.get(id)!
+    }
   }
 
   /** A record's value in a property; null where it has none. */

@@ -1,7 +1,8 @@
-import { type Owner, defaultOwners, defaultPipelines } from '../data/account.ts'
+import { type Owner, defaultOwners, defaultPipelines, shown } from '../data/account.ts'
 import { commonProperties } from '../data/common.ts'
 import { customProperties, type ObjectType, standardTypes } from '../data/object-types.ts'
 import { createProperty, type Property, type PropertyContext, parseProperties } from '../data/properties.ts'
+import { Graph } from '../graph/graph.ts'
 import type { Settings } from '../settings.ts'
 import type { ObjectInput, ObjectName } from '../types.ts'
 import { hashText } from './random.ts'
@@ -10,6 +11,7 @@ import { Table } from './table.ts'
 /** All object types of the account, found by every name they go by, and its owners. */
 export class Tables {
   readonly owners: Owner[]
+  readonly graph: Graph
   readonly #tables = new Map<string, Table>()
   readonly #account: { readonly portalId: number; readonly seed: number; readonly now: () => number }
   readonly #settings: Readonly<Settings>
@@ -17,6 +19,7 @@ export class Tables {
   constructor(account: { portalId: number; seed: number; now: () => number }, settings: Readonly<Settings>) {
     this.#account = account
     this.#settings = settings
+    this.graph = new Graph(settings, () => this.all())
     this.owners = defaultOwners(account.now() - 900 * 86_400_000)
     for (const type of standardTypes) this.#add(new Table(type, settings, 0))
   }
@@ -39,11 +42,18 @@ export class Tables {
    */
   find(name: string, bare = this.#settings.customShortNames): Table | undefined {
     const asked = name.toLowerCase()
-    return this.all().find(({ type }) => {
+    const table = this.all().find(({ type }) => {
       if (type.typeId === asked) return true
       if (!type.custom) return type.name === asked || type.singular === asked
       return asked === this.fullName(type) || asked === `p_${type.name}` || (bare && asked === type.name)
     })
+    if (table) this.#expire(table)
+    return table
+  }
+
+  /** Records whose time in the recycle bin is over are gone before anyone can look. */
+  #expire(table: Table): void {
+    for (const id of table.expire(this.#account.now() - this.#settings.archivedDays * 86_400_000)) this.graph.drop(table, id)
   }
 
   /** `p8675309_vehicle` for a custom object, `CONTACT` for contacts. */
@@ -122,6 +132,6 @@ export function withPipelines(property: Property, table: Table): Property {
   const stage = property.name === 'dealstage' || property.name === 'hs_pipeline_stage'
   if (!stage && property.name !== 'pipeline' && property.name !== 'hs_pipeline') return property
   if (table.pipelines.length === 0) return property
-  const from = stage ? table.pipelines.flatMap((pipeline) => pipeline.stages) : table.pipelines
+  const from = stage ? shown(table.pipelines).flatMap((pipeline) => shown(pipeline.stages)) : shown(table.pipelines)
   return { ...property, options: from.map(({ id, label }, displayOrder) => ({ label, value: id, displayOrder, hidden: false })) }
 }

@@ -11,8 +11,10 @@ export interface Version {
   readonly updatedAt: number
   /** Epoch ms; null: live. */
   readonly archivedAt: number | null
-  /** Whether it was removed without a trace. */
+  /** Whether it was removed without a trace, or lost to a merge. */
   readonly gone: boolean
+  /** The record that it was merged into. */
+  readonly mergedInto: number | null
   /** Whether properties without a value of their own have a generated one. */
   readonly filled: boolean
   /** Values that were written; null: none. */

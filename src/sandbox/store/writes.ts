@@ -2,26 +2,19 @@ import { extraProperties, createProperty } from '../data/properties.ts'
 import type { Settings } from '../settings.ts'
 import type { ObjectName, RecordId, SeedOptions, Store, Values, WriteOptions } from '../types.ts'
 import { type Clock, epoch } from './clock.ts'
-import { drawSpan, hashText, randomStream } from './random.ts'
+import { hashText } from './random.ts'
 import { allColumns, snapshot } from './records.ts'
 import { createSegment } from './segment.ts'
 import type { Table } from './table.ts'
 import type { Tables } from './tables.ts'
 import { isLive, type Version } from './version.ts'
+import { recordId, type Writer } from './writer.ts'
 
-type Writes = Pick<Store, 'seed' | 'create' | 'edit' | 'archive' | 'restore' | 'purge'>
+type Writes = Pick<Store, 'seed' | 'create' | 'edit' | 'archive' | 'restore' | 'purge' | 'gdprDelete'>
 
 /** The writes of a store: each makes a new version, in the store at once, and tells the search index when to learn of it. */
-export function createWrites(tables: Tables, clock: Clock, settings: Readonly<Settings>, seed: number): Writes {
-  const lags = randomStream(seed, 'lag')
-  let seq = 0
-
-  const write = (table: Table, version: Omit<Version, 'seq'>, options: WriteOptions) => {
-    const written: Version = { ...version, seq: ++seq }
-    table.write(written)
-    table.index.write(written, clock.now() + drawSpan(options.lag ?? settings.lag, lags))
-    return written
-  }
+export function createWrites(tables: Tables, clock: Clock, settings: Readonly<Settings>, seed: number, writer: Writer): Writes {
+  const { write, timeOf } = writer
 
   /** Writes to each of some records; refuses all of them before the first is written if one does not fit. */
   const change = (
@@ -32,7 +25,7 @@ export function createWrites(tables: Tables, clock: Clock, settings: Readonly<Se
     options: WriteOptions,
   ) => {
     const table = tables.get(object)
-    const at = timeOf(options, clock)
+    const at = timeOf(options)
     const versions = [ids].flat().map((id) => {
       const version = table.newest(recordId(id))
       if (!version || !fits(version)) throw new Error(`no such record: ${table.type.name} ${id}`)
@@ -44,6 +37,12 @@ export function createWrites(tables: Tables, clock: Clock, settings: Readonly<Se
       const before = table.newest(id)!
       return snapshot(table, write(table, { ...before, ...next(before, at), before }, options), columns)
     })
+  }
+
+  const purge: Writes['purge'] = (object, ids, options = {}) => {
+    const table = tables.get(object)
+    change(object, ids, (version) => !version.gone, () => ({ gone: true }), options)
+    for (const id of [ids].flat()) tables.graph.drop(table, recordId(id))
   }
 
   return {
@@ -63,7 +62,7 @@ export function createWrites(tables: Tables, clock: Clock, settings: Readonly<Se
     },
     create(object, records, options = {}) {
       const table = tables.get(object)
-      const at = timeOf(options, clock)
+      const at = timeOf(options)
       const ids = new Set<number>()
       for (const { id } of records) {
         if (id === undefined) continue
@@ -76,7 +75,7 @@ export function createWrites(tables: Tables, clock: Clock, settings: Readonly<Se
         let free = id === undefined ? table.nextId : recordId(id)
         while (id === undefined && ids.has(free)) free++
         const { own, createdAt = at } = written(table, properties)
-        const fresh = { createdAt, updatedAt: at, archivedAt: null, gone: false, filled: options.fill ?? false, own, before: null }
+        const fresh = { createdAt, updatedAt: at, archivedAt: null, gone: false, mergedInto: null, filled: options.fill ?? false, own, before: null }
         return snapshot(table, write(table, { id: free, ...fresh }, options), columns)
       })
     },
@@ -92,21 +91,9 @@ export function createWrites(tables: Tables, clock: Clock, settings: Readonly<Se
       const archived = (version: Version) => version.archivedAt !== null && !version.gone
       change(object, ids, archived, (_, at) => ({ archivedAt: null, ...(settings.restoreBumps && { updatedAt: at }) }), options)
     },
-    purge(object, ids, options = {}) {
-      change(object, ids, (version) => !version.gone, () => ({ gone: true }), options)
-    },
+    purge,
+    gdprDelete: (ids, options) => purge('contacts', ids, options),
   }
-}
-
-function timeOf(options: WriteOptions, clock: Clock): number {
-  return options.at === undefined ? clock.now() : epoch(options.at)
-}
-
-/** An id as the store keeps it; throws where it is none. */
-export function recordId(id: RecordId): number {
-  const number = Number(id)
-  if (!Number.isSafeInteger(number) || number < 1) throw new Error(`not a record id: ${id}`)
-  return number
 }
 
 /** Values as text. The creation date may be written; answers then show it in both places, as recorded ones do. */

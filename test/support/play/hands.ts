@@ -3,10 +3,10 @@ import type { World } from '../sync.ts'
 
 /** Whoever works in HubSpot and in the database: writes, verbs, faults, locks. */
 export function createHands({ db, store }: World, { focus, counts }: Pick<Scenario, 'focus' | 'counts'>, trace: string[]) {
-  const recalculated = new Set<string>()
+  /** Records that changed as only a full read sees: calculated anew, or gone without a trace. */
+  const unseen = new Set<string>()
+  const lowestOf = new Map<ObjectName, number>()
   let edits = 0
-  let commands = 0
-  let later: { at: number; what: () => Promise<unknown> }[] = []
   const locks: (() => Promise<void>)[] = []
   const refused = new Map<string, () => void>()
   const text = { contacts: 'firstname', deals: 'dealname', vehicle: 'make' } as const
@@ -22,22 +22,18 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
     if (ids.length > 0) trace.push(`  refresh ${object} ${ids.join(' ')}`)
     await db.query('select hubspot.refresh($1, $2)', [object, ids])
   }
-  const due = async (now: number) => {
-    const ready = later.filter(({ at }) => at <= now)
-    later = later.filter(({ at }) => at > now)
-    for (const { what } of ready) await what()
-  }
 
   return {
-    recalculated,
+    unseen,
     async perform(command: Exclude<Command, { do: 'advance' | 'jump' | 'beat' | 'kill' | 'freeze' | 'thaw' | 'lose' | 'check' }>) {
-      await due(++commands)
       if ('object' in command && counts[command.object] === undefined) return
       switch (command.do) {
         case 'create': {
           const { object, isLow } = command
           const ids = [...store.records(object), ...store.records(object, { archived: true })].map(({ id }) => Number(id))
-          const lowest = Math.min(...ids, 10_000) - command.count
+          // No id is given twice, those of purged records neither.
+          const lowest = Math.min(lowestOf.get(object) ?? 10_000, ...ids) - command.count
+          if (isLow && lowest > 0) lowestOf.set(object, lowest)
           const records = Array.from({ length: command.count }, (_, i) => ({
             properties: { ...command.values, ...unique(object) },
             ...(isLow && lowest > 0 && { id: lowest + i }),
@@ -55,22 +51,26 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
         case 'recalculate': {
           const ids = choose(command.object, command.pick, 1)
           store.edit(command.object, ids, { ...command.values, ...unique(command.object) }, { touch: false })
-          for (const id of ids) recalculated.add(`${command.object} ${id}`)
+          for (const id of ids) unseen.add(`${command.object} ${id}`)
           break
         }
         case 'archive': {
           const ids = choose(command.object, command.pick, command.count)
           store.archive(command.object, ids, { lag: command.lag })
           trace.push(`  archived ${ids.join(' ')}`)
-          later.push({ at: commands + command.wait, what: () => refresh(command.object, ids) })
           break
         }
         case 'restore': {
           const ids = choose(command.object, command.pick, 1, true)
           store.restore(command.object, ids, { lag: command.lag })
           trace.push(`  restored ${ids.join(' ')}`)
-          // With a new date search tells; without one only a read does.
-          if (!store.settings.restoreBumps) later.push({ at: commands + command.wait, what: () => refresh(command.object, ids) })
+          break
+        }
+        case 'purge': {
+          const ids = choose(command.object, command.pick, command.count)
+          store.purge(command.object, ids, { lag: command.lag })
+          trace.push(`  purged ${ids.join(' ')}`)
+          for (const id of ids) unseen.add(`${command.object} ${id}`)
           break
         }
         case 'refresh':
@@ -123,14 +123,12 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
           store.addFault({ fault: command.fault, times: command.times, ...(command.kind && { match: { kind: command.kind } }) })
           break
       }
-      await due(commands)
     },
     /** Nothing is wrong any more; what was promised is done. */
     async finish() {
       store.removeFaults()
       for (const show of refused.values()) show()
       for (const unlock of locks.splice(0)) await unlock()
-      await due(Infinity)
       await db.query('select hubspot.resume()')
     },
   }

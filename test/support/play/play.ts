@@ -13,7 +13,8 @@ export type Play = {
   /** What may never happen, whatever the end looks like. */
   violations: string[]
   /** Records whose values changed without a new date: only a full read finds them. */
-  recalculated: ReadonlySet<string>
+  /** Records that changed as only a full read sees. */
+  unseen: ReadonlySet<string>
   /** Something happens; then the workers have their turns. */
   perform(command: Command): Promise<void>
   /** No more kills and freezes: everyone goes on, and what is due is done. */
@@ -199,7 +200,7 @@ export function createPlay(world: World, scenario: Scenario): Play {
   return {
     trace,
     violations,
-    recalculated: hands.recalculated,
+    unseen: hands.unseen,
     perform,
     rest,
     async finish() {

@@ -1,0 +1,143 @@
+-- The archived list, read from start to end each time, ids only: what it lists is gone from the mirror; a tombstone in a page's
+-- place that it does not list belongs to a record that was restored, or purged, and is asked for by id.
+--   The cursor: last, the highest id read; began, HubSpot's time of the sweep's first answer; until, that of the last whole sweep.
+--   A list that is not in id order is read again with the ids it shows kept (is_listed): only its end tells what it lacks.
+create or replace function hubspot_private.load_begin(object text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update hubspot_private.streams s set next_at = hubspot_private.clock()
+  where s.object = load_begin.object and s.stream = 'backfill' and s.range = 0 and s.next_at is null and s.run_id is null
+    and exists (select from hubspot_private.objects o where o.name = load_begin.object and o.loaded_at is null);
+  if found then
+    perform hubspot_private.stream_wake(object, 'backfill');
+  end if;
+end;
+$$;
+comment on function hubspot_private.load_begin(text) is
+  'Begins the first load, where it has not: once the archived list is read, so that no record is taken for one that never was.';
+
+create or replace function hubspot_private.ids_ascend(ids bigint[], last bigint)
+returns boolean
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(ids_ascend.ids[1] >= ids_ascend.last, true)
+    and not exists (select from generate_series(2, cardinality(ids_ascend.ids)) n where ids_ascend.ids[n] < ids_ascend.ids[n - 1]);
+$$;
+comment on function hubspot_private.ids_ascend(bigint[], bigint) is 'Whether a page goes on in id order from the last id before it.';
+
+create or replace function hubspot_private.tombstones_look(object text, low bigint, high bigint, ids bigint[], asked_at timestamptz)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_missed bigint[];
+begin
+  -- Without ids: all between that the list, which was kept, did not show.
+  with missed as (
+    update hubspot_private.tombstones g
+    set missed = g.missed + 1, purged_at = case when g.missed >= 2 then hubspot_private.clock() end
+    where g.object = tombstones_look.object and g.id > low and g.id <= high and g.purged_at is null
+      -- What was seen gone while this page was on its way may not be on it.
+      and g.seen_gone_at < asked_at
+      and case
+        when ids is not null then g.id <> all (ids)
+        else not exists (
+          select from hubspot_private.listed l where (l.object, l.stream, l.id) = (g.object, 'archive', g.id))
+      end
+    returning g.id, g.purged_at
+  )
+  select array_agg(m.id) filter (where m.purged_at is null) into v_missed from missed m;
+  perform hubspot_private.fetch_enqueue(object, v_missed, 'archive');
+end;
+$$;
+comment on function hubspot_private.tombstones_look(text, bigint, bigint, bigint[], timestamptz) is
+  'Asks for records that were seen gone and are not listed as archived: found, they were restored; not found twice in a row, they are purged.';
+
+create or replace function hubspot_private.archive_step(
+  s hubspot_private.streams, answer jsonb, after text, asked_at timestamptz, answered_at timestamptz
+)
+returns hubspot_private.step
+language plpgsql
+volatile
+as $$
+#variable_conflict use_variable
+declare
+  v_step hubspot_private.step;
+  v_object hubspot_private.objects;
+  v_ids bigint[];
+  v_new bigint[];
+  v_low bigint := coalesce((s.cursor ->> 'last')::bigint, -1);
+  v_most constant bigint := 9223372036854775807;
+begin
+  select o.* into strict v_object from hubspot_private.objects o where o.name = s.object;
+  v_step.is_over := after is null;
+  if answer is null then
+    -- HubSpot keeps no such list of this object: a full read finds what is gone.
+    perform hubspot_private.load_begin(s.object);
+    v_step.cursor := '{}';
+    return v_step;
+  end if;
+  if pg_catalog.jsonb_typeof(answer -> 'results') is distinct from 'array' then
+    perform hubspot_private.fail('answer_unreadable', 'it has no results');
+  end if;
+  if after is not null and after = s.cursor ->> 'after' then
+    perform hubspot_private.fail('answer_unreadable', 'a page names itself as the next one');
+  end if;
+  -- Whatever else the list shows: what does not say that it is archived is not.
+  v_ids := hubspot_private.page_ids(pg_catalog.jsonb_build_object('results', coalesce((
+    select pg_catalog.jsonb_agg(r.value order by r.n) from pg_catalog.jsonb_array_elements(answer -> 'results') with ordinality r (value, n)
+    where (r.value -> 'archived')::text is not distinct from 'true'), '[]')), null);
+  v_step.result.rows_read := pg_catalog.cardinality(v_ids);
+  v_step.cursor := pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('after', after, 'until', s.cursor -> 'until',
+    'began', coalesce(s.cursor -> 'began', pg_catalog.to_jsonb(hubspot_private.as_ms(coalesce(answered_at, hubspot_private.hubspot_now())))),
+    'is_listed', s.cursor -> 'is_listed'));
+  if not s.cursor ? 'is_listed' and not hubspot_private.ids_ascend(v_ids, v_low) then
+    delete from hubspot_private.listed l where l.object = s.object and l.stream = 'archive';
+    v_step.cursor := v_step.cursor - 'after' || '{"is_listed": true}';
+    v_step.is_over := false;
+    return v_step;
+  end if;
+  -- Most of it was known before.
+  execute pg_catalog.format(
+    'select array_agg(i order by i) from unnest($1) i
+     where not exists (select from hubspot_private.tombstones g where g.object = $2 and g.id = i)
+       or exists (select from hubspot.%I t where t.id = i%s)',
+    v_object.table_name, case when v_object.on_delete = 'mark' then ' and t._archived_at is null' end)
+  into v_new using v_ids, s.object;
+  if v_new is not null then
+    perform hubspot_private.object_lock(v_object.number, true);
+    v_step.result.deleted := hubspot_private.gone_apply(s.object, s.stream, s.range, v_new, asked_at, s.stream);
+  end if;
+  update hubspot_private.tombstones g set missed = 0, purged_at = null
+  where g.object = s.object and g.id = any (v_ids) and (g.missed > 0 or g.purged_at is not null);
+  if s.cursor ? 'is_listed' then
+    insert into hubspot_private.listed (object, stream, id)
+    select s.object, 'archive', i from (select distinct i from unnest(v_ids) i order by i) d (i)
+    on conflict on constraint listed_pkey do nothing;
+    if after is null then
+      perform hubspot_private.tombstones_look(s.object, -1, v_most, null, (select r.started_at from hubspot_private.runs r where r.id = s.run_id));
+    end if;
+  else
+    perform hubspot_private.tombstones_look(s.object, v_low,
+      case when after is null then v_most else v_ids[pg_catalog.cardinality(v_ids)] end, v_ids, asked_at);
+    v_step.cursor := v_step.cursor || pg_catalog.jsonb_build_object('last', coalesce(v_ids[pg_catalog.cardinality(v_ids)], v_low));
+  end if;
+  if after is null then
+    delete from hubspot_private.listed l where l.object = s.object and l.stream = 'archive';
+    v_step.cursor := pg_catalog.jsonb_build_object('until', v_step.cursor -> 'began');
+    perform hubspot_private.load_begin(s.object);
+  end if;
+  return v_step;
+end;
+$$;
+comment on function hubspot_private.archive_step(hubspot_private.streams, jsonb, text, timestamptz, timestamptz) is
+  'A page of the archived list; null: HubSpot has none of this object. Its end begins the first load.';
+revoke all on function hubspot_private.archive_step(hubspot_private.streams, jsonb, text, timestamptz, timestamptz) from public;

@@ -1,0 +1,219 @@
+-- A full read finds what is gone. Rows in a page's place that it does not list are noted; after the last page they are read by
+-- id, and only what is not found then is deleted. Where that would be many rows, someone has to say that it is right.
+--   The cursor's absences: check (read them to count), delete (read them and delete), held (wait for hubspot.confirm_deletes()).
+create or replace function hubspot_private.live_rows(o hubspot_private.objects)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select format('hubspot.%I t where %s', o.table_name, case o.on_delete when 'mark' then 't._archived_at is null' else 'true' end);
+$$;
+comment on function hubspot_private.live_rows(hubspot_private.objects) is 'SQL text: the rows t of an object that are not marked as archived.';
+
+create or replace function hubspot_private.absences_note(
+  s hubspot_private.streams, step hubspot_private.step, ids bigint[]
+)
+returns hubspot_private.step
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_object hubspot_private.objects;
+  v_last bigint := coalesce((s.cursor ->> 'last')::bigint, (
+    select r.from_id - 1 from hubspot_private.ranges r where (r.object, r.stream, r.range) = (s.object, s.stream, s.range)), -1);
+begin
+  if s.cursor ? 'is_listed' then
+    insert into hubspot_private.listed (object, stream, id)
+    select s.object, s.stream, i from (select distinct i from unnest(ids) i order by i) d (i)
+    on conflict on constraint listed_pkey do nothing;
+    step.cursor := step.cursor || '{"is_listed": true}';
+    return step;
+  end if;
+  if not hubspot_private.ids_ascend(ids, v_last) then
+    update hubspot_private.objects o set is_list_opaque = true, is_list_unordered = true where o.name = s.object;
+  end if;
+  select o.* into strict v_object from hubspot_private.objects o where o.name = s.object;
+  if v_object.is_list_unordered then
+    -- The first part reads on alone, from the start.
+    step.is_over := s.range > 0;
+    step.cursor := case when s.range = 0 then hubspot_private.absences_relist(s) else step.cursor end;
+    return step;
+  end if;
+  execute format(
+    'insert into hubspot_private.absences (object, id)
+     select $1, t.id from %s and t.id > $2 and t.id <= $3 and t.id <> all ($4)
+     on conflict do nothing', hubspot_private.live_rows(v_object))
+  using s.object, v_last, case when step.cursor ->> 'after' is null then 9223372036854775807 else ids[cardinality(ids)] end, ids;
+  step.cursor := step.cursor || jsonb_build_object('last', coalesce(ids[cardinality(ids)], v_last));
+  return step;
+end;
+$$;
+comment on function hubspot_private.absences_note(hubspot_private.streams, hubspot_private.step, bigint[]) is
+  'Notes which rows a page of a full read should have listed and did not. Where its ids are in no order the list is read again, and all its ids kept.';
+
+create or replace function hubspot_private.absences_relist(s hubspot_private.streams)
+returns jsonb
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  delete from hubspot_private.absences a where a.object = s.object;
+  delete from hubspot_private.listed l where l.object = s.object and l.stream = s.stream;
+  select '{"after": null, "is_listed": true}'::jsonb;
+$$;
+comment on function hubspot_private.absences_relist(hubspot_private.streams) is
+  'The cursor from which a list that is not in id order is read again.';
+
+create or replace function hubspot_private.absences_are_many(o hubspot_private.objects)
+returns boolean
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_absent bigint := (select count(*) from hubspot_private.absences a where a.object = o.name);
+  v_rows bigint;
+begin
+  if v_absent <= 100 then
+    return false;
+  end if;
+  execute 'select count(*) from ' || hubspot_private.live_rows(o) into v_rows;
+  return v_absent > v_rows / 10.0;
+end;
+$$;
+comment on function hubspot_private.absences_are_many(hubspot_private.objects) is
+  'Whether more than 100 rows and more than a tenth of all would be deleted.';
+
+create or replace function hubspot_private.full_read_next(s hubspot_private.streams, cursor jsonb)
+returns jsonb
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_object hubspot_private.objects;
+  v_first jsonb := case s.range when 0 then cursor else (
+    select t.cursor from hubspot_private.streams t where (t.object, t.stream, t.range) = (s.object, s.stream, 0)) end;
+begin
+  select o.* into strict v_object from hubspot_private.objects o where o.name = s.object;
+  if s.stream = 'resync' and v_object.is_list_unordered and not v_first ? 'is_listed' then
+    return hubspot_private.absences_relist(s);
+  end if;
+  if s.range > 0 and v_object.is_list_opaque and v_first ? 'met' then
+    -- Where parts ended was a mistake, then, if the first ended so: all is read again, in one.
+    return '{"after": null}';
+  end if;
+  if s.stream <> 'resync' or v_first ? 'absences' then
+    return null;
+  end if;
+  if v_first ? 'is_listed' then
+    execute format(
+      'insert into hubspot_private.absences (object, id)
+       select $1, t.id from %s and not exists (
+         select from hubspot_private.listed l where (l.object, l.stream, l.id) = ($1, $2, t.id))
+       on conflict do nothing', hubspot_private.live_rows(v_object))
+    using s.object, s.stream;
+    delete from hubspot_private.listed l where l.object = s.object and l.stream = s.stream;
+  end if;
+  return case
+    when not exists (select from hubspot_private.absences a where a.object = s.object) then null
+    when hubspot_private.absences_are_many(v_object) then '{"absences": "check"}'
+    else '{"absences": "delete"}'
+  end::jsonb;
+end;
+$$;
+comment on function hubspot_private.full_read_next(hubspot_private.streams, jsonb) is
+  'Where the first part of a full read goes on once all parts are over: from the start again, where the list turned out not to be in id order, or with what it lacked. Null: it is done.';
+
+create or replace function hubspot_private.absences_request(s hubspot_private.streams)
+returns jsonb
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_build_object('kind', 'read', 'ids', coalesce(jsonb_agg(q.id::text), '[]'), 'seqs', '[]'::jsonb)
+  from (
+    select a.id from hubspot_private.absences a
+    where a.object = s.object and (s.cursor ->> 'absences' = 'delete' or not a.is_gone)
+    order by a.id
+    limit hubspot_private.read_limit(s)
+  ) q;
+$$;
+comment on function hubspot_private.absences_request(hubspot_private.streams) is 'The next of the rows that a full read did not list, by id.';
+
+create or replace function hubspot_private.absences_step(
+  s hubspot_private.streams, request jsonb, answer jsonb, missing bigint[], asked_at timestamptz
+)
+returns hubspot_private.step
+language plpgsql
+volatile
+as $$
+#variable_conflict use_variable
+declare
+  v_step hubspot_private.step;
+  v_object hubspot_private.objects;
+  v_asked bigint[] := array(select i::bigint from pg_catalog.jsonb_array_elements_text(request -> 'ids') i);
+begin
+  select o.* into strict v_object from hubspot_private.objects o where o.name = s.object;
+  v_step.result := hubspot_private.page_apply(s.object, s.stream, s.range, answer, asked_at, s.stream);
+  v_step.cursor := s.cursor || pg_catalog.jsonb_build_object('read', coalesce((s.cursor ->> 'read')::bigint, 0) + 1);
+  v_step.is_over := false;
+  if s.cursor ->> 'absences' = 'delete' then
+    if pg_catalog.cardinality(missing) > 0 then
+      v_step.result.deleted := hubspot_private.gone_apply(s.object, s.stream, s.range, missing, asked_at, s.stream);
+    end if;
+    delete from hubspot_private.absences a where a.object = s.object and a.id = any (v_asked);
+    v_step.is_over := not exists (select from hubspot_private.absences a where a.object = s.object);
+    return v_step;
+  end if;
+  -- What is there after all is none; what HubSpot did not answer about stays until the next full read.
+  delete from hubspot_private.absences a where a.object = s.object and a.id = any (v_asked) and a.id <> all (missing);
+  update hubspot_private.absences a set is_gone = true where a.object = s.object and a.id = any (missing);
+  if not exists (select from hubspot_private.absences a where a.object = s.object and not a.is_gone) then
+    if hubspot_private.absences_are_many(v_object) then
+      v_step.cursor := '{"absences": "held"}';
+      perform hubspot_private.problem_report('SH216', s.object,
+        pg_catalog.format('a full read of %s found %s rows whose records are gone from HubSpot', s.object,
+          (select count(*) from hubspot_private.absences a where a.object = s.object)),
+        pg_catalog.format('So many are deleted only if you say that it is right: select hubspot.confirm_deletes(%s); until then they stay.', s.run_id));
+    else
+      v_step.cursor := '{"absences": "delete"}';
+      v_step.is_over := not exists (select from hubspot_private.absences a where a.object = s.object);
+    end if;
+  end if;
+  return v_step;
+end;
+$$;
+comment on function hubspot_private.absences_step(hubspot_private.streams, jsonb, jsonb, bigint[], timestamptz) is
+  'A batch read of rows that a full read did not list: found, they are applied; not found, counted or deleted.';
+revoke all on function hubspot_private.absences_step(hubspot_private.streams, jsonb, jsonb, bigint[], timestamptz) from public;
+
+create or replace function hubspot.confirm_deletes(run_id bigint)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_stream hubspot_private.streams;
+begin
+  select s.* into v_stream from hubspot_private.streams s where s.run_id = confirm_deletes.run_id and s.stream = 'resync' and s.range = 0 for update;
+  if not found or not hubspot_private.stream_is_held(v_stream) then
+    perform hubspot_private.fail('argument_invalid', format('run %s waits for no confirmation', coalesce(run_id::text, 'null')),
+      'select * from hubspot.problems where code = ''SH216'' and resolved_at is null; shows which does.');
+  end if;
+  -- They are read once more: what came back meanwhile stays.
+  update hubspot_private.streams s set cursor = '{"absences": "delete"}'
+  where (s.object, s.stream, s.range) = (v_stream.object, v_stream.stream, v_stream.range);
+  perform hubspot_private.problem_resolve('{SH216}', v_stream.object);
+  perform hubspot_private.stream_call(v_stream.object, v_stream.stream, v_stream.range);
+end;
+$$;
+comment on function hubspot.confirm_deletes(bigint) is
+  'Lets a full read delete the many rows whose records it found gone (problem SH216); each is read by id once more. SH104.';
