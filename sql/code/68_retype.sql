@@ -78,7 +78,7 @@ begin
   perform hubspot_private.table_lock(p.object);
   execute format('alter table hubspot.%I add column %I %s', table_name, v_name, type);
   update hubspot_private.properties q
-  set next_column = v_name, next_type = next_add.type, next_seq = null
+  set next_column = v_name, next_type = next_add.type, next_seq = null, fill_run = null
   where q.object = p.object and q.property = p.property;
 end;
 $$;

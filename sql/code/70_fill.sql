@@ -141,13 +141,21 @@ declare
   v_free bigint[];
   v_written bigint[];
   v_extras jsonb;
+  v_lost text[];
 begin
   select o.* into strict v_object from hubspot_private.objects o where o.name = s.object;
   select c.complete, c.incomplete into body, v_incomplete from hubspot_private.page_complete(v_object, body) c;
-  -- A property that is not in the answer at all is gone from HubSpot by now: nothing is known of its values.
-  properties := array(
+  -- A property that is not in the answer at all is gone from HubSpot by now, and says nothing of its values: the next look at the
+  -- definitions tells whether it is to be read again.
+  v_lost := array(
     select p from unnest(properties) p
-    where exists (select from pg_catalog.jsonb_array_elements(body -> 'results') r where r -> 'properties' ? p));
+    where body -> 'results' <> '[]'
+      and not exists (select from pg_catalog.jsonb_array_elements(body -> 'results') r where r -> 'properties' ? p));
+  if v_lost <> '{}' then
+    update hubspot_private.properties p set fill_run = null where p.object = v_object.name and p.property = any (v_lost);
+    update hubspot_private.apply_statements a set places = a.places - v_lost where a.object = v_object.name;
+    properties := array(select p from unnest(properties) p where p <> all (v_lost));
+  end if;
   if body -> 'results' <> '[]' and properties <> '{}' then
     execute hubspot_private.fill_judge_statement(v_object, properties)
     into v_write, v_fetch, v_result.rows_read using body, null::text[], asked_at, properties;
