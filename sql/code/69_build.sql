@@ -121,21 +121,22 @@ begin
   if v_is_new then
     perform hubspot_private.stream_wake(v_object.name, 'archive');
   end if;
-  v_had_table := to_regclass(format('hubspot.%I', v_object.table_name)) is not null;
+  v_had_table := v_object.column_set = 0 or to_regclass(format('hubspot.%I', v_object.table_name)) is not null;
   perform hubspot_private.table_try(v_object.name);
   select a.* into v_made from hubspot_private.apply_statements a where a.object = v_object.name;
   v_places := hubspot_private.places(v_object.name);
   -- A column that is not there yet is filled once it is.
   v_filled := array(
     select p.key from jsonb_each(v_places) p
-    where p.value <> 'null' and v_made.places -> p.key is distinct from p.value and not v_is_new
+    -- A table that is new has its columns where the old one had them.
+    where p.value <> 'null' and (v_made.places -> p.key is distinct from p.value or not v_had_table) and not v_is_new
     union
     select p.property from hubspot_private.properties p
     where p.object = v_object.name and p.next_column is not null and p.next_seq is null and not exists (
       select from hubspot_private.runs r where r.id = p.fill_run and r.state in ('waiting', 'running')));
   v_gone := array(select p.key from jsonb_each(v_made.places) p where not v_places ? p.key);
   if cardinality(v_filled) > 0 or hubspot_private.apply_fingerprint(v_object.name) is distinct from v_made.fingerprint
-    or v_places is distinct from v_made.places
+    or v_places is distinct from v_made.places or not v_had_table
   then
     if v_object.column_set > 0 then
       perform hubspot_private.places_follow(v_object.name, v_filled, v_gone, v_had_table);
