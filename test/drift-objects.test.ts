@@ -7,7 +7,7 @@ const MINUTE = 60_000
 
 const open = (world: World) => world.db.query('select object, code from hubspot.problems where resolved_at is null order by object, code')
 const state = async (world: World, object: string) => (await world.db.query('select state from hubspot.status where object = $1', [object]))[0]?.['state']
-const calls = (world: World, object: string) => world.store.calls({ object: object as never }).length
+const calls = (world: World, object: string) => world.store.calls({ object }).length
 
 test('a custom object that is made later appears in object_types, and can be tracked', async () => {
   await using world = await startWorld('objects')

@@ -98,7 +98,7 @@ begin
     insert into hubspot_private.objects (name) values (object) on conflict (name) do nothing;
     v_object.name := object;
   end if;
-  if v_object.column_set > 0 and not v_object.is_tracked and to_regclass(format('hubspot.%I', v_object.table_name)) is not null then
+  if v_object.column_set > 0 and not v_object.is_tracked and to_regclass('hubspot.' || quote_ident(v_object.table_name)) is not null then
     execute format('select count(*) from hubspot.%I', v_object.table_name) into v_rows;
   end if;
   update hubspot_private.objects o
