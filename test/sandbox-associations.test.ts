@@ -109,6 +109,10 @@ test('12,000 edges of one record come by pages that go on by themselves, in no o
   expect([calls, seen.length, new Set(seen).size]).toEqual([24, 12_000, 12_000])
   expect(seen).not.toEqual(seen.toSorted((a, b) => a - b))
   store.configure({ associationPage: 7, shuffleAssociations: false })
+  const behind = [{ id: company!, after: String(Math.max(...seen) + 1) }]
+  expect(await batch(sandbox, 'companies', 'contacts', behind)).toMatchObject({ status: 207, body: { results: [], errors: [{ context: { fromObjectId: [company] } }] } })
+  store.configure({ pastLastEdge: 'empty' })
+  expect(await batch(sandbox, 'companies', 'contacts', behind)).toMatchObject({ status: 200, body: { results: [{ from: { id: company }, to: [] }] } })
   const first = (await sandbox.ask(`/crm/v4/objects/companies/${company}/associations/contacts?limit=5`)).body
   const rest = (await sandbox.ask(`/crm/objects/2026-03/companies/${company}/associations/0-1/?after=${first.paging.next.after}`)).body
   const both = [...first.results, ...rest.results].map(({ toObjectId }) => toObjectId)

@@ -67,6 +67,8 @@ export interface Settings {
   shuffleBatch: boolean
   /** Most associations of one record in an answer; further ones come by `after`. */
   associationPage: number
+  /** What a batch answers for a page behind a record's last association, as when those ended meanwhile: the error of having none, or an empty list. */
+  pastLastEdge: 'error' | 'empty'
   /** Whether making and ending associations moves the modified dates of both records. */
   associationBumps: boolean
   /** Whether associations come in another order than by id. */
@@ -139,6 +141,7 @@ export const defaultSettings: Settings = {
   shortPages: 0,
   shuffleBatch: true,
   associationPage: 500,
+  pastLastEdge: 'error',
   associationBumps: false,
   shuffleAssociations: true,
   customPairs: 'HUBSPOT_DEFINED',
@@ -171,6 +174,7 @@ const choices: { readonly [K in keyof Settings]?: readonly unknown[] } = {
   zeroMillis: ['omit', 'keep'],
   after: ['plain', 'base64'],
   missingStatus: [207, 200],
+  pastLastEdge: ['error', 'empty'],
   customPairs: ['HUBSPOT_DEFINED', 'USER_DEFINED'],
   associationsCount: ['burst', 'daily'],
   mergeMakesNewId: ['as HubSpot', true, false],

@@ -17,13 +17,10 @@ export function batchReadAssociations(request: Request): Answer {
   const direction = directionOf(request)
   const { from, to } = direction
   const asked = inputsOf(request)
-  if (asked.length > mostInputs) {
-    throw invalid(`The maximum number of inputs supported in a batch is ${mostInputs}. Please reduce the number of items and try again`)
-  }
   const errors: unknown[] = []
   const pages = asked.flatMap(({ id, after }) => {
     const page = /^\d{1,15}$/.test(id) ? pageOf(request, direction, Number(id), after, settings.associationPage) : null
-    if (page && page.edges.length > 0) return [{ id, ...page }]
+    if (page && (page.edges.length > 0 || (after !== null && settings.pastLastEdge === 'empty'))) return [{ id, ...page }]
     const [one, other] = [from, to].map(({ type }) => (type.custom ? tables.fullName(type) : type.singular))
     errors.push({
       status: 'error',
@@ -108,6 +105,9 @@ function nextPage({ host, url }: Request, after: number): unknown {
 function inputsOf(request: Request): { id: string; after: string | null }[] {
   const { inputs } = jsonBody(request)
   if (!Array.isArray(inputs)) throw invalid('Invalid input JSON: some required fields were not set: [inputs]')
+  if (inputs.length > mostInputs) {
+    throw invalid(`The maximum number of inputs supported in a batch is ${mostInputs}. Please reduce the number of items and try again`)
+  }
   const asked = inputs.map((input: unknown) => {
     const { id, after } = (input ?? {}) as { id?: unknown; after?: unknown }
     if (typeof id !== 'string' && typeof id !== 'number') throw invalid('Invalid input JSON: some required fields were not set: [id]')
