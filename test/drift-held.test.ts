@@ -146,3 +146,22 @@ test('a trigger of a user\'s that names what is not there is his fault, not the 
   expect(await open(world)).toEqual([])
   expect(await world.differences('contacts')).toEqual([])
 })
+
+test('a record that a trigger of a user\'s refuses holds up neither the others nor a new column', async () => {
+  await using world = await contacts(null)
+  const [id = ''] = idsOf(world)
+  world.store.edit('contacts', id, { jobtitle: '7' })
+  await world.pass(11_000)
+  await world.db.query(`create function public.mine() returns trigger language plpgsql as $$ begin if new.id = ${id} then raise 'not this one'; end if; return new; end $$;
+    create trigger mine before update on hubspot.contacts for each row execute function public.mine()`)
+  world.store.changeProperty('contacts', 'jobtitle', { type: 'number' })
+  await world.pass(11 * MINUTE)
+  await world.pass(MINUTE, 10_000)
+  expect(await world.db.query("select column_type, next_type from hubspot.properties where property = 'jobtitle'")).toEqual([{ column_type: 'numeric', next_type: null }])
+  expect((await open(world)).filter(({ code }) => code !== 'SH209').map(({ code }) => code)).toEqual(['SH213'])
+  expect((await world.differences('contacts')).map((line) => line.split(':')[0])).toEqual([`contacts ${id}`])
+  await world.db.query('drop trigger mine on hubspot.contacts')
+  await world.pass(16 * MINUTE)
+  expect(await world.differences('contacts')).toEqual([])
+  expect((await open(world)).filter(({ code }) => code !== 'SH209')).toEqual([])
+})
