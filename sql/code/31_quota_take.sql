@@ -19,7 +19,7 @@ as $$
   -- Definitions are few calls, and everything else is read by them. A fetch asks in the class of what queued its ids.
   select case
     when quota_class.stream in ('poll', 'schema') then 'poll'
-    when quota_class.stream in ('backfill', 'resync') then 'backfill'
+    when quota_class.stream in ('backfill', 'resync', 'fill') then 'backfill'
     else 'settle'
   end;
 $$;

@@ -15,7 +15,13 @@ as $$
     ('resync', interval '7 days'),
     ('probe', case when exists (
       select from hubspot_private.properties p where p.object = schedule_every.object and p.unreadable_at is not null
-    ) then interval '15 minutes' end)
+    ) then interval '15 minutes' end),
+    -- While a table waits for another look at its columns (69_build.sql).
+    ('build', case when exists (
+      select from hubspot_private.objects o where o.name = schedule_every.object and o.held_since is not null
+    ) or exists (
+      select from hubspot_private.properties p where p.object = schedule_every.object and p.next_seq is not null
+    ) then interval '10 seconds' end)
   ) as d (stream, every)
   left join hubspot_private.schedules s on s.object = schedule_every.object and s.stream = d.stream
   where d.stream = schedule_every.stream;

@@ -1,5 +1,13 @@
 -- Values without a place of their own go to _extra, raw: what does not cast, what is beyond the ceiling of columns, and what was
 -- spilled from a row that would be wider than Postgres allows.
+create or replace view hubspot_private.columns as
+select p.object, p.property, c.column_name, c.column_type, c.is_next, p.is_hidden
+from hubspot_private.properties p
+cross join lateral (values (p.column_name, p.column_type, false), (p.next_column, p.next_type, true)) as c (column_name, column_type, is_next)
+where c.column_name is not null and p.is_selected and p.archived_at is null and p.unreadable_at is null;
+comment on view hubspot_private.columns is
+  'The columns that values of properties go to: two of a property whose type changes, until the next one takes the place of the old.';
+
 create or replace function hubspot_private.is_castable(object text, property text, value text)
 returns boolean
 language sql
@@ -22,7 +30,8 @@ as $$
   from hubspot_private.properties p
   where p.object = extra.object and p.is_selected and p.archived_at is null and p.unreadable_at is null
     and extra.properties ->> p.property <> ''
-    and (p.column_name is null or not hubspot_private.is_castable(p.column_type, extra.properties ->> p.property));
+    and (p.column_name is null or not hubspot_private.is_castable(p.column_type, extra.properties ->> p.property)
+      or p.next_type is not null and not hubspot_private.is_castable(p.next_type, extra.properties ->> p.property));
 $$;
 comment on function hubspot_private.extra(text, jsonb) is
   'The raw values of a record that have no place of their own; null when all have.';
@@ -80,8 +89,8 @@ begin
       else v_widest
     end)
     from jsonb_each_text(spill.properties) v (property, raw)
-    join hubspot_private.properties p on p.object = spill.object and p.property = v.property
-    where v.raw <> '' and p.is_selected and p.column_name is not null and p.archived_at is null and p.unreadable_at is null
+    join hubspot_private.columns p on p.object = spill.object and p.property = v.property
+    where v.raw <> ''
   ) > hubspot_private.row_room() is not true then
     return null;
   end if;
@@ -101,8 +110,8 @@ begin
       h.head
     from jsonb_each_text(spill.properties) v (property, raw)
     cross join lateral (select left(v.raw, 100) collate "C" as head offset 0) h
-    join hubspot_private.properties p on p.object = spill.object and p.property = v.property
-    where v.raw <> '' and p.is_selected and p.column_name is not null and p.archived_at is null and p.unreadable_at is null
+    join hubspot_private.columns p on p.object = spill.object and p.property = v.property
+    where v.raw <> ''
   ),
   w as materialized (
     select v.*,
@@ -134,6 +143,50 @@ $$;
 comment on function hubspot_private.spill(text, jsonb) is
   'The texts of a record that do not fit into its row, by property, hidden and hs_ ones first; null when all fit.';
 
+create or replace function hubspot_private.misfit(p hubspot_private.properties, raw text)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when not hubspot_private.is_castable(p.column_type, misfit.raw) then p.column_type
+    when p.next_type is not null and not hubspot_private.is_castable(p.next_type, misfit.raw) then p.next_type
+  end;
+$$;
+comment on function hubspot_private.misfit(hubspot_private.properties, text) is
+  'The type that keeps a value out of its property''s column, or out of the next one; null when it fits.';
+
+create or replace function hubspot_private.values_report(object text, extras jsonb)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform hubspot_private.problem_report('SH209', values_report.object,
+    format('value of %s is not a %s: %s', p.property, hubspot_private.misfit(p, v.value), left(v.value, 200)),
+    null, r.key::bigint, p.property)
+  from jsonb_each(extras) r
+  cross join lateral jsonb_each_text(r.value) v
+  join hubspot_private.properties p on p.object = values_report.object and p.property = v.key
+  where p.column_name is not null and hubspot_private.misfit(p, v.value) is not null;
+  -- What fits its column and is here was spilled.
+  perform hubspot_private.problem_report('SH214', values_report.object,
+    format('record %s of %s is too wide for a row: %s are in _extra', s.key, values_report.object, left(s.names, 1900)), null, s.key::bigint)
+  from (
+    select r.key, string_agg(p.property, ', ' order by p.property) as names
+    from jsonb_each(extras) r
+    cross join lateral jsonb_each_text(r.value) v
+    join hubspot_private.properties p on p.object = values_report.object and p.property = v.key
+    where p.column_name is not null and hubspot_private.misfit(p, v.value) is null
+    group by r.key
+  ) s;
+end;
+$$;
+comment on function hubspot_private.values_report(text, jsonb) is
+  'Reports values that did not cast or fit, as {record id: {property: raw}}.';
+
 create or replace function hubspot_private.values_judge(object text, extras jsonb, written bigint[])
 returns void
 language plpgsql
@@ -147,29 +200,13 @@ begin
     and p.record_id = any (written)
     and case
       when p.code = 'SH214' then not exists (
-        select from jsonb_object_keys(extras -> p.record_id::text) k
-        join hubspot_private.properties c on c.object = p.object and c.property = k and c.column_type = 'text')
+        select from jsonb_each_text(extras -> p.record_id::text) v
+        join hubspot_private.properties c on c.object = p.object and c.property = v.key
+        where c.column_name is not null and hubspot_private.misfit(c, v.value) is null)
       else p.property is null or extras -> p.record_id::text -> p.property is null
     end;
-  perform hubspot_private.problem_report('SH209', values_judge.object,
-    format('value of %s is not a %s: %s', p.property, p.column_type, left(v.value #>> '{}', 200)),
-    null, r.key::bigint, p.property)
-  from jsonb_each(extras) r
-  cross join lateral jsonb_each(r.value) v
-  join hubspot_private.properties p on p.object = values_judge.object and p.property = v.key
-  where p.column_name is not null and p.column_type <> 'text';
-  -- Every text fits its column: one that is here was spilled.
-  perform hubspot_private.problem_report('SH214', values_judge.object,
-    format('record %s of %s is too wide for a row: %s are in _extra', s.key, values_judge.object, left(s.names, 1900)), null, s.key::bigint)
-  from (
-    select r.key, string_agg(p.property, ', ' order by p.property) as names
-    from jsonb_each(extras) r
-    cross join lateral jsonb_object_keys(r.value) k
-    join hubspot_private.properties p on p.object = values_judge.object and p.property = k
-    where p.column_name is not null and p.column_type = 'text'
-    group by r.key
-  ) s;
+  perform hubspot_private.values_report(object, extras);
 end;
 $$;
 comment on function hubspot_private.values_judge(text, jsonb, bigint[]) is
-  'Reports values that did not cast or fit, as {record id: {property: raw}}, and closes the problems that writing these records ends.';
+  'Reports what did not cast or fit of these records, and closes the problems that writing them ends.';

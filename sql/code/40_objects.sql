@@ -123,6 +123,15 @@ declare
   v_schema record;
   v_name text;
 begin
+  -- One that was deleted for good may have left its name to another: what is kept of it gives the name up.
+  delete from hubspot_private.objects o
+  where o.is_custom and not o.is_tracked and o.column_set = 0 and exists (
+      select from jsonb_array_elements(schemas -> 'results') s where s ->> 'fullyQualifiedName' = o.fully_qualified_name)
+    and not exists (select from jsonb_array_elements(schemas -> 'results') s where s ->> 'objectTypeId' = o.object_type_id);
+  update hubspot_private.objects o set fully_qualified_name = null
+  where o.is_custom and exists (
+      select from jsonb_array_elements(schemas -> 'results') s where s ->> 'fullyQualifiedName' = o.fully_qualified_name)
+    and not exists (select from jsonb_array_elements(schemas -> 'results') s where s ->> 'objectTypeId' = o.object_type_id);
   for v_schema in
     select s ->> 'objectTypeId' as object_type_id, s ->> 'name' as name, s ->> 'fullyQualifiedName' as qualified,
       coalesce(s #>> '{labels,plural}', s #>> '{labels,singular}', s ->> 'name') as label,

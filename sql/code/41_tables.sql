@@ -74,6 +74,17 @@ as $$
 $$;
 comment on function hubspot_private.reserved_names() is 'Names that no property''s column can have: Postgres'' own, and ours.';
 
+create or replace function hubspot_private.has_room(table_name name)
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Postgres allows 1,600 columns, and one that was dropped counts for good: from 1,500 ever made none is added.
+  select max(a.attnum) < 1500 from pg_attribute a where a.attrelid = format('hubspot.%I', has_room.table_name)::regclass;
+$$;
+comment on function hubspot_private.has_room(name) is 'Whether a table can be given another column.';
+
 create or replace function hubspot_private.columns_name(object text)
 returns boolean
 language plpgsql
@@ -84,7 +95,6 @@ declare
   v_property record;
   v_taken text[];
   v_table regclass := to_regclass(format('hubspot.%I', (select o.table_name from hubspot_private.objects o where o.name = columns_name.object)));
-  -- Postgres allows 1,600 columns, and one that was dropped counts for good: from 1,500 ever made none is added.
   v_left integer := 1500 - (select max(a.attnum) from pg_attribute a where a.attrelid = v_table);
   v_room integer;
   v_name name;
@@ -97,7 +107,7 @@ begin
     where p.object = columns_name.object and p.column_name is not null
       and not exists (select from pg_attribute a where a.attrelid = v_table and a.attname = p.column_name and not a.attisdropped);
     update hubspot_private.properties p
-    set column_name = null, column_type = null, locked_at = null
+    set column_name = null, column_type = null, locked_at = null, made_for = null, next_type = null
     where v_left < 0 and p.object = columns_name.object and p.column_name is not null
       and not exists (select from pg_attribute a where a.attrelid = v_table and a.attname = p.column_name and not a.attisdropped);
   end if;
@@ -117,8 +127,8 @@ begin
     exit when v_room <= 0;
     v_name := hubspot_private.short_name(v_property.property, v_taken, hubspot_private.reserved_names());
     update hubspot_private.properties p
-    set column_name = v_name, column_type = hubspot_private.column_type_for(p.type, p.field_type),
-      locked_at = hubspot_private.clock()
+    set column_name = v_name, column_type = coalesce(p.chosen_type, hubspot_private.column_type_for(p.type, p.field_type)),
+      made_for = p.type, locked_at = hubspot_private.clock()
     where p.object = columns_name.object and p.property = v_property.property;
     v_taken := v_taken || v_name::text;
     v_room := v_room - 1;
@@ -151,6 +161,31 @@ end;
 $$;
 comment on function hubspot_private.marks_build(name) is 'Gives a table the column that on_delete => ''mark'' needs.';
 
+create or replace function hubspot_private.table_lock(object text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_object hubspot_private.objects;
+  v_timeout constant text := current_setting('lock_timeout');
+begin
+  select o.* into strict v_object from hubspot_private.objects o where o.name = table_lock.object;
+  -- Pages of our own are waited for: they are over in a moment, and one or another is always being applied.
+  perform hubspot_private.object_lock(v_object.number, true);
+  -- Whoever waits for this lock holds up every query that comes after: so nobody does, or for a tenth of a second.
+  if v_object.held_since < hubspot_private.clock() - interval '10 minutes' then
+    perform set_config('lock_timeout', '100ms', true);
+    execute format('lock table hubspot.%I in access exclusive mode', v_object.table_name);
+    perform set_config('lock_timeout', v_timeout, true);
+  else
+    execute format('lock table hubspot.%I in access exclusive mode nowait', v_object.table_name);
+  end if;
+end;
+$$;
+comment on function hubspot_private.table_lock(text) is 'Takes a mirror table for a change of columns, or raises 55P03 at once.';
+
 create or replace function hubspot_private.table_build(object text)
 returns void
 language plpgsql
@@ -161,7 +196,6 @@ declare
   v_object hubspot_private.objects;
   v_table text;
   v_new text;
-  v_column record;
 begin
   select o.* into strict v_object from hubspot_private.objects o where o.name = table_build.object;
   v_table := format('hubspot.%I', v_object.table_name);
@@ -177,14 +211,6 @@ begin
       v_table, v_object.number);
     perform hubspot_private.grants_apply(v_object.table_name);
   end if;
-  perform hubspot_private.comment_set('column ' || v_table || '.' || c.name, col_description(a.attrelid, a.attnum), c.comment)
-  from (values
-    ('id', 'HubSpot''s id'), ('_created_at', 'When HubSpot created the record.'),
-    ('_updated_at', 'When HubSpot last changed the record: its version.'),
-    ('_synced_at', 'When the answer that last changed this row was applied, by this database''s clock.'),
-    ('_extra', 'Raw values without a column of their own: not castable, beyond the ceiling, or of a row that would be too wide; null as a rule.')
-  ) as c (name, comment)
-  join pg_attribute a on a.attrelid = v_table::regclass and a.attname = c.name;
   if v_object.on_delete = 'mark' then
     perform hubspot_private.marks_build(v_object.table_name);
   end if;
@@ -197,11 +223,38 @@ begin
       select from pg_attribute a
       where a.attrelid = v_table::regclass and a.attname = p.column_name and not a.attisdropped);
   if v_new is not null then
+    perform hubspot_private.table_lock(object);
     execute format('alter table %s %s', v_table, v_new);
   end if;
+end;
+$$;
+comment on function hubspot_private.table_build(text) is
+  'Makes or widens the table of an object, with its triggers and grants. Changes nothing when it is as it should be.';
+
+create or replace function hubspot_private.table_comment(object text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_object hubspot_private.objects;
+  v_table text;
+  v_column record;
+begin
+  select o.* into strict v_object from hubspot_private.objects o where o.name = table_comment.object;
+  v_table := format('hubspot.%I', v_object.table_name);
   perform hubspot_private.comment_set('table ' || v_table, obj_description(v_table::regclass, 'pg_class'),
     format('%s of HubSpot (%s). Rows follow HubSpot; status: select * from hubspot.status where object = %L;',
       coalesce(v_object.label, v_object.name), coalesce(v_object.object_type_id, v_object.name), v_object.name));
+  perform hubspot_private.comment_set('column ' || v_table || '.' || c.name, col_description(a.attrelid, a.attnum), c.comment)
+  from (values
+    ('id', 'HubSpot''s id'), ('_created_at', 'When HubSpot created the record.'),
+    ('_updated_at', 'When HubSpot last changed the record: its version.'),
+    ('_synced_at', 'When the answer that last changed this row was applied, by this database''s clock.'),
+    ('_extra', 'Raw values without a column of their own: not castable, beyond the ceiling, or of a row that would be too wide; null as a rule.')
+  ) as c (name, comment)
+  join pg_attribute a on a.attrelid = v_table::regclass and a.attname = c.name;
   for v_column in
     select p.column_name, a.attnum,
       concat_ws(': ', nullif(p.label, ''), nullif(p.description, '')) || case
@@ -210,17 +263,23 @@ begin
           || coalesce(to_char(p.deselected_at at time zone 'UTC', '" since "YYYY-MM-DD HH24:MI "UTC"'), '') || ': not kept up to date)'
         when p.unreadable_at is not null then ' (HubSpot refuses to show it'
           || to_char(p.unreadable_at at time zone 'UTC', '" since "YYYY-MM-DD HH24:MI "UTC"') || ': not kept up to date)'
-        when r.id is not null then ' (being filled by a full read, run ' || r.id || ': until it is done, some rows lack it or hold an older value)'
+        when p.next_type is not null then format(' (changes to type %s: until its next column is filled, values that are no %s are in _extra)', p.next_type, p.column_type)
+        when r.id is not null then ' (being filled, run ' || r.id || ': until it is done, some rows lack it or hold an older value)'
         else '' end as comment
     from hubspot_private.properties p
     join pg_attribute a on a.attrelid = v_table::regclass and a.attname = p.column_name and not a.attisdropped
     left join hubspot_private.runs r on r.id = p.fill_run and r.state in ('waiting', 'running')
-    where p.object = table_build.object
+    where p.object = table_comment.object
+    union all
+    select p.next_column, a.attnum, format('What becomes column %I, of type %s: being filled.', p.column_name, p.next_type)
+    from hubspot_private.properties p
+    join pg_attribute a on a.attrelid = v_table::regclass and a.attname = p.next_column and not a.attisdropped
+    where p.object = table_comment.object
   loop
     perform hubspot_private.comment_set(format('column %s.%I', v_table, v_column.column_name),
       col_description(v_table::regclass, v_column.attnum), v_column.comment);
   end loop;
 end;
 $$;
-comment on function hubspot_private.table_build(text) is
-  'Makes or widens the table of an object, with its triggers, comments and grants. Changes nothing when it is as it should be.';
+comment on function hubspot_private.table_comment(text) is
+  'Says in the comments of a table and its columns what they are and how fresh. Changes nothing when it is as it should be.';

@@ -1,6 +1,6 @@
 -- The statements that fill one mirror table, generated when its columns change. Of thirteen ways measured, one binary jsonb
 -- parameter taken apart by jsonb_to_recordset with ->> and tolerant casts per column is the fastest.
-create or replace function hubspot_private.apply_source(object text)
+create or replace function hubspot_private.apply_source(object text, chosen text[] default null)
 returns text
 language plpgsql
 stable
@@ -17,7 +17,8 @@ begin
   select string_agg(', ' || hubspot_private.cast_expression(c.column_type, format('r.p ->> %L', c.property))
       || format(' as c%s', c.n), '' order by c.n)
   into v_casts
-  from hubspot_private.apply_columns(v_object.name) c;
+  from hubspot_private.apply_columns(v_object.name) c
+  where chosen is null or c.property = any (chosen);
   -- What does not cast is rare: count what came and what was kept (a function takes at most 100 arguments), look closer if they differ.
   select string_agg(format('num_nonnulls(%s) <> num_nonnulls(%s)', g.kept, g.came), ' or ')
   into v_extra
@@ -25,7 +26,7 @@ begin
     select string_agg(format('s.c%s', c.n), ', ') as kept,
       string_agg(format('nullif(s.p ->> %L, '''')', c.property), ', ') as came
     from hubspot_private.apply_columns(v_object.name) c
-    where c.column_type <> 'text'
+    where c.column_type <> 'text' and (chosen is null or c.property = any (chosen))
     group by c.n / 90
   ) g;
   if exists (
@@ -44,6 +45,7 @@ begin
   from (
     select c.column_type, string_agg(format('v.c%s', c.n), ', ') as counted
     from hubspot_private.apply_columns(v_object.name) c
+    where chosen is null
     group by c.column_type, c.n / 90
   ) g
   having (select sum(hubspot_private.widest(c.column_type)) from hubspot_private.apply_columns(v_object.name) c) > hubspot_private.row_room();
@@ -73,8 +75,8 @@ begin
     v_width || ' > ' || hubspot_private.row_room(), v_kept, v_extra, v_object.name);
 end;
 $$;
-comment on function hubspot_private.apply_source(text) is
-  'SQL text that takes a page ($1) apart into typed rows, only the records of $2 (ids as text; null: all), each id once.';
+comment on function hubspot_private.apply_source(text, text[]) is
+  'SQL text that takes a page ($1) apart into typed rows, only the records of $2 (ids as text; null: all), each id once: all columns, or those of chosen properties, which are not looked at for width then.';
 
 create or replace function hubspot_private.apply_columns(object text)
 returns table (property text, column_name name, column_type text, n bigint)
@@ -82,9 +84,12 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select p.property, p.column_name, p.column_type, row_number() over (order by p.column_name)
-  from hubspot_private.properties p
-  where p.object = apply_columns.object and p.is_selected and p.column_name is not null and p.archived_at is null and p.unreadable_at is null;
+  -- Those that the table has by now: a change of columns may wait for someone who holds it.
+  select c.property, c.column_name, c.column_type, row_number() over (order by c.column_name)
+  from hubspot_private.columns c
+  join hubspot_private.objects o on o.name = c.object
+  join pg_attribute a on a.attrelid = to_regclass(format('hubspot.%I', o.table_name)) and a.attname = c.column_name and not a.attisdropped
+  where c.object = apply_columns.object;
 $$;
 comment on function hubspot_private.apply_columns(text) is 'The columns that a page fills, numbered.';
 

@@ -6,7 +6,7 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
   select md5(concat(o.table_name, o.modified_property, o.on_delete,
-    (select string_agg(format('%s %s %s', p.property, p.column_name, p.column_type), e'\n' order by p.property)
+    (select string_agg(format('%s %s %s %s %s', p.property, p.column_name, p.column_type, p.next_column, p.next_type), e'\n' order by p.property)
      from hubspot_private.properties p
      where p.object = o.name and p.is_selected and p.archived_at is null and p.unreadable_at is null)))
   from hubspot_private.objects o

@@ -38,10 +38,10 @@ as $$
   select a.is_connected and not a.is_paused and (
     s.object = '*' or exists (
       select from hubspot_private.objects o
-      where o.name = s.object and o.is_tracked and not o.is_paused
+      where o.name = s.object and o.is_tracked and not o.is_paused and o.archived_at is null
         and (o.object_type_id is not null or o.label is not null)
         and (s.stream = 'schema' or o.column_set > 0)
-        and (s.stream <> 'resync' or o.loaded_at is not null)))
+        and (s.stream not in ('resync', 'fill') or o.loaded_at is not null)))
   from hubspot_private.account a;
 $$;
 comment on function hubspot_private.stream_is_open(hubspot_private.streams) is 'Whether a stream may run at all now.';

@@ -1,5 +1,5 @@
 -- What each stream asks for where its cursor stands. The worker sends it as it is:
---   list {after, until}  ·  archived {after}  ·  read {ids, seqs}  ·  search {body, upto}  ·  count {body}  ·  schema  ·  probe {properties}  ·  catalogue
+--   list {after, until, properties}  ·  archived {after}  ·  read {ids, seqs}  ·  search {body, upto}  ·  count {body}  ·  schema  ·  probe {properties}  ·  catalogue
 create or replace function hubspot_private.stream_question(s hubspot_private.streams)
 returns jsonb
 language plpgsql
@@ -31,6 +31,10 @@ begin
       return case when s.cursor ? 'absences' then hubspot_private.absences_request(s) else hubspot_private.list_request(s) end;
     when 'archive' then
       return jsonb_build_object('kind', 'archived', 'after', s.cursor ->> 'after');
+    when 'fill' then
+      return hubspot_private.fill_question(s);
+    when 'build' then
+      return '{"kind": "read", "ids": [], "seqs": []}';
     when 'poll' then
       if not v_object.has_search then
         return jsonb_build_object('kind', 'list', 'after', s.cursor ->> 'after');

@@ -204,6 +204,8 @@ begin
     v_step := hubspot_private.schema_step(object, answer);
   elsif stream = 'probe' then
     v_step := hubspot_private.probe_step(object, answer);
+  elsif stream = 'build' then
+    v_step := hubspot_private.build_step(v_stream);
   else
     select o.* into v_object from hubspot_private.objects o where o.name = object;
     if v_object.column_set <> column_set then
@@ -230,6 +232,8 @@ begin
     case
       when stream = 'fetch' then
         v_step := hubspot_private.fetch_step(v_stream, request, answer, v_missing, asked_at);
+      when stream = 'fill' then
+        v_step := hubspot_private.fill_step(v_stream, request, answer, v_after, asked, v_missing, asked_at);
       when stream = 'backfill' then
         v_step := hubspot_private.backfill_step(v_stream, request, answer, v_after, v_missing, asked_at, answered_at);
       when v_stream.cursor ? 'absences' then

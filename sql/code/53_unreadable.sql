@@ -63,7 +63,6 @@ as $$
 declare
   v_step hubspot_private.step := row ('{}'::jsonb, true, null, null);
   v_readable text[] := array(select r from jsonb_array_elements_text(answer -> 'readable') r);
-  v_run bigint;
 begin
   update hubspot_private.properties p
   set unreadable_at = null
@@ -72,10 +71,11 @@ begin
     perform hubspot_private.problem_resolve('{SH215}', object, null, r) from unnest(v_readable) r;
     perform hubspot_private.apply_generate(object);
     -- Rows hold what they held when it was refused, or nothing.
-    v_run := hubspot_private.run_request(object, 'resync');
-    update hubspot_private.properties p set fill_run = v_run where p.object = probe_step.object and p.property = any (v_readable);
+    perform hubspot_private.fill_request(object, v_readable);
+    -- Its column may be of another type than it by now.
+    perform hubspot_private.run_request(object, 'build');
   end if;
   return v_step;
 end;
 $$;
-comment on function hubspot_private.probe_step(text, jsonb) is 'Takes in {readable: [property]}: these are asked for again, and a full read fills them.';
+comment on function hubspot_private.probe_step(text, jsonb) is 'Takes in {readable: [property]}: these are asked for again, and read for all records.';

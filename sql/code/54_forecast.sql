@@ -11,7 +11,7 @@ as $$
       hubspot_private.schedule_every(s.object, s.stream) as every
     from hubspot_private.streams s
     left join hubspot_private.objects o on o.name = s.object
-    where hubspot_private.stream_is_open(s) and s.parked_at is null and s.stream <> 'fetch'
+    where hubspot_private.stream_is_open(s) and s.parked_at is null and s.stream not in ('fetch', 'build')
   ),
   calls as (
     -- Live requests: as many an hour as there were today, by HubSpot's days.

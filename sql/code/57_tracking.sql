@@ -23,7 +23,8 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   insert into hubspot_private.streams (object, stream, next_at) values
-    (object, 'schema', hubspot_private.clock()), (object, 'archive', null), (object, 'backfill', null), (object, 'poll', null), (object, 'fetch', null), (object, 'resync', null)
+    (object, 'schema', hubspot_private.clock()), (object, 'archive', null), (object, 'backfill', null), (object, 'poll', null),
+    (object, 'fetch', null), (object, 'resync', null), (object, 'fill', null), (object, 'build', null)
   on conflict on constraint streams_pkey do nothing;
   delete from hubspot_private.streams s
   where s.object = streams_make.object and s.stream = 'settle' and s.range >= cardinality(hubspot_private.settle_windows());
@@ -97,7 +98,7 @@ begin
     insert into hubspot_private.objects (name) values (object) on conflict (name) do nothing;
     v_object.name := object;
   end if;
-  if v_object.column_set > 0 and not v_object.is_tracked then
+  if v_object.column_set > 0 and not v_object.is_tracked and to_regclass('hubspot.' || quote_ident(v_object.table_name)) is not null then
     execute format('select count(*) from hubspot.%I', v_object.table_name) into v_rows;
   end if;
   update hubspot_private.objects o
@@ -144,13 +145,14 @@ begin
   delete from hubspot_private.absences a where a.object = v_object.name;
   delete from hubspot_private.listed l where l.object = v_object.name;
   delete from hubspot_private.completeness c where c.object = v_object.name;
-  update hubspot_private.properties p set unreadable_at = null where p.object = v_object.name and p.unreadable_at is not null;
+  update hubspot_private.properties p set unreadable_at = null, fill_run = null, next_seq = null where p.object = v_object.name;
   update hubspot_private.runs r set state = 'stopped', finished_at = hubspot_private.clock()
   where r.object = v_object.name and r.state in ('waiting', 'running');
   update hubspot_private.problems p set resolved_at = hubspot_private.clock()
   where p.object = v_object.name and p.resolved_at is null;
   update hubspot_private.objects o
-  set is_tracked = false, is_paused = false, wanted = null, loaded_at = null, total = null, tracked_at = null, searches_from = null
+  set is_tracked = false, is_paused = false, wanted = null, loaded_at = null, total = null, tracked_at = null, searches_from = null,
+    held_since = null
   where o.name = v_object.name;
   if drop_table and v_object.column_set > 0 then
     execute format('drop table if exists hubspot.%I', v_object.table_name);
@@ -158,7 +160,8 @@ begin
     delete from hubspot_private.apply_statements a where a.object = v_object.name;
     delete from hubspot_private.tombstones g where g.object = v_object.name;
     update hubspot_private.properties p
-    set is_selected = false, column_name = null, column_type = null, locked_at = null, deselected_at = null, fill_run = null
+    set is_selected = false, column_name = null, column_type = null, locked_at = null, deselected_at = null, made_for = null,
+      chosen_type = null, next_column = null, next_type = null, is_untidy = false
     where p.object = v_object.name;
     update hubspot_private.objects o set column_set = 0, on_delete = 'delete', resync_started_at = '-infinity'
     where o.name = v_object.name;
@@ -168,6 +171,35 @@ end;
 $$;
 comment on function hubspot.untrack(text, boolean) is
   'Stops mirroring an object; its table stays as it is, or goes with drop_table => true. SH101.';
+
+create or replace function hubspot_private.property_placed(o hubspot_private.objects, property text)
+returns hubspot_private.properties
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_property hubspot_private.properties;
+begin
+  select p.* into v_property from hubspot_private.properties p where p.object = o.name and p.property = property_placed.property for update;
+  if not found then
+    perform hubspot_private.fail('property_unknown', o.name, coalesce(property, 'null'), coalesce(
+      'Did you mean ' || hubspot_private.near_name(property, (
+        select array_agg(p.property) from hubspot_private.properties p where p.object = o.name)) || '?',
+      format('select property, column_name from hubspot.properties where object = %L lists them.', o.name)));
+  end if;
+  if v_property.column_name is null or not exists (
+    select from pg_attribute a where a.attrelid = to_regclass(format('hubspot.%I', o.table_name)) and a.attname = v_property.column_name and not a.attisdropped
+  ) then
+    perform hubspot_private.fail('argument_invalid', format('property %s of %s has no column', property, o.name),
+      case when v_property.is_selected then 'Beyond the ceiling values are in _extra: select * from hubspot.settings where name = ''max_columns'';'
+        else format('Choose it first: select hubspot.track(%L, properties => …);', o.name) end);
+  end if;
+  return v_property;
+end;
+$$;
+comment on function hubspot_private.property_placed(hubspot_private.objects, text) is 'A property that has a column, its row held; or SH103, SH104.';
 
 create or replace function hubspot.rename_column(object text, property text, column_name text)
 returns void
@@ -183,20 +215,7 @@ declare
   v_table regclass := to_regclass(format('hubspot.%I', v_object.table_name));
   v_why text;
 begin
-  select p.* into v_property from hubspot_private.properties p where p.object = v_object.name and p.property = rename_column.property for update;
-  if not found then
-    perform hubspot_private.fail('property_unknown', v_object.name, coalesce(property, 'null'), coalesce(
-      'Did you mean ' || hubspot_private.near_name(property, (
-        select array_agg(p.property) from hubspot_private.properties p where p.object = v_object.name)) || '?',
-      format('select property, column_name from hubspot.properties where object = %L lists them.', v_object.name)));
-  end if;
-  if v_property.column_name is null or not exists (
-    select from pg_attribute a where a.attrelid = v_table and a.attname = v_property.column_name and not a.attisdropped
-  ) then
-    perform hubspot_private.fail('argument_invalid', format('property %s of %s has no column', property, v_object.name),
-      case when v_property.is_selected then 'Beyond the ceiling values are in _extra: select * from hubspot.settings where name = ''max_columns'';'
-        else format('Choose it first: select hubspot.track(%L, properties => …);', v_object.name) end);
-  end if;
+  v_property := hubspot_private.property_placed(v_object, property);
   v_why := case
     when column_name is null then 'a column''s name cannot be null'
     when column_name = '' then 'a column''s name cannot be empty'

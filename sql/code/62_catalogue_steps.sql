@@ -26,6 +26,7 @@ begin
   end if;
   if jsonb_typeof(answer -> 'schemas') = 'object' then
     perform hubspot_private.schemas_apply(answer -> 'schemas');
+    perform hubspot_private.schemas_compare(answer -> 'schemas');
   end if;
   update hubspot_private.account a set catalogue_at = hubspot_private.clock();
   perform hubspot_private.pending_resolve();
@@ -36,6 +37,51 @@ end;
 $$;
 comment on function hubspot_private.catalogue_step(jsonb) is
   'Takes in {schemas, owners: [pages], refused: {part: {code, message, hint}}}.';
+
+create or replace function hubspot_private.schemas_compare(schemas jsonb)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if jsonb_typeof(schemas -> 'results') is distinct from 'array' then
+    return;
+  end if;
+  -- Archived, an object is not listed, and every request that names it is refused: nothing is asked until it is listed again.
+  update hubspot_private.objects o set archived_at = hubspot_private.clock()
+  where o.is_custom and o.object_type_id is not null and o.archived_at is null and not exists (
+    select from jsonb_array_elements(schemas -> 'results') s where s ->> 'objectTypeId' = o.object_type_id);
+  update hubspot_private.problems p set resolved_at = hubspot_private.clock()
+  from hubspot_private.objects o
+  where o.is_tracked and o.archived_at is not null and p.object = o.name and p.resolved_at is null
+    and p.code in ('SH202', 'SH203', 'SH207', 'SH208', 'SH211');
+  perform hubspot_private.problem_report('SH222', o.name, null, format('Nothing is read until it is restored. To give it up: select hubspot.untrack(%L);', o.name))
+  from hubspot_private.objects o
+  where o.is_tracked and o.archived_at is not null;
+  perform hubspot_private.object_return(o.name)
+  from hubspot_private.objects o
+  where o.is_tracked and o.archived_at is null and exists (
+    select from hubspot_private.problems p where p.object = o.name and p.code = 'SH222' and p.resolved_at is null);
+end;
+$$;
+comment on function hubspot_private.schemas_compare(jsonb) is 'What follows where a custom object is archived, or restored.';
+
+create or replace function hubspot_private.object_return(object text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform hubspot_private.problem_resolve('{SH222}', object);
+  update hubspot_private.streams s set retry_at = null, parked_at = null, failures = 0
+  where s.object = object_return.object and s.lease_until is null;
+  -- Its records, too, may have gone and come back: no date tells.
+  perform hubspot_private.run_request(object, 'schema'), hubspot_private.run_request(object, 'resync');
+end;
+$$;
+comment on function hubspot_private.object_return(text) is 'An archived object was restored: it is read whole again.';
 
 create or replace function hubspot_private.pending_resolve()
 returns void

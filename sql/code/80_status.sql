@@ -25,7 +25,7 @@ comment on view hubspot.runs is
 create or replace view hubspot.properties as
 select p.object, p.property, p.column_name, coalesce(p.column_type, hubspot_private.column_type_for(p.type, p.field_type)) as column_type,
   p.type, p.field_type, p.label, p.description, p.is_selected, p.is_calculated, p.is_read_only, p.archived_at, p.locked_at,
-  p.deselected_at, p.unreadable_at, r.id as filling_run
+  p.deselected_at, p.unreadable_at, r.id as filling_run, p.next_type
 from hubspot_private.properties p
 left join hubspot_private.runs r on r.id = p.fill_run and r.state in ('waiting', 'running')
 order by p.object, p.property;
@@ -43,7 +43,7 @@ create or replace view hubspot.status as
 select o.name as object,
   case
     when o.is_paused or a.is_paused then 'paused'
-    when t.is_parked or k.is_unknown then 'parked'
+    when t.is_parked or k.is_unknown or o.archived_at is not null then 'parked'
     when o.loaded_at is null and o.column_set = 0 then 'waiting'
     when o.loaded_at is null then 'backfilling'
     when not o.has_search then 'list only'

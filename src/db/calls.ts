@@ -11,7 +11,7 @@ export type QuotaClass = 'live' | 'poll' | 'settle' | 'backfill'
 
 /** What a stream's cursor stands at; see `stream_request` in sql/code/51_requests.sql. */
 export type StreamRequest = { class: QuotaClass } & (
-  | { kind: 'list'; after: string | null; until?: string }
+  | { kind: 'list'; after: string | null; until?: string; properties?: string[] }
   | { kind: 'archived'; after: string | null }
   | { kind: 'read'; ids: string[]; seqs: number[] }
   | { kind: 'search' | 'count'; body: object; upto?: number | null }
@@ -34,6 +34,11 @@ export async function streamClaim(db: Database, key: StreamKey, worker: string):
     values: [key.object, key.stream, key.range, worker],
   })
   return rows[0]
+}
+
+/** Reads the catalogue again: a column or table that someone dropped is made anew, and filled. */
+export async function tableMend(db: Database, object: string): Promise<void> {
+  await db.pool.query('select hubspot_private.table_mend(object => $1)', [object])
 }
 
 /** Gives a lease back in the middle of a run. */

@@ -89,6 +89,11 @@ export function mayBeOneRecords(error: unknown): boolean {
 /** Serialization failure, deadlock, lock time-out; a column or table that changed under a statement. */
 const AGAIN_STATES = new Set(['40001', '40P01', '55P03', '42703', '42P01', '42883'])
 
+/** Whether a statement named a column or table that is not there, or not any more. */
+export function isCatalogueStale(error: unknown): boolean {
+  return ['42703', '42P01'].includes(sqlState(error) ?? '')
+}
+
 /** Whether the same statement may go through at once. */
 export function isWorthRepeating(error: unknown): boolean {
   return AGAIN_STATES.has(sqlState(error) ?? '')

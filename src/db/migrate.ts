@@ -231,7 +231,7 @@ async function apply(
       await run(client, 'code', file)
     }
     await client.query(
-      `select hubspot_private.table_build(o.name), hubspot_private.apply_generate(o.name)
+      `select hubspot_private.table_comment(o.name), hubspot_private.apply_generate(o.name)
        from hubspot_private.objects o where o.column_set > 0 and to_regclass(format('hubspot.%I', o.table_name)) is not null`,
     )
     await record(client, 'code', hash)

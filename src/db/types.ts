@@ -269,7 +269,7 @@ export interface Properties {
    */
   field_type: string | null;
   /**
-   * The full read under way that fills its column; until that is done the column may hold older values.
+   * The read of it alone, or full read, under way that fills its column; until that is done the column may hold older values.
    */
   filling_run: Int8 | null;
   /**
@@ -292,6 +292,10 @@ export interface Properties {
    * When it got its column, for good.
    */
   locked_at: string | null;
+  /**
+   * The type that its column is being changed to: a column of that type is being filled, and takes the name when it is.
+   */
+  next_type: string | null;
   /**
    * The object that it belongs to.
    */
@@ -454,7 +458,7 @@ export interface Runs {
    */
   state: string | null;
   /**
-   * backfill, poll, settle, fetch, archive, resync or schema.
+   * backfill, poll, settle, fetch, archive, resync or schema; fill (some properties read alone), build (columns changed), probe (refused properties tried).
    */
   stream: string | null;
   /**

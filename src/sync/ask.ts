@@ -34,7 +34,8 @@ export async function ask(
   const { type, properties } = plan
   switch (request.kind) {
     case 'list':
-      return askList({ hubspot, caller, signal }, plan, request.after)
+      // A read of some properties alone names them.
+      return askList({ hubspot, caller, signal }, { ...plan, properties: request.properties ?? properties }, request.after)
     case 'archived':
       return askArchived({ hubspot, caller, signal }, type, request.after)
     case 'read':

@@ -1,7 +1,7 @@
-import { asJsonb, type Database, isBodyRefused, isConnectionLost, isRecordRefused, isWorthRepeating, mayBeOneRecords, sqlState } from '../db/database.ts'
+import { asJsonb, type Database, isBodyRefused, isCatalogueStale, isConnectionLost, isRecordRefused, isWorthRepeating, mayBeOneRecords, sqlState } from '../db/database.ts'
 import {
   type Claim, type Held, type Plan, problemReport, stepCommit, type StepOutcome, streamClaim, streamFail, streamRelease,
-  type StreamKey, type StreamRequest,
+  type StreamKey, type StreamRequest, tableMend,
 } from '../db/calls.ts'
 import { repairBody } from '../hubspot/body.ts'
 import type { Client } from '../hubspot/client.ts'
@@ -109,14 +109,18 @@ function nextRequest(request: StreamRequest, got: Got): StreamRequest | undefine
   if (request.kind !== 'list' && request.kind !== 'archived') return undefined
   const after = nextOf(got)
   if (after === undefined) return undefined
-  if (request.kind === 'list' && request.until !== undefined && isPast(after, request.until)) return undefined
-  return { class: request.class, kind: request.kind, after }
+  if (request.kind === 'archived') return { ...request, after }
+  if (request.until !== undefined && isPast(after, request.until)) return undefined
+  return { class: request.class, kind: 'list', after, ...(request.properties && { properties: request.properties }) }
 }
 
 const isPast = (after: string, until: string) => /^\d+$/.test(after) && BigInt(after) > BigInt(until)
 
 const isSame = (guess: StreamRequest, request: StreamRequest) =>
   'after' in guess && 'after' in request && guess.kind === request.kind && guess.after === request.after
+  && propertiesOf(guess) === propertiesOf(request)
+
+const propertiesOf = (request: StreamRequest) => ('properties' in request ? request.properties?.join() : undefined)
 
 /** Its failure counts when it is awaited, and not at all when it is not. */
 function quietly<T>(promise: Promise<T>): Promise<T> {
@@ -132,6 +136,8 @@ async function commit(deps: SyncDeps, key: StreamKey, answer: Answer, body: Buff
     try {
       return await stepCommit(deps.db, key, step)
     } catch (error) {
+      // Someone dropped a column or the table: it is made anew, and the answer asked for again.
+      if (isCatalogueStale(error) && tries === 0) await tableMend(deps.db, key.object)
       // Locks, deadlocks, and columns that changed meanwhile: the same answer may go through at once.
       if (isWorthRepeating(error) && tries < 2) continue
       if (body !== null && isBodyRefused(error)) return await commitRepaired(deps, key, answer, body, error)
