@@ -215,3 +215,17 @@ end;
 comment on function hubspot_private.is_castable(text, text) is
   'Whether the cast to a column type keeps a value; true for null and empty, which are null in every type.';
 revoke all on function hubspot_private.is_castable(text, text) from public;
+
+create or replace function hubspot_private.whole_number(value text, most numeric default 2147483647)
+returns numeric
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select n.number
+  from (select trunc(hubspot_private.read_numeric(whole_number.value)) as number) n
+  where n.number between -whole_number.most and whole_number.most;
+$$;
+comment on function hubspot_private.whole_number(text, numeric) is
+  'The whole number of a text, such as a place in an order; null when it is none, or beyond what its column takes.';
+revoke all on function hubspot_private.whole_number(text, numeric) from public;

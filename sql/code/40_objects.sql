@@ -135,7 +135,7 @@ begin
   for v_schema in
     select s ->> 'objectTypeId' as object_type_id, s ->> 'name' as name, s ->> 'fullyQualifiedName' as qualified,
       coalesce(s #>> '{labels,plural}', s #>> '{labels,singular}', s ->> 'name') as label,
-      coalesce((s ->> 'archived')::boolean, false) as is_archived
+      coalesce(hubspot_private.cast_boolean(s ->> 'archived'), false) as is_archived
     from jsonb_array_elements(schemas -> 'results') s
     where s ->> 'objectTypeId' is not null and s ->> 'name' is not null
     order by s ->> 'objectTypeId'

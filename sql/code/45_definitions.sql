@@ -17,10 +17,10 @@ begin
     (object, property, label, description, type, field_type, is_calculated, is_read_only, is_hidden, archived_at)
   select distinct on (d ->> 'name')
     properties_apply.object, d ->> 'name', d ->> 'label', d ->> 'description', coalesce(d ->> 'type', 'string'), d ->> 'fieldType',
-    coalesce((d ->> 'calculated')::boolean, false),
-    coalesce((d #>> '{modificationMetadata,readOnlyValue}')::boolean, false),
-    coalesce((d ->> 'hidden')::boolean, false),
-    case when (d ->> 'archived')::boolean then coalesce(hubspot_private.cast_timestamptz(d ->> 'archivedAt'), hubspot_private.clock()) end
+    coalesce(hubspot_private.cast_boolean(d ->> 'calculated'), false),
+    coalesce(hubspot_private.cast_boolean(d #>> '{modificationMetadata,readOnlyValue}'), false),
+    coalesce(hubspot_private.cast_boolean(d ->> 'hidden'), false),
+    case when hubspot_private.cast_boolean(d ->> 'archived') then coalesce(hubspot_private.cast_timestamptz(d ->> 'archivedAt'), hubspot_private.clock()) end
   from jsonb_array_elements(answer -> 'results') d
   where d ->> 'name' <> ''
   order by d ->> 'name'
@@ -49,7 +49,7 @@ as $$
   with now_there as (
     select distinct on (d ->> 'name', o ->> 'value')
       d ->> 'name' as property, o ->> 'value' as value, o ->> 'label' as label,
-      (o ->> 'displayOrder')::numeric::integer as display_order, coalesce((o ->> 'hidden')::boolean, false) as is_hidden
+      hubspot_private.whole_number(o ->> 'displayOrder')::integer as display_order, coalesce(hubspot_private.cast_boolean(o ->> 'hidden'), false) as is_hidden
     from jsonb_array_elements(answer -> 'results') d
     cross join lateral jsonb_array_elements(case when jsonb_typeof(d -> 'options') = 'array' then d -> 'options' else '[]' end) o
     where d ->> 'name' <> '' and o ->> 'value' is not null
@@ -76,16 +76,16 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
   with p_now as (
-    select distinct on (p ->> 'id') p ->> 'id' as id, p ->> 'label' as label, (p ->> 'displayOrder')::numeric::integer as display_order,
-      coalesce((p ->> 'archived')::boolean, false) as is_archived, p as body,
+    select distinct on (p ->> 'id') p ->> 'id' as id, p ->> 'label' as label, hubspot_private.whole_number(p ->> 'displayOrder')::integer as display_order,
+      coalesce(hubspot_private.cast_boolean(p ->> 'archived'), false) as is_archived, p as body,
       hubspot_private.cast_timestamptz(p ->> 'createdAt') as created_at, hubspot_private.cast_timestamptz(p ->> 'updatedAt') as updated_at
     from jsonb_array_elements(answer -> 'results') p
     where p ->> 'id' is not null
   ),
   s_now as (
     select distinct on (p.id, s ->> 'id') p.id as pipeline_id, s ->> 'id' as id, s ->> 'label' as label,
-      (s ->> 'displayOrder')::numeric::integer as display_order, s -> 'metadata' as metadata,
-      coalesce((s ->> 'archived')::boolean, false) as is_archived,
+      hubspot_private.whole_number(s ->> 'displayOrder')::integer as display_order, s -> 'metadata' as metadata,
+      coalesce(hubspot_private.cast_boolean(s ->> 'archived'), false) as is_archived,
       hubspot_private.cast_timestamptz(s ->> 'createdAt') as created_at, hubspot_private.cast_timestamptz(s ->> 'updatedAt') as updated_at
     from p_now p
     cross join lateral jsonb_array_elements(case when jsonb_typeof(p.body -> 'stages') = 'array' then p.body -> 'stages' else '[]' end) s
@@ -125,13 +125,13 @@ as $$
     -- Someone deactivated and taken back may be listed on both sides: the active one counts.
     select distinct on ((o ->> 'id')::bigint) (o ->> 'id')::bigint as id, o ->> 'email' as email,
       o ->> 'firstName' as first_name, o ->> 'lastName' as last_name, o ->> 'type' as type,
-      coalesce(o ->> 'userId', o ->> 'userIdIncludingInactive')::bigint as user_id, o -> 'teams' as teams,
-      coalesce((o ->> 'archived')::boolean, false) as is_archived,
+      hubspot_private.whole_number(coalesce(o ->> 'userId', o ->> 'userIdIncludingInactive'), 999999999999999999)::bigint as user_id, o -> 'teams' as teams,
+      coalesce(hubspot_private.cast_boolean(o ->> 'archived'), false) as is_archived,
       hubspot_private.cast_timestamptz(o ->> 'createdAt') as created_at, hubspot_private.cast_timestamptz(o ->> 'updatedAt') as updated_at
     from jsonb_array_elements(pages) p
     cross join lateral jsonb_array_elements(case when jsonb_typeof(p -> 'results') = 'array' then p -> 'results' else '[]' end) o
     where o ->> 'id' ~ '^[0-9]{1,18}$'
-    order by (o ->> 'id')::bigint, coalesce((o ->> 'archived')::boolean, false)
+    order by (o ->> 'id')::bigint, coalesce(hubspot_private.cast_boolean(o ->> 'archived'), false)
   ),
   gone as (
     delete from hubspot.owners t where not exists (select from now_there n where n.id = t.id)

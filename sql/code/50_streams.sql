@@ -107,6 +107,7 @@ begin
     where o.name = s.object;
     delete from hubspot_private.absences a where a.object = s.object;
     delete from hubspot_private.listed l where l.object = s.object and l.stream = 'resync';
+    perform hubspot_private.search_retry(s.object);
     s.cursor := '{}';
   end if;
   return s;
@@ -225,6 +226,9 @@ begin
     and s.lease_until is not null
   returning s.* into v_stream;
   if not found then
+    return;
+  end if;
+  if stream in ('poll', 'settle') and code in ('SH203', 'SH211') and hubspot_private.search_refuse(object) then
     return;
   end if;
   if stream = 'archive' and (stream_fail.kind = 'refused' or v_stream.failures >= 3) then

@@ -105,7 +105,7 @@ begin
   set is_tracked = true, wanted = properties, on_delete = track.on_delete,
     tracked_at = case when o.is_tracked then o.tracked_at else hubspot_private.clock() end
   where o.name = v_object.name;
-  if v_object.column_set > 0 and v_object.on_delete <> on_delete then
+  if v_object.column_set > 0 and v_object.on_delete <> on_delete and to_regclass('hubspot.' || quote_ident(v_object.table_name)) is not null then
     perform hubspot_private.marks_build(v_object.table_name);
     perform hubspot_private.apply_generate(v_object.name);
   end if;

@@ -88,3 +88,54 @@ end;
 $$;
 comment on function hubspot_private.fetch_step(hubspot_private.streams, jsonb, jsonb, bigint[], timestamptz) is
   'A batch read of queued ids: values applied, ids not answered are gone.';
+
+create or replace function hubspot_private.search_refuse(object text)
+returns boolean
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update hubspot_private.objects o set has_search = false, search_refused_at = hubspot_private.clock()
+  where o.name = search_refuse.object and o.has_search;
+  if not found then
+    return false;
+  end if;
+  update hubspot_private.runs r set state = 'stopped', finished_at = hubspot_private.clock()
+  where r.object = search_refuse.object and r.stream = 'settle' and r.state in ('waiting', 'running');
+  update hubspot_private.streams s
+  set lease_until = null, holder = null, epoch = s.epoch + 1, failures = 0, retry_at = null, parked_at = null,
+    cursor = '{}', next_at = case s.stream when 'poll' then hubspot_private.clock() end,
+    run_id = case s.stream when 'poll' then s.run_id end
+  where s.object = search_refuse.object and s.stream in ('poll', 'settle');
+  perform hubspot_private.stream_wake(object, 'poll');
+  return true;
+end;
+$$;
+comment on function hubspot_private.search_refuse(text) is
+  'HubSpot does not search an object: it is polled by listing it, and comparing values. True where that is new.';
+
+create or replace function hubspot_private.search_retry(object text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_from constant bigint := hubspot_private.as_ms(hubspot_private.hubspot_now() - (select max(w) from unnest(hubspot_private.settle_windows()) w));
+begin
+  update hubspot_private.objects o set has_search = true, search_refused_at = null
+  where o.name = search_retry.object and o.search_refused_at is not null;
+  if found then
+    -- The full read that begins now finds what came before.
+    update hubspot_private.streams s
+    set cursor = jsonb_build_object('date', v_from), next_at = hubspot_private.clock(), run_id = null, epoch = s.epoch + 1, lease_until = null, holder = null
+    where s.object = search_retry.object and s.stream in ('poll', 'settle');
+    update hubspot_private.runs r set state = 'stopped', finished_at = hubspot_private.clock()
+    where r.object = search_retry.object and r.stream = 'poll' and r.state = 'running';
+    perform hubspot_private.stream_wake(s.object, s.stream, s.range)
+    from hubspot_private.streams s where s.object = search_retry.object and s.stream in ('poll', 'settle');
+  end if;
+end;
+$$;
+comment on function hubspot_private.search_retry(text) is 'Searches an object again that HubSpot refused to search: it may do so by now.';

@@ -101,8 +101,9 @@ async function files(folder: 'schema' | 'code'): Promise<SqlFile[]> {
 const digest = (text: string) => createHash('sha256').update(text).digest('hex')
 
 async function checkServer(client: pg.Client): Promise<void> {
-  const { rows } = await client.query<{ version: number; owner: string; database: string; may_create: boolean; not_ours: string | null; role: string }>(
-    `select current_setting('server_version_num')::integer / 10000 as version, current_database() as database, current_user as role,
+  const { rows } = await client.query<{ version: number; encoding: string; is_read_only: boolean; owner: string; database: string; may_create: boolean; not_ours: string | null; role: string }>(
+    `select current_setting('server_version_num')::integer / 10000 as version, current_setting('server_encoding') as encoding,
+       current_setting('transaction_read_only')::boolean as is_read_only, current_database() as database, current_user as role,
        has_database_privilege(current_database(), 'create') as may_create,
        (select nspname from pg_namespace
         where nspname in ('hubspot', 'hubspot_private') and not pg_has_role(nspowner, 'usage') limit 1) as not_ours`,
@@ -110,6 +111,16 @@ async function checkServer(client: pg.Client): Promise<void> {
   const server = rows[0]!
   if (server.version < 15 || server.version > 18) {
     throw new Misuse('SH007', `PostgreSQL ${server.version} is not supported`, { hint: 'Use PostgreSQL 15 to 18.' })
+  }
+  if (server.encoding !== 'UTF8' && server.encoding !== 'SQL_ASCII') {
+    throw new Misuse('SH010', `database ${server.database} has encoding ${server.encoding}, which cannot hold every text of HubSpot's`, {
+      hint: "Install into one of UTF8: create database … encoding 'UTF8' template template0;",
+    })
+  }
+  if (server.is_read_only) {
+    throw new Misuse('SH010', `database ${server.database} is read-only here`, {
+      hint: 'Connect to the primary server, or set default_transaction_read_only to off for this role or database.',
+    })
   }
   if (server.not_ours !== null) {
     throw new Misuse('SH002', `schema ${server.not_ours} belongs to another role`, {

@@ -14,6 +14,7 @@ export const ERRORS = {
   SH007: 'postgres_unsupported',
   SH008: 'no_worker',
   SH009: 'database_refused',
+  SH010: 'database_unfit',
   SH101: 'object_not_tracked',
   SH102: 'object_unknown',
   SH103: 'property_unknown',
