@@ -7,7 +7,12 @@ as $$
 #variable_conflict use_variable
 declare
   v_step hubspot_private.step;
+  v_object hubspot_private.objects;
 begin
+  if s.stream = 'resync' and exists (select from hubspot.audits a where a.run_id = s.run_id) then
+    select o.* into strict v_object from hubspot_private.objects o where o.name = s.object;
+    perform hubspot_private.audit_page(v_object, s.run_id, answer, asked_at);
+  end if;
   v_step.result := hubspot_private.page_apply(s.object, s.stream, s.range, answer, asked_at, s.stream);
   if pg_catalog.cardinality(missing) > 0 then
     v_step.result.deleted := hubspot_private.gone_apply(s.object, s.stream, s.range, missing, asked_at, s.stream);
@@ -118,6 +123,7 @@ begin
   end if;
   perform hubspot_private.ranges_end(s);
   perform hubspot_private.fill_end(s);
+  perform hubspot_private.audit_end(s.run_id);
   update hubspot_private.problems p set resolved_at = hubspot_private.clock()
   where p.object = s.object and p.code = 'SH212' and p.record_id is null and p.resolved_at is null and p.last_seen_at < started_at;
   if s.range > 0 then

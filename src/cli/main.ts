@@ -14,6 +14,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   worker: async () => (await import('./worker.ts')).worker,
   status: async () => (await import('./status.ts')).status,
   resync: async () => (await import('./resync.ts')).resync,
+  verify: async () => (await import('./verify.ts')).verify,
   sandbox: async () => (await import('./sandbox.ts')).sandbox,
   demo: async () => (await import('./demo.ts')).demo,
   uninstall: async () => (await import('./setup.ts')).uninstall,

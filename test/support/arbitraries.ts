@@ -17,7 +17,7 @@ export type Command = { turns: number } & (
   | { do: 'edit'; object: ObjectName; pick: number; count: number; values: Values; lag: number }
   | { do: 'recalculate'; object: ObjectName; pick: number; values: Values }
   | { do: 'archive' | 'purge'; object: ObjectName; pick: number; count: number; lag: number }
-  | { do: 'restore'; object: ObjectName; pick: number; lag: number }
+  | { do: 'restore' | 'merge'; object: ObjectName; pick: number; lag: number }
   | { do: 'refresh'; object: ObjectName; pick: number; count: number }
   | { do: 'resync' | 'sync' | 'pause' | 'resume'; object: ObjectName }
   | { do: 'select' | 'rename'; object: ObjectName; pick: number }
@@ -138,6 +138,7 @@ function command(biggest: number): fc.Arbitrary<Command> {
         one(20, about((name) => fc.record({ do: act('recalculate'), pick, values: values(name) }))),
         one(80, fc.record({ do: act('archive'), object, pick, count: few, lag })),
         one(50, fc.record({ do: act('restore'), object, pick, lag })),
+        one(25, fc.record({ do: act('merge'), object, pick, lag })),
         one(15, fc.record({ do: act('purge'), object, pick, count: few, lag })),
         one(50, fc.record({ do: act('refresh'), object, pick, count: few })),
         one(80, fc.record({ do: act('resync'), object })),
@@ -170,6 +171,9 @@ const settings: fc.Arbitrary<Partial<Settings>> = fc.record({
   zeroMillis: fc.constantFrom('omit', 'keep'),
   restoreBumps: fc.boolean(),
   archiveBumps: fc.boolean(),
+  mergeMakesNewId: fc.constantFrom<Settings['mergeMakesNewId']>('as HubSpot', true, false),
+  mergedRead: fc.constantFrom<Settings['mergedRead']>('survivor', 'missing'),
+  mergedArchived: fc.boolean(),
   emptyKeys: fc.constantFrom('null', 'absent'),
   after: fc.constantFrom('plain', 'base64'),
   searchValues: fc.constantFrom('index', 'store'),

@@ -65,6 +65,13 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
           trace.push(`  restored ${ids.join(' ')}`)
           break
         }
+        case 'merge': {
+          const [one, two] = choose(command.object, command.pick, 2)
+          if (one === undefined || two === undefined) break
+          const { id } = store.merge(command.object, one, two, { lag: command.lag })
+          trace.push(`  merged ${one} and ${two} into ${id} at ${store.now()}`)
+          break
+        }
         case 'purge': {
           const ids = choose(command.object, command.pick, command.count)
           store.purge(command.object, ids, { lag: command.lag })
