@@ -5,6 +5,10 @@
 
 import type { ColumnType } from "kysely";
 
+export type Generated<T> = T extends ColumnType<infer S, infer I, infer U>
+  ? ColumnType<S, I | undefined, U>
+  : ColumnType<T, T | undefined, T>;
+
 export type Int8 = ColumnType<string, bigint | number | string, bigint | number | string>;
 
 export type Json = JsonValue;
@@ -20,6 +24,53 @@ export type JsonPrimitive = boolean | number | string | null;
 export type JsonValue = JsonArray | JsonObject | JsonPrimitive;
 
 export type Numeric = ColumnType<string, number | string, number | string>;
+
+export interface Audits {
+  /**
+   * When it was asked for; once it is over, when it ended.
+   */
+  at: string;
+  /**
+   * Records that HubSpot listed.
+   */
+  compared: Generated<Int8>;
+  /**
+   * Rows with another value, or another modified date, than HubSpot has.
+   */
+  different: Generated<Int8>;
+  /**
+   * Ids of the first hundred missing, and of the first hundred different ones.
+   */
+  examples: Generated<Json>;
+  /**
+   * Rows whose record HubSpot did not have any more.
+   */
+  extra: Generated<Int8>;
+  /**
+   * Counts up.
+   */
+  id: Generated<Int8>;
+  /**
+   * HubSpot's time up to which the table was complete when it began: what changed later is on its way and counts as no difference.
+   */
+  known_until: string | null;
+  /**
+   * Records that HubSpot has and the table lacked.
+   */
+  missing: Generated<Int8>;
+  /**
+   * The object that was compared.
+   */
+  object: string;
+  /**
+   * How many of these are right now; null while it goes on, or if it was stopped.
+   */
+  repaired: Int8 | null;
+  /**
+   * The full read that compares: hubspot.runs.id.
+   */
+  run_id: Int8;
+}
 
 export interface Merges {
   /**
@@ -616,6 +667,7 @@ export interface Workers {
 }
 
 export interface DB {
+  audits: Audits;
   merges: Merges;
   object_types: ObjectTypes;
   owners: Owners;
