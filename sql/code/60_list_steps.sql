@@ -124,8 +124,6 @@ begin
   perform hubspot_private.ranges_end(s);
   perform hubspot_private.audit_end(s.run_id);
   perform hubspot_private.fill_end(s);
-  perform hubspot_private.fill_end(s);
-  perform hubspot_private.audit_end(s.run_id);
   update hubspot_private.problems p set resolved_at = hubspot_private.clock()
   where p.object = s.object and p.code = 'SH212' and p.record_id is null and p.resolved_at is null and p.last_seen_at < started_at;
   if s.range > 0 then
