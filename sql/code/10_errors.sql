@@ -22,6 +22,7 @@ insert into hubspot_private.errors as e (code, name, message, hint) values
   ('SH111', 'budget_unknown', 'there is no budget %s', 'Budgets: burst, search, daily.'),
   ('SH112', 'setting_invalid', 'setting %s cannot be %s', '%s'),
   ('SH113', 'object_parked', 'object %s is parked: %s', '%s'),
+  ('SH115', 'associations_not_tracked', 'associations of %s with %s are not tracked', 'Run select hubspot.track_associations(%s, %s);'),
   ('SH201', 'token_refused', 'HubSpot refused the access token', 'Create a new token in HubSpot and run select hubspot.connect(access_token => ''…'');'),
   ('SH202', 'scope_missing', 'the access token may not read %s', 'Grant the app the scopes named and run select hubspot.resume();'),
   ('SH203', 'request_refused', 'HubSpot refused a request', 'Read the message; after mending run select hubspot.resume();'),
@@ -38,6 +39,7 @@ insert into hubspot_private.errors as e (code, name, message, hint) values
   ('SH214', 'row_spilled', 'a record of %s is too wide for a row', 'Texts that did not fit are in _extra, by property. They return when the record is narrower, or when fewer properties are tracked.'),
   ('SH215', 'property_unreadable', 'HubSpot refuses to show property %s of %s', 'Give the app the permission or scope that it needs. The column keeps what it has; it is tried every 15 minutes.'),
   ('SH216', 'deletes_held', 'a full read of %s found many rows whose records are gone from HubSpot', 'Look at what they are; hubspot.confirm_deletes() deletes them, until then they stay.'),
+  ('SH217', 'associations_unsaid', 'HubSpot says nothing of the associations of a record of %s', 'Its rows stay as they were; it is asked again by itself, each hour at the latest. Look at the record in HubSpot.'),
   ('SH301', 'throttled', 'HubSpot asked to slow down', 'Nothing to do: the budget slows and recovers by itself. table hubspot.quota shows it.'),
   ('SH302', 'daily_spent', 'the daily budget is spent', 'It resets at midnight in the account''s time zone; select hubspot.set_quota(''daily'', …) if your limit is higher.'),
   ('SH901', 'bug', '%s', 'Please report it.')

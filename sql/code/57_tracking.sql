@@ -25,6 +25,7 @@ begin
   insert into hubspot_private.streams (object, stream, next_at) values
     (object, 'schema', hubspot_private.clock()), (object, 'archive', null), (object, 'backfill', null), (object, 'poll', null), (object, 'fetch', null), (object, 'resync', null)
   on conflict on constraint streams_pkey do nothing;
+  perform hubspot_private.pair_streams_make(object);
   delete from hubspot_private.streams s
   where s.object = streams_make.object and s.stream = 'settle' and s.range >= cardinality(hubspot_private.settle_windows());
   -- A window added while the object is live begins where the widest one stands.
@@ -144,6 +145,7 @@ begin
   delete from hubspot_private.absences a where a.object = v_object.name;
   delete from hubspot_private.listed l where l.object = v_object.name;
   delete from hubspot_private.completeness c where c.object = v_object.name;
+  perform hubspot_private.pairs_stop(v_object.name, drop_table);
   update hubspot_private.properties p set unreadable_at = null where p.object = v_object.name and p.unreadable_at is not null;
   update hubspot_private.runs r set state = 'stopped', finished_at = hubspot_private.clock()
   where r.object = v_object.name and r.state in ('waiting', 'running');
