@@ -33,7 +33,9 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  execute format('drop table if exists hubspot.%I', p.table_name);
+  if p.table_name is not null then
+    execute format('drop table if exists hubspot.%I', p.table_name);
+  end if;
   delete from hubspot.association_types a where a.from_object = p.from_object and a.to_object = p.to_object;
   delete from hubspot_private.pairs x where x.number = p.number;
 end;
