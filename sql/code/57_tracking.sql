@@ -169,7 +169,7 @@ begin
 end;
 $$;
 comment on function hubspot.untrack(text, boolean) is
-  'Stops mirroring an object; its table stays as it is, or goes with drop_table => true. SH101.';
+  'Stops mirroring an object; its table stays as it is, or goes with drop_table => true. So do the tables of its records'' associations, which are read again once it is tracked again; those of other objects with it go on. SH101.';
 
 create or replace function hubspot.rename_column(object text, property text, column_name text)
 returns void

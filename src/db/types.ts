@@ -21,6 +21,64 @@ export type JsonValue = JsonArray | JsonObject | JsonPrimitive;
 
 export type Numeric = ColumnType<string, number | string, number | string>;
 
+export interface AssociationPairs {
+  /**
+   * HubSpot's time at which the last whole sweep began; null until one is done.
+   */
+  complete_until: string | null;
+  /**
+   * The object whose records are asked for their associations.
+   */
+  from_object: string | null;
+  /**
+   * Whether it is kept up to date; else its table stays as it was.
+   */
+  is_tracked: boolean | null;
+  /**
+   * When the next sweep is due.
+   */
+  next_run_at: string | null;
+  /**
+   * Of the sweep under way, 0 to 1; null: none is.
+   */
+  sweep_progress: Numeric | null;
+  /**
+   * Its table in schema hubspot; null until both objects are known.
+   */
+  table_name: string | null;
+  /**
+   * The object of the others.
+   */
+  to_object: string | null;
+  /**
+   * Records to be read besides the sweep: changed, restored, merged, or not answered.
+   */
+  waiting: Int8 | null;
+}
+
+export interface AssociationTypes {
+  /**
+   * Who made it: HUBSPOT_DEFINED, USER_DEFINED, INTEGRATOR_DEFINED, WORK.
+   */
+  category: string;
+  /**
+   * The object that is associated.
+   */
+  from_object: string;
+  /**
+   * Its name for people; null: the unlabelled type, which every association has.
+   */
+  label: string | null;
+  /**
+   * The object that it is associated with.
+   */
+  to_object: string;
+  /**
+   * HubSpot's id of the type in this direction, within its category.
+   */
+  type_id: Int8;
+}
+
 export interface Merges {
   /**
    * The record that the lost one is part of now.
@@ -454,7 +512,7 @@ export interface Runs {
    */
   state: string | null;
   /**
-   * backfill, poll, settle, fetch, archive, resync or schema.
+   * backfill, poll, settle, fetch, archive, associations, resync or schema.
    */
   stream: string | null;
   /**
@@ -485,7 +543,7 @@ export interface Schedules {
    */
   object: string | null;
   /**
-   * poll, settle, archive, schema or resync.
+   * poll, settle, archive, associations, schema or resync.
    */
   stream: string | null;
   /**
@@ -515,7 +573,7 @@ export interface Settings {
 
 export interface Status {
   /**
-   * Not known yet: null.
+   * HubSpot's time up to which the associations of all its pairs are here; null: it has none, or one has not been read whole.
    */
   associations_complete_until: string | null;
   /**
@@ -612,6 +670,8 @@ export interface Workers {
 }
 
 export interface DB {
+  association_pairs: AssociationPairs;
+  association_types: AssociationTypes;
   merges: Merges;
   object_types: ObjectTypes;
   owners: Owners;
