@@ -2,7 +2,7 @@
 // SOAK_RUNS=5000 SOAK_FIRST=1001 …      others; CONVERGENCE_SEED=n npx vitest run test/convergence.test.ts repeats one
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { availableParallelism, tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -32,21 +32,25 @@ await Promise.all(Array.from({ length: SIDE_BY_SIDE }, async () => {
     console.log(`seeds ${chunk.first} to ${chunk.first + chunk.runs - 1}: ${outcome.passed} passed, ${outcome.failed.length} failed, ${outcome.lost.length} lost`)
   }
 }))
-rmSync(folder, { recursive: true })
 const failed = outcomes.flatMap((outcome) => outcome.failed).sort((a, b) => a - b)
 const lost = outcomes.flatMap((outcome) => outcome.lost).sort((a, b) => a - b)
 const passed = outcomes.reduce((sum, outcome) => sum + outcome.passed, 0)
 report()
+// What a seed that failed did last is in the log of its chunk.
+if (failed.length + lost.length > 0) console.log(`logs: ${folder}`)
+else rmSync(folder, { recursive: true })
 process.exit(failed.length + lost.length > 0 ? 1 : 0)
 
 /** Runs seeds one after another in a process of their own. */
 async function runChunk({ first, runs }: Chunk): Promise<Outcome> {
   const file = join(folder, `${first}.json`)
-  const child = spawn('vitest', ['run', 'test/convergence.test.ts', '--reporter=json', `--outputFile=${file}`], {
+  const log = openSync(join(folder, `${first}.log`), 'w')
+  const child = spawn('vitest', ['run', 'test/convergence.test.ts', '--reporter=default', '--reporter=json', `--outputFile.json=${file}`], {
     env: { ...process.env, CONVERGENCE_RUNS: String(runs), CONVERGENCE_FIRST: String(first) },
-    stdio: ['ignore', 'ignore', 'inherit'],
+    stdio: ['ignore', log, 'inherit'],
   })
   await once(child, 'exit')
+  closeSync(log)
   const states = statesOf(file)
   const seeds = Array.from({ length: runs }, (_, i) => first + i)
   const of = (state: string | undefined) => seeds.filter((seed) => states.get(seed) === state)

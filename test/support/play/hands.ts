@@ -5,7 +5,7 @@ import type { World } from '../sync.ts'
 export function createHands({ db, store }: World, { focus, counts }: Pick<Scenario, 'focus' | 'counts'>, trace: string[]) {
   /** Records that changed as only a full read sees: calculated anew, or gone without a trace. */
   const unseen = new Set<string>()
-  const lowestOf = new Map<ObjectName, number>()
+  const lowestOf = new Map((Object.keys(counts) as ObjectName[]).map((object) => [object, Math.min(10_000, ...[...store.records(object)].map(({ id }) => Number(id)))]))
   let edits = 0
   const locks: (() => Promise<void>)[] = []
   const refused = new Map<string, () => void>()
@@ -30,9 +30,8 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
       switch (command.do) {
         case 'create': {
           const { object, isLow } = command
-          const ids = [...store.records(object), ...store.records(object, { archived: true })].map(({ id }) => Number(id))
           // No id is given twice, those of purged records neither.
-          const lowest = Math.min(lowestOf.get(object) ?? 10_000, ...ids) - command.count
+          const lowest = (lowestOf.get(object) ?? 10_000) - command.count
           if (isLow && lowest > 0) lowestOf.set(object, lowest)
           const records = Array.from({ length: command.count }, (_, i) => ({
             properties: { ...command.values, ...unique(object) },
