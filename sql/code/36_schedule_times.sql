@@ -11,7 +11,7 @@ as $$
     else coalesce(s.every, d.every)
   end
   from (values
-    ('poll', interval '10 seconds'), ('settle', interval '2 minutes'), ('archive', interval '1 hour'), ('schema', interval '10 minutes'),
+    ('poll', interval '10 seconds'), ('settle', interval '2 minutes'), ('archive', interval '1 hour'), ('associations', interval '1 hour'), ('schema', interval '10 minutes'),
     ('resync', interval '7 days'),
     ('probe', case when exists (
       select from hubspot_private.properties p where p.object = schedule_every.object and p.unreadable_at is not null

@@ -106,6 +106,7 @@ declare
   v_free bigint[];
   v_write text[];
   v_written bigint[];
+  v_back bigint[];
   v_extras jsonb;
   v_again bigint[];
   v_incomplete bigint[];
@@ -194,7 +195,16 @@ begin
     if v_older is not null then
       v_result.regressed := (select count(*) from unnest(v_older) i where i = any (v_written));
     end if;
-    delete from hubspot_private.tombstones g where g.object = v_object.name and g.id = any (v_written);
+    with back as (
+      delete from hubspot_private.tombstones g where g.object = v_object.name and g.id = any (v_written) returning g.id
+    )
+    select array_agg(b.id) into v_back from back b;
+    perform hubspot_private.associations_dirty(v_object.name, v_back, true);
+    if stream <> 'backfill' then
+      -- A list that is polled tells of changes by its values alone.
+      perform hubspot_private.associations_dirty(v_object.name,
+        array(select i from unnest(v_written) i where stream = 'poll' or i::text = any (v_new)));
+    end if;
     if v_extras is not null
       or exists (select from hubspot_private.problems p where p.object = v_object.name and p.code in ('SH209', 'SH210', 'SH212', 'SH213', 'SH214') and p.resolved_at is null)
     then

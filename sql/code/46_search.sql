@@ -105,6 +105,7 @@ begin
   if v_ids is null then
     return 0;
   end if;
+  perform hubspot_private.associations_dirty(object, v_ids);
   return hubspot_private.fetch_enqueue(object, v_ids, reason);
 end;
 $$;

@@ -43,6 +43,7 @@ begin
       foreach v_each in array v_free loop
         begin
           execute v_statement into v_one using array[v_each], v_now;
+          perform hubspot_private.edges_forget(object, stream, range, v_one);
           v_deleted := v_deleted || v_one;
         exception when others then
           get stacked diagnostics v_context = pg_exception_context;
@@ -60,6 +61,8 @@ begin
     update hubspot_private.problems p set resolved_at = v_now
     where p.object = v_object.name and p.record_id = any (v_deleted) and p.resolved_at is null;
   end if;
+  perform hubspot_private.edges_forget(object, stream, range,
+    array(select i from unnest(ids) i where i = any (v_deleted) or i <> all (coalesce(v_held, '{}'))));
   insert into hubspot_private.tombstones as g (object, id, seen_gone_at)
   select v_object.name, i, v_now
   from unnest(ids) i

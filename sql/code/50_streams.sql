@@ -41,7 +41,9 @@ as $$
       where o.name = s.object and o.is_tracked and not o.is_paused and o.archived_at is null
         and (o.object_type_id is not null or o.label is not null)
         and (s.stream = 'schema' or o.column_set > 0)
-        and (s.stream not in ('resync', 'fill') or o.loaded_at is not null)))
+        and (s.stream not in ('resync', 'fill', 'associations') or o.loaded_at is not null)
+        and (s.stream <> 'associations' or exists (
+          select from hubspot_private.pairs p where p.number = s.range and p.is_tracked and p.table_name is not null))))
   from hubspot_private.account a;
 $$;
 comment on function hubspot_private.stream_is_open(hubspot_private.streams) is 'Whether a stream may run at all now.';
@@ -69,6 +71,8 @@ as $$
       where r.object = s.object and r.stream = s.stream and r.range = s.range and r.state = 'waiting')
     or s.stream = 'fetch' and exists (
       select from hubspot_private.fetch_queue q where q.object = s.object and q.not_before <= horizon)
+    or s.stream = 'associations' and exists (
+      select from hubspot_private.association_dirty d where d.pair = s.range and d.not_before <= horizon)
     ) and (s.stream not in ('backfill', 'resync') or not exists (
       select from hubspot_private.streams p
       where p.object = s.object and p.stream = s.stream and p.range <> s.range and p.run_id is not null));
@@ -96,6 +100,10 @@ begin
   set state = 'running', started_at = hubspot_private.clock()
   where r.object = s.object and r.stream = s.stream and r.range = s.range and r.state = 'waiting'
   returning r.id into s.run_id;
+  if s.stream = 'associations' and (s.run_id is not null or s.next_at <= hubspot_private.clock()) then
+    -- Its time has come, or it was asked for; else only what is dirty is read.
+    s.cursor := hubspot_private.sweep_begin(s.cursor);
+  end if;
   if s.run_id is null then
     insert into hubspot_private.runs (object, stream, range, state, requested_at, started_at)
     values (s.object, s.stream, s.range, 'running', hubspot_private.clock(), hubspot_private.clock())

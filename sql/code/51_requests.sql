@@ -1,5 +1,6 @@
 -- What each stream asks for where its cursor stands. The worker sends it as it is:
 --   list {after, until, properties}  ·  archived {after}  ·  read {ids, seqs}  ·  search {body, upto}  ·  count {body}  ·  schema  ·  probe {properties}  ·  catalogue
+--   labels {from, to}  ·  associations {from, to, inputs: [{id, after}]}
 create or replace function hubspot_private.stream_question(s hubspot_private.streams)
 returns jsonb
 language plpgsql
@@ -29,6 +30,8 @@ begin
       return hubspot_private.list_request(s);
     when 'resync' then
       return case when s.cursor ? 'absences' then hubspot_private.absences_request(s) else hubspot_private.list_request(s) end;
+    when 'associations' then
+      return hubspot_private.associations_question(s);
     when 'archive' then
       return jsonb_build_object('kind', 'archived', 'after', s.cursor ->> 'after');
     when 'fill' then

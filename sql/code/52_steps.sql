@@ -116,7 +116,8 @@ begin
     next_at = case
       -- One that waits for a confirmation gives way to the next.
       when step.cursor ->> 'absences' = 'held' then hubspot_private.schedule_next(t.object, t.stream, v_started_at)
-      when not step.is_over then t.next_at
+      -- Only what was dirty: the sweep has its own time.
+      when not step.is_over or s.stream = 'associations' and not s.cursor ? 'last' then t.next_at
       -- Until the other parts are over, nothing begins anew.
       when not v_is_last or v_has_parts and s.range > 0 then null
       else greatest(
@@ -206,6 +207,8 @@ begin
     v_step := hubspot_private.probe_step(object, answer);
   elsif stream = 'build' then
     v_step := hubspot_private.build_step(v_stream);
+  elsif stream = 'associations' then
+    v_step := hubspot_private.associations_step(v_stream, request, answer, asked_at);
   else
     select o.* into v_object from hubspot_private.objects o where o.name = object;
     if v_object.column_set <> column_set then

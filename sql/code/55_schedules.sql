@@ -7,7 +7,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_object text := (hubspot_private.object_tracked(object)).name;
-  v_streams constant text[] := '{poll,settle,archive,schema,resync}';
+  v_streams constant text[] := '{poll,settle,archive,associations,schema,resync}';
 begin
   if stream is null or stream <> all (v_streams) then
     perform hubspot_private.fail('stream_unknown', coalesce(stream, 'null'), array_to_string(v_streams, ', '));
@@ -52,7 +52,7 @@ begin
 end;
 $$;
 comment on function hubspot.schedule(text, text, interval) is
-  'Runs a stream (poll, settle, archive, schema, resync) of an object every so often. SH101, SH104, SH109.';
+  'Runs a stream (poll, settle, archive, associations, schema, resync) of an object every so often. SH101, SH104, SH109.';
 
 create or replace function hubspot.schedule(object text, stream text, cron text, timezone text default 'UTC')
 returns void
@@ -69,7 +69,7 @@ begin
 end;
 $$;
 comment on function hubspot.schedule(text, text, text, text) is
-  'Runs a stream (poll, settle, archive, schema, resync) of an object by cron, in a time zone. SH101, SH104, SH109.';
+  'Runs a stream (poll, settle, archive, associations, schema, resync) of an object by cron, in a time zone. SH101, SH104, SH109.';
 
 create or replace function hubspot.unschedule(object text, stream text)
 returns void
@@ -88,7 +88,7 @@ select s.object, s.stream,
   c.cron, c.timezone, min(s.next_at) as next_run_at
 from hubspot_private.streams s
 left join hubspot_private.schedules c on c.object = s.object and c.stream = s.stream
-where s.stream in ('poll', 'settle', 'archive', 'schema', 'resync') and s.object <> '*'
+where s.stream in ('poll', 'settle', 'archive', 'associations', 'schema', 'resync') and s.object <> '*'
 group by s.object, s.stream, c.cron, c.timezone
 order by s.object, s.stream;
 comment on view hubspot.schedules is

@@ -26,6 +26,7 @@ begin
     (object, 'schema', hubspot_private.clock()), (object, 'archive', null), (object, 'backfill', null), (object, 'poll', null),
     (object, 'fetch', null), (object, 'resync', null), (object, 'fill', null), (object, 'build', null)
   on conflict on constraint streams_pkey do nothing;
+  perform hubspot_private.pair_streams_make(object);
   delete from hubspot_private.streams s
   where s.object = streams_make.object and s.stream = 'settle' and s.range >= cardinality(hubspot_private.settle_windows());
   -- A window added while the object is live begins where the widest one stands.
@@ -146,6 +147,7 @@ begin
   delete from hubspot_private.listed l where l.object = v_object.name;
   delete from hubspot_private.completeness c where c.object = v_object.name;
   update hubspot_private.properties p set unreadable_at = null, fill_run = null, next_seq = null where p.object = v_object.name;
+  perform hubspot_private.pairs_stop(v_object.name, drop_table);
   update hubspot_private.runs r set state = 'stopped', finished_at = hubspot_private.clock()
   where r.object = v_object.name and r.state in ('waiting', 'running');
   update hubspot_private.problems p set resolved_at = hubspot_private.clock()
@@ -170,7 +172,7 @@ begin
 end;
 $$;
 comment on function hubspot.untrack(text, boolean) is
-  'Stops mirroring an object; its table stays as it is, or goes with drop_table => true. SH101.';
+  'Stops mirroring an object; its table stays as it is, or goes with drop_table => true. So do the tables of its records'' associations, which are read again once it is tracked again; those of other objects with it go on. SH101.';
 
 create or replace function hubspot_private.property_placed(o hubspot_private.objects, property text)
 returns hubspot_private.properties

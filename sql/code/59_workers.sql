@@ -18,6 +18,7 @@ begin
     lease_until = case when s.lease_until > v_now then s.lease_until - v_by else s.lease_until end
   where greatest(s.next_at, s.retry_at, s.lease_until) > v_now;
   update hubspot_private.fetch_queue q set not_before = q.not_before - v_by where q.not_before > v_now;
+  update hubspot_private.association_dirty d set not_before = d.not_before - v_by where d.not_before > v_now;
   update hubspot_private.objects o set resync_started_at = v_now where o.resync_started_at > v_now;
   update hubspot_private.tombstones g set seen_gone_at = v_now where g.seen_gone_at > v_now;
   update hubspot_private.budgets b
@@ -96,7 +97,8 @@ as $$
           join hubspot_private.objects o on o.name = r.object
           where r.object = s.object and r.stream = s.stream and r.range = s.range and r.state = 'done' and r.started_at >= o.tracked_at)
         or hubspot_private.stream_has_work(s, '-infinity')
-        or s.stream = 'fetch' and exists (select from hubspot_private.fetch_queue q where q.object = s.object))
+        or s.stream = 'fetch' and exists (select from hubspot_private.fetch_queue q where q.object = s.object)
+        or s.stream = 'associations' and exists (select from hubspot_private.association_dirty d where d.pair = s.range and d.attempts < 5))
     end
   order by s.object, s.stream, s.range;
 $$;

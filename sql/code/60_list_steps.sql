@@ -104,6 +104,7 @@ as $$
   set next_at = hubspot_private.schedule_next(s.object, 'resync', hubspot_private.clock())
   where s.object = object_loaded.object and s.stream = 'resync';
   select hubspot_private.stream_wake(object_loaded.object, 'resync');
+  select hubspot_private.stream_wake(p.from_object, 'associations', p.number) from hubspot_private.pairs p where p.from_object = object_loaded.object;
   select hubspot_private.enqueue('hubspot:vacuum', json_build_object('object', object_loaded.object), 'vacuum:' || object_loaded.object);
 $$;
 comment on function hubspot_private.object_loaded(text) is 'The first load is done: statistics are made, full reads may begin.';

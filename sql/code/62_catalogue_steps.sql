@@ -103,6 +103,7 @@ begin
       perform hubspot_private.stream_wake(v_object.name, 'schema');
     end if;
   end loop;
+  perform hubspot_private.pairs_resolve();
 end;
 $$;
 comment on function hubspot_private.pending_resolve() is

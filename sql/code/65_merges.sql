@@ -98,6 +98,7 @@ begin
   end loop;
   -- What the others had may have come to the survivors since they were read.
   perform hubspot_private.fetch_enqueue(object, array(select distinct m.value::bigint from jsonb_each_text(merged) m), 'merge');
+  perform hubspot_private.associations_dirty(object, array(select distinct m.value::bigint from jsonb_each_text(merged) m), true);
 end;
 $$;
 comment on function hubspot_private.merges_note(text, jsonb) is

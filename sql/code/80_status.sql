@@ -62,7 +62,7 @@ select o.name as object,
   hubspot_private.clock() - t.polled_at as lag,
   (select c.complete_until from hubspot_private.completeness c where c.object = o.name) as complete_until,
   t.deletes_complete_until,
-  null::timestamptz as associations_complete_until,
+  t.associations_complete_until,
   t.last_run_at,
   t.next_run_at,
   t.found_by_settle,
@@ -74,7 +74,7 @@ select o.name as object,
 from hubspot_private.objects o
 cross join hubspot_private.account a
 cross join lateral (
-  select coalesce(sum(s.rows), 0)::bigint as rows,
+  select coalesce(sum(s.rows) filter (where s.stream <> 'associations'), 0)::bigint as rows,
     coalesce(bool_or(s.parked_at is not null), false) as is_parked,
     max(b.started_at) as backfill_started_at,
     -- For more than moments, as when the day's budget is spent: then nobody knows.
@@ -86,6 +86,10 @@ cross join lateral (
     coalesce(
       max(to_timestamp((s.cursor ->> 'until')::bigint / 1000.0)) filter (where s.stream = 'archive'),
       max(l.started_at) filter (where s.stream = 'resync') + (select h.hubspot_ahead from hubspot_private.account h)) as deletes_complete_until,
+    -- Of all its pairs: null until each was read whole.
+    case when bool_and(s.cursor ? 'until') filter (where s.stream = 'associations') then
+      min(to_timestamp((s.cursor ->> 'until')::bigint / 1000.0)) filter (where s.stream = 'associations')
+    end as associations_complete_until,
     coalesce(sum((s.cursor ->> 'found')::bigint) filter (where s.stream = 'settle'), 0)::bigint as found_by_settle
   from hubspot_private.streams s
   left join hubspot_private.runs b on s.stream = 'backfill' and b.id = s.run_id

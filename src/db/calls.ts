@@ -17,6 +17,8 @@ export type StreamRequest = { class: QuotaClass } & (
   | { kind: 'search' | 'count'; body: object; upto?: number | null }
   | { kind: 'schema' }
   | { kind: 'probe'; properties: string[] }
+  | { kind: 'labels'; from: string; to: string }
+  | { kind: 'associations'; from: string; to: string; inputs: { id: string; after?: string }[]; seqs: (number | null)[] }
   | { kind: 'catalogue' }
 )
 

@@ -540,7 +540,7 @@ export interface Schedules {
    */
   object: string | null;
   /**
-   * poll, settle, archive, schema or resync.
+   * poll, settle, archive, associations, schema or resync.
    */
   stream: string | null;
   /**
@@ -570,7 +570,7 @@ export interface Settings {
 
 export interface Status {
   /**
-   * Not known yet: null.
+   * HubSpot's time up to which the associations of all its pairs are here; null: it has none, or one has not been read whole.
    */
   associations_complete_until: string | null;
   /**

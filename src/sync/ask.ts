@@ -1,5 +1,6 @@
 import type { Plan, StreamRequest } from '../db/calls.ts'
 import { isTooLarge } from '../hubspot/answer.ts'
+import { batchReadAssociations, readLabels } from '../hubspot/associations.ts'
 import { idsOf } from '../hubspot/body.ts'
 import type { Answer, Client } from '../hubspot/client.ts'
 import { readOwners, readPipelines, readProperties, readSchemas } from '../hubspot/metadata.ts'
@@ -47,6 +48,13 @@ export async function ask(
         .then(one)
     case 'count':
       return askCount({ hubspot, caller, signal }, type, request.body)
+    case 'labels':
+      return askLabels({ hubspot, caller, signal }, request.from, request.to)
+    case 'associations': {
+      const { from, to, inputs } = request
+      if (inputs.length === 0) return Promise.resolve(NOTHING_TO_READ())
+      return caller.call('burst', () => batchReadAssociations(hubspot, { from, to, inputs, signal })).then(one)
+    }
     case 'schema':
       return askSchema({ hubspot, caller, signal }, plan)
     case 'probe': {
@@ -119,6 +127,13 @@ async function askCount({ hubspot, caller, signal }: Way, type: string, body: ob
     if (!(error instanceof Refused || error instanceof Transient) || (error instanceof Refused && error.status === 401)) throw error
     return { body: null, askedAt: '-infinity', answeredAt: undefined, after: undefined, asked: undefined, requests: 1 }
   }
+}
+
+async function askLabels({ hubspot, caller, signal }: Way, from: string, to: string): Promise<Got> {
+  const labels = await optional(() => caller.call('burst', () => readLabels(hubspot, { from, to, signal })))
+  // They are names only: what a token may not do, the associations themselves will say.
+  if ('value' in labels) return one(labels.value)
+  return { ...NOTHING_TO_READ(), body: null, requests: 1 }
 }
 
 async function askSchema({ hubspot, caller, signal }: Way, { type, has_pipelines }: Plan): Promise<Got> {

@@ -49,6 +49,29 @@ export async function differences(
   return found.length > LINES ? [...found.slice(0, LINES), `… ${found.length - LINES} more`] : found
 }
 
+/**
+ * How a pair's association table, and what is known of its types, differ from the sandbox, a line for each row; none when
+ * they are equal.
+ */
+export async function edgeDifferences(db: Pick<FreshDatabase, 'query'>, sandbox: Sandbox, from: string, to: string): Promise<string[]> {
+  const [pair] = await db.query<{ table_name: string | null }>(
+    'select table_name from hubspot.association_pairs where from_object = $1 and to_object = $2', [from, to])
+  if (!pair?.table_name) return [`${from} ${to}: has no table`]
+  // The first two columns hold the ids, whatever they are called.
+  const rows = await db.query<{ edge: string }>(
+    `select format('%s %s %s %s %s', t.a, t.b, t.type_id, t.category, coalesce(t.label, 'null')) as edge from hubspot."${pair.table_name}" t (a, b)`)
+  const types = await db.query<{ type: string }>(
+    "select format('type %s %s %s', type_id, category, coalesce(label, 'null')) as type from hubspot.association_types where from_object = $1 and to_object = $2", [from, to])
+  const here = new Set([...rows.map(({ edge }) => edge), ...types.map(({ type }) => type)])
+  const there = new Set(sandbox.store.associationTypes(from, to).map(({ typeId, category, label }) => `type ${typeId} ${category} ${label}`))
+  for (const { fromId, toId, typeId, category, label } of sandbox.store.edges(from, to)) there.add(`${fromId} ${toId} ${typeId} ${category} ${label}`)
+  const found = [
+    ...[...there].filter((edge) => !here.has(edge)).map((edge) => `${from} ${to}: ${edge} is missing here`),
+    ...[...here].filter((edge) => !there.has(edge)).map((edge) => `${from} ${to}: ${edge} is here and not there`),
+  ]
+  return found.length > LINES ? [...found.slice(0, LINES), `… ${found.length - LINES} more`] : found
+}
+
 /** A row as text: `_created_at` and `_updated_at` in ms, `_extra` with its keys in order, a property by its name. */
 type Row = Record<string, string | null>
 

@@ -1,0 +1,238 @@
+-- Associations: the table of each tracked pair of objects, what has to be read again, and what goes with a record.
+--   A type_id counts within its category: a label of the account's own may have the number of one of HubSpot's. So the key of a
+--   row holds both, or one of two types of one association would be lost.
+do $$
+begin
+  if to_regtype('hubspot_private.edge') is null then
+    create type hubspot_private.edge as (from_id bigint, to_id bigint, type_id bigint, category text, label text);
+  end if;
+end;
+$$;
+comment on type hubspot_private.edge is 'One type of one association.';
+
+create or replace function hubspot_private.refuse_edge_write()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Written by the pair's own stream, and by whichever stream finds that a record at either end is gone.
+  if tg_op <> 'TRUNCATE' and pg_trigger_depth() = 1 and exists (
+    select from hubspot_private.streams s where s.writer = pg_current_xact_id_if_assigned())
+  then
+    return null;
+  end if;
+  perform hubspot_private.fail('table_read_only', tg_table_name);
+  return null;
+end;
+$$;
+comment on function hubspot_private.refuse_edge_write() is 'Trigger: only the sync writes associations. SH105 for anyone else.';
+revoke all on function hubspot_private.refuse_edge_write() from public;
+
+create or replace function hubspot_private.end_column(o hubspot_private.objects)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- HubSpot's own names are plurals; a custom object is named as its makers liked.
+  select case
+    when o.is_custom then o.table_name::text
+    else regexp_replace(regexp_replace(regexp_replace(o.name, 'ies$', 'y'), '(x|ss|sh|ch)es$', '\1'), '([^s])s$', '\1')
+  end || '_id';
+$$;
+comment on function hubspot_private.end_column(hubspot_private.objects) is 'The column of an object''s ids in association tables.';
+
+create or replace function hubspot_private.pair_build(pair integer)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_pair hubspot_private.pairs;
+  v_from hubspot_private.objects;
+  v_to hubspot_private.objects;
+  v_name text;
+begin
+  select p.* into strict v_pair from hubspot_private.pairs p where p.number = pair;
+  select o.* into strict v_from from hubspot_private.objects o where o.name = v_pair.from_object;
+  select o.* into strict v_to from hubspot_private.objects o where o.name = v_pair.to_object;
+  if v_from.table_name is null or v_to.table_name is null then
+    return;
+  end if;
+  if v_pair.table_name is null then
+    v_name := hubspot_private.short_name(v_from.table_name || '_' || v_to.table_name, '{}', '{}');
+    while hubspot_private.table_taken(v_name) or exists (select from hubspot_private.pairs p where p.table_name = v_name) loop
+      v_name := hubspot_private.short_name(v_name || '_', '{}', '{}');
+    end loop;
+    v_pair.from_column := hubspot_private.short_name(hubspot_private.end_column(v_from), '{type_id,category,label}', '{}');
+    v_pair.to_column := hubspot_private.short_name(
+      case when v_from.name = v_to.name then 'to_' else '' end || hubspot_private.end_column(v_to),
+      array['type_id', 'category', 'label', v_pair.from_column::text], '{}');
+    update hubspot_private.pairs p set table_name = v_name, from_column = v_pair.from_column, to_column = v_pair.to_column
+    where p.number = pair
+    returning p.* into v_pair;
+  end if;
+  if to_regclass(format('hubspot.%I', v_pair.table_name)) is not null then
+    return;
+  end if;
+  execute format(
+    'create table hubspot.%1$I (%2$I bigint not null, %3$I bigint not null, type_id bigint not null, category text not null, label text,
+       primary key (%2$I, %3$I, type_id, category));
+     create index on hubspot.%1$I (%3$I, %2$I);
+     create trigger _000_read_only before insert or update or delete on hubspot.%1$I for each statement execute function hubspot_private.refuse_edge_write();
+     create trigger _000_no_truncate before truncate on hubspot.%1$I for each statement execute function hubspot_private.refuse_edge_write();
+     comment on table hubspot.%1$I is %4$L;
+     comment on column hubspot.%1$I.%2$I is %5$L;
+     comment on column hubspot.%1$I.%3$I is %6$L;
+     comment on column hubspot.%1$I.type_id is ''The type of the association, within its category: hubspot.association_types.'';
+     comment on column hubspot.%1$I.category is ''Who made the type: HUBSPOT_DEFINED, USER_DEFINED, INTEGRATOR_DEFINED, WORK.'';
+     comment on column hubspot.%1$I.label is ''Its label; null: the unlabelled type, which every association has.''',
+    v_pair.table_name, v_pair.from_column, v_pair.to_column,
+    format('Associations of %s with %s in HubSpot, a row for each type. Rows follow HubSpot; status: select * from hubspot.association_pairs;',
+      coalesce(v_from.label, v_from.name), coalesce(v_to.label, v_to.name)),
+    format('HubSpot''s id of the record of %s.', v_from.name), format('HubSpot''s id of the record of %s.', v_to.name));
+  perform hubspot_private.grants_apply(v_pair.table_name);
+end;
+$$;
+comment on function hubspot_private.pair_build(integer) is
+  'Makes the table of a pair, once both objects are known; names and columns stay once given.';
+
+create or replace function hubspot_private.pairs_resolve()
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_pair record;
+begin
+  for v_pair in
+    select p.number, p.from_object, p.to_object, o.is_tracked, o.table_name is null as is_unknown
+    from hubspot_private.pairs p
+    join hubspot_private.objects o on o.name = p.to_object
+    where p.is_tracked and (p.table_name is null or exists (
+      select from hubspot_private.problems q where q.object = p.to_object and q.code = 'SH102' and q.resolved_at is null))
+    order by p.number
+  loop
+    if not v_pair.is_unknown then
+      perform hubspot_private.pair_build(v_pair.number);
+      perform hubspot_private.problem_resolve('{SH102}', v_pair.to_object);
+      perform hubspot_private.stream_wake(v_pair.from_object, 'associations', v_pair.number);
+    elsif not v_pair.is_tracked then
+      -- Of a tracked one it is said already.
+      perform hubspot_private.problem_report('SH102', v_pair.to_object, format('HubSpot has no object %s', v_pair.to_object),
+        hubspot_private.object_hint(v_pair.to_object));
+    end if;
+  end loop;
+end;
+$$;
+comment on function hubspot_private.pairs_resolve() is
+  'Pairs that waited for the catalogue to name their objects: found now, or a problem with the near name.';
+
+create or replace function hubspot_private.associations_dirty(object text, ids bigint[], is_both boolean default false)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_object hubspot_private.objects;
+  v_ids bigint[];
+begin
+  if coalesce(cardinality(ids), 0) = 0 or not exists (
+    select from hubspot_private.pairs p where p.is_tracked and object in (p.from_object, p.to_object))
+  then
+    return;
+  end if;
+  select o.* into strict v_object from hubspot_private.objects o where o.name = object;
+  -- What the mirror lacks is read when it is inserted.
+  execute format('select array_agg(t.id) from %s and t.id = any ($1)', hubspot_private.live_rows(v_object)) into v_ids using ids;
+  with queued as (
+    insert into hubspot_private.association_dirty as d (pair, is_reverse, from_id, not_before)
+    select p.number, w.is_reverse, w.id, hubspot_private.clock()
+    from hubspot_private.pairs p
+    cross join lateral (
+      select false as is_reverse, i as id from unnest(v_ids) i where p.from_object = object
+      union
+      select true, i from unnest(ids) i where is_both and p.to_object = object and i is not null
+    ) w
+    where p.is_tracked and object in (p.from_object, p.to_object)
+    order by p.number, w.is_reverse, w.id
+    on conflict on constraint association_dirty_pkey do update
+    set seq = excluded.seq, not_before = case when d.attempts = 0 then least(d.not_before, excluded.not_before) else d.not_before end
+    returning d.pair
+  )
+  select array_agg(distinct q.pair) into v_ids from queued q;
+  perform hubspot_private.stream_wake(p.from_object, 'associations', p.number)
+  from hubspot_private.pairs p where p.number = any (v_ids);
+end;
+$$;
+comment on function hubspot_private.associations_dirty(text, bigint[], boolean) is
+  'The associations of these records are read soon, in every pair from their object; is_both: in the pairs to it too, which their other ends lead to.';
+
+-- Like gone_apply invoker, no SET, everything qualified, since users' triggers run under it.
+create or replace function hubspot_private.edges_forget(object text, stream text, range integer, ids bigint[])
+returns void
+language plpgsql
+volatile
+as $$
+#variable_conflict use_variable
+declare
+  v_pair hubspot_private.pairs;
+  v_ends text[];
+  v_edges hubspot_private.edge[];
+begin
+  if coalesce(pg_catalog.cardinality(ids), 0) = 0 then
+    return;
+  end if;
+  for v_pair in
+    select p.* from hubspot_private.pairs p where p.is_tracked and object in (p.from_object, p.to_object) order by p.number
+  loop
+    if pg_catalog.to_regclass(pg_catalog.format('hubspot.%I', v_pair.table_name)) is not null then
+      v_ends := array_remove(array[
+        case when v_pair.from_object = object then pg_catalog.format('t.%I = any ($1)', v_pair.from_column) end,
+        case when v_pair.to_object = object then pg_catalog.format('t.%I = any ($1)', v_pair.to_column) end], null);
+      execute pg_catalog.format(
+        'select array_agg(row (l.*)::hubspot_private.edge) from (
+           select t.%2$I, t.%3$I, t.type_id, t.category, t.label from hubspot.%1$I t where %4$s order by 1, 2, 3, 4 for update) l',
+        v_pair.table_name, v_pair.from_column, v_pair.to_column, pg_catalog.array_to_string(v_ends, ' or '))
+      into v_edges using ids;
+      if v_edges is not null then
+        perform hubspot_private.stream_marks_writing(object, stream, range);
+        perform hubspot_private.edges_delete(v_pair, v_edges);
+      end if;
+    end if;
+    delete from hubspot_private.association_pages e
+    where e.pair = v_pair.number
+      and (v_pair.from_object = object and e.from_id = any (ids) or v_pair.to_object = object and e.to_id = any (ids));
+    delete from hubspot_private.association_reads r
+    where r.pair = v_pair.number and r.from_id = any (ids) and object = case when r.is_reverse then v_pair.to_object else v_pair.from_object end;
+    delete from hubspot_private.association_dirty d
+    where d.pair = v_pair.number and d.from_id = any (ids) and object = case when d.is_reverse then v_pair.to_object else v_pair.from_object end;
+  end loop;
+end;
+$$;
+comment on function hubspot_private.edges_forget(text, text, integer, bigint[]) is
+  'Records are gone, or marked as archived: their associations go with them, at both ends, those that are half read too.';
+revoke all on function hubspot_private.edges_forget(text, text, integer, bigint[]) from public;
+
+create or replace function hubspot_private.edges_delete(p hubspot_private.pairs, edges hubspot_private.edge[])
+returns void
+language plpgsql
+volatile
+as $$
+begin
+  execute pg_catalog.format(
+    'delete from hubspot.%1$I t using pg_catalog.unnest($1) e
+     where (t.%2$I, t.%3$I, t.type_id, t.category) = (e.from_id, e.to_id, e.type_id, e.category)',
+    p.table_name, p.from_column, p.to_column)
+  using edges;
+end;
+$$;
+comment on function hubspot_private.edges_delete(hubspot_private.pairs, hubspot_private.edge[]) is 'Deletes rows of a pair''s table, by their keys.';
+revoke all on function hubspot_private.edges_delete(hubspot_private.pairs, hubspot_private.edge[]) from public;

@@ -1,0 +1,172 @@
+-- How an answer about associations is taken in: only differences are written. Invoker and without SET where users' triggers run.
+create or replace function hubspot_private.edges_apply(
+  s hubspot_private.streams, p hubspot_private.pairs, ids bigint[], edges hubspot_private.edge[], asked_at timestamptz
+)
+returns hubspot_private.page_result
+language plpgsql
+volatile
+as $$
+#variable_conflict use_variable
+declare
+  v_result hubspot_private.page_result := (0, 0, 0, 0, 0, 0, 0);
+  v_gone hubspot_private.edge[];
+  v_new hubspot_private.edge[];
+  v_changed hubspot_private.edge[];
+begin
+  execute pg_catalog.format($diff$
+    with wanted as materialized (
+      select w.from_id, w.to_id, w.type_id, w.category, w.label from pg_catalog.unnest($2) w
+      where w.from_id = any ($1)
+        -- Seen gone since this was asked.
+        and not exists (
+          select from hubspot_private.tombstones g where g.object = $4 and g.id = w.to_id and g.seen_gone_at >= $5)
+      union
+      select e.from_id, e.to_id, e.type_id, e.category, e.label from hubspot_private.association_pages e
+      where e.pair = $3 and e.from_id = any ($1)
+    ),
+    -- Read twice, in two pages, with two labels: either is right.
+    single as (
+      select distinct on (w.from_id, w.to_id, w.type_id, w.category) w.* from wanted w order by w.from_id, w.to_id, w.type_id, w.category, w.label
+    ),
+    held as (
+      select t.%2$I as from_id, t.%3$I as to_id, t.type_id, t.category, t.label from hubspot.%1$I t where t.%2$I = any ($1)
+    ),
+    differing as (
+      select row (coalesce(w.from_id, h.from_id), coalesce(w.to_id, h.to_id), coalesce(w.type_id, h.type_id),
+          coalesce(w.category, h.category), w.label)::hubspot_private.edge as edge,
+        h.from_id is null as is_new, w.from_id is null as is_gone, w.label is distinct from h.label as is_changed
+      from single w
+      full join held h on h.from_id = w.from_id and h.to_id = w.to_id and h.type_id = w.type_id and h.category = w.category
+    )
+    select array_agg(d.edge order by d.edge) filter (where d.is_gone),
+      array_agg(d.edge order by d.edge) filter (where d.is_new),
+      array_agg(d.edge order by d.edge) filter (where not d.is_gone and not d.is_new and d.is_changed),
+      count(*) filter (where not d.is_gone and not d.is_new and not d.is_changed)
+    from differing d$diff$, p.table_name, p.from_column, p.to_column)
+  into v_gone, v_new, v_changed, v_result.unchanged
+  using ids, edges, p.number, p.to_object, asked_at;
+  if coalesce(v_gone, v_new, v_changed) is not null then
+    perform hubspot_private.stream_marks_writing(s.object, s.stream, s.range);
+  end if;
+  if v_gone is not null then
+    perform hubspot_private.edges_delete(p, v_gone);
+  end if;
+  if v_changed is not null then
+    execute pg_catalog.format(
+      'update hubspot.%1$I t set label = e.label from pg_catalog.unnest($1) e
+       where (t.%2$I, t.%3$I, t.type_id, t.category) = (e.from_id, e.to_id, e.type_id, e.category)', p.table_name, p.from_column, p.to_column)
+    using v_changed;
+  end if;
+  if v_new is not null then
+    execute pg_catalog.format(
+      'insert into hubspot.%1$I (%2$I, %3$I, type_id, category, label)
+       select e.from_id, e.to_id, e.type_id, e.category, e.label from pg_catalog.unnest($1) e', p.table_name, p.from_column, p.to_column)
+    using v_new;
+  end if;
+  v_result.inserted := coalesce(pg_catalog.cardinality(v_new), 0);
+  v_result.updated := coalesce(pg_catalog.cardinality(v_changed), 0);
+  v_result.deleted := coalesce(pg_catalog.cardinality(v_gone), 0);
+  return v_result;
+end;
+$$;
+comment on function hubspot_private.edges_apply(hubspot_private.streams, hubspot_private.pairs, bigint[], hubspot_private.edge[], timestamptz) is
+  'Makes the rows of these records what was read: these associations, and those of their pages before. Writes differences alone.';
+revoke all on function hubspot_private.edges_apply(hubspot_private.streams, hubspot_private.pairs, bigint[], hubspot_private.edge[], timestamptz) from public;
+
+create or replace function hubspot_private.edges_apply_careful(
+  s hubspot_private.streams, p hubspot_private.pairs, ids bigint[], edges hubspot_private.edge[], asked_at timestamptz,
+  out result hubspot_private.page_result, out refused bigint[]
+)
+returns record
+language plpgsql
+volatile
+as $$
+#variable_conflict use_variable
+declare
+  v_one hubspot_private.page_result;
+  v_id bigint;
+  v_context text;
+  v_sign text;
+  v_signs text[];
+  v_error text;
+  v_is_any boolean := false;
+begin
+  result := (0, 0, 0, 0, 0, 0, 0);
+  refused := '{}';
+  set constraints all immediate;
+  foreach v_id in array ids loop
+    begin
+      v_one := hubspot_private.edges_apply(s, p, array[v_id], edges, asked_at);
+      result.inserted := result.inserted + v_one.inserted;
+      result.updated := result.updated + v_one.updated;
+      result.deleted := result.deleted + v_one.deleted;
+      result.unchanged := result.unchanged + v_one.unchanged;
+      v_is_any := v_is_any or v_one.inserted + v_one.updated + v_one.deleted > 0;
+    exception when others then
+      get stacked diagnostics v_context = pg_exception_context;
+      v_sign := hubspot_private.refusal_note(s.object, v_id, sqlstate, sqlerrm, v_context);
+      if v_sign is null then
+        raise;
+      end if;
+      v_error := sqlerrm;
+      v_signs := v_signs || v_sign;
+      refused := refused || v_id;
+    end;
+  end loop;
+  perform hubspot_private.refusals_judge(v_signs, v_is_any, v_error);
+end;
+$$;
+comment on function hubspot_private.edges_apply_careful(hubspot_private.streams, hubspot_private.pairs, bigint[], hubspot_private.edge[], timestamptz) is
+  'The same record by record: those whose rows cannot be written are left as they were, with a problem.';
+revoke all on function hubspot_private.edges_apply_careful(hubspot_private.streams, hubspot_private.pairs, bigint[], hubspot_private.edge[], timestamptz) from public;
+
+create or replace function hubspot_private.labels_apply(p hubspot_private.pairs, answer jsonb)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  with now_there as (
+    select distinct on (2, 1) (t ->> 'typeId')::bigint as type_id, coalesce(t ->> 'category', 'HUBSPOT_DEFINED') as category, t ->> 'label' as label
+    from jsonb_array_elements(labels_apply.answer -> 'results') t
+    where t ->> 'typeId' ~ '^[0-9]{1,18}$'
+    order by 2, 1, 3
+  ),
+  gone as (
+    delete from hubspot.association_types a
+    where a.from_object = p.from_object and a.to_object = p.to_object
+      and not exists (select from now_there n where n.type_id = a.type_id and n.category = a.category)
+  )
+  insert into hubspot.association_types as a (from_object, to_object, type_id, category, label)
+  select p.from_object, p.to_object, n.type_id, n.category, n.label from now_there n
+  on conflict (from_object, to_object, type_id, category) do update set label = excluded.label
+  where a.label is distinct from excluded.label;
+$$;
+comment on function hubspot_private.labels_apply(hubspot_private.pairs, jsonb) is 'Takes in the types that a pair''s associations may have.';
+
+create or replace function hubspot_private.orphans_delete(s hubspot_private.streams, p hubspot_private.pairs)
+returns bigint
+language plpgsql
+volatile
+as $$
+#variable_conflict use_variable
+declare
+  v_edges hubspot_private.edge[];
+begin
+  -- From before: a table that was kept while nobody read it.
+  execute pg_catalog.format(
+    'select array_agg(row (e.%2$I, e.%3$I, e.type_id, e.category, e.label)::hubspot_private.edge) from hubspot.%1$I e
+     where not exists (select from %4$s and t.id = e.%2$I)', p.table_name, p.from_column, p.to_column,
+    (select hubspot_private.live_rows(o) from hubspot_private.objects o where o.name = p.from_object))
+  into v_edges;
+  if v_edges is null then
+    return 0;
+  end if;
+  perform hubspot_private.stream_marks_writing(s.object, s.stream, s.range);
+  perform hubspot_private.edges_delete(p, v_edges);
+  return pg_catalog.cardinality(v_edges);
+end;
+$$;
+comment on function hubspot_private.orphans_delete(hubspot_private.streams, hubspot_private.pairs) is
+  'Deletes the associations of records that the mirror does not have. Returns how many rows went.';
+revoke all on function hubspot_private.orphans_delete(hubspot_private.streams, hubspot_private.pairs) from public;

@@ -1,0 +1,157 @@
+import pg from 'pg'
+import { expect, test } from 'vitest'
+import { type Graph, startGraph } from './support/associations.ts'
+import { startWorld } from './support/sync.ts'
+import { edgeDifferences } from './support/compare.ts'
+
+// Which pairs are mirrored, in which order it is asked for, and what stays when it no longer is.
+
+const HOUR = 3_600_000
+const make = ({ store, ids }: Graph) =>
+  store.associateAll('deals', 'contacts', ids('deals').map((fromId, at) => ({ fromId, toId: ids('contacts')[at % 4]! })))
+const deals = () => startGraph({ deals: 8, contacts: 4 }, { pairs: [['deals', 'contacts'], ['contacts', 'deals']], make })
+const tables = async ({ db }: Pick<Graph, 'db'>) =>
+  (await db.query<{ name: string }>("select relname as name from pg_class where relnamespace = 'hubspot'::regnamespace and relkind = 'r' and relname ~ '_(contacts|deals|vehicle)' order by 1")).map(({ name }) => name)
+
+test('pairs are tracked before anything is known of their objects, and before the other object is tracked', async () => {
+  await using world = await startWorld('associations', { sandbox: { objects: { deals: 4, contacts: 3, vehicle: 2 } } })
+  const { db, store } = world
+  const [car] = [...world.store.records('vehicle')]
+  for (const { id } of store.records('deals')) store.associate('deals', id, 'vehicle', car!.id)
+  await db.query('update hubspot_private.account set catalogue_at = null')
+  await db.query("delete from hubspot_private.objects where is_custom")
+  await db.query("select hubspot.track('vehicle', '{}'), hubspot.track('deals', '{}'), hubspot.track_associations('vehicle', 'deals'), hubspot.track_associations('deals', 'vehicle')")
+  await db.query("select hubspot.track_associations('deals', 'contacts'), hubspot.track_associations('deals', 'vehicles')")
+  expect(await tables(world)).toEqual(['deals_contacts'])
+  await db.query('select hubspot.sync()')
+  await world.drain()
+  for (const [from, to] of [['vehicle', 'deals'], ['deals', 'vehicle'], ['deals', 'contacts']] as const) {
+    expect(await edgeDifferences(db, world.sandbox, from, to)).toEqual([])
+  }
+  expect(await tables(world)).toEqual(['deals_contacts', 'deals_vehicle', 'vehicle_deals'])
+  expect(await db.query('select count(*) from hubspot.vehicle_deals where vehicle_id = $1', [car!.id])).toEqual([{ count: '4' }])
+  // Its name is wrong: it is said so, and the others go on.
+  expect(await db.query('select object, code, hint from hubspot.problems where resolved_at is null')).toMatchObject([{ object: 'vehicles', code: 'SH102', hint: expect.stringContaining('Did you mean vehicle?') as string }])
+  await db.query("select hubspot.untrack_associations('deals', 'vehicles')")
+  expect(await db.query('select object from hubspot.problems where resolved_at is null')).toEqual([])
+  expect(await db.query("select 1 from hubspot_private.objects where name = 'vehicles'")).toEqual([])
+  await world.load('contacts', [])
+  expect(await db.query("select state from hubspot.status where object = 'contacts'")).toEqual([{ state: 'live' }])
+})
+
+test('verbs refuse what cannot be, with what to do', async () => {
+  await using graph = await startGraph({ deals: 2, contacts: 2 })
+  const refusal = (call: string) => graph.db.query(`select hubspot.${call}`).then(() => ({ code: 'none', message: '', hint: '' }), (error: { code: string; message: string; hint: string }) => error)
+  expect(await refusal("track_associations('companies', 'contacts')")).toMatchObject({ code: 'SH101' })
+  expect(await refusal("track_associations('deals', 'contcts')")).toMatchObject({ code: 'SH102', hint: expect.stringContaining('contacts') as string })
+  expect(await refusal("track_associations('deals', null)")).toMatchObject({ code: 'SH102' })
+  expect(await refusal("track_associations(null, 'deals')")).toMatchObject({ code: 'SH104' })
+  expect(await refusal("untrack_associations('deals', 'contacts')")).toMatchObject({
+    code: 'SH115', message: 'associations of deals with contacts are not tracked', hint: "Run select hubspot.track_associations('deals', 'contacts');",
+  })
+  await graph.pair('0-3', 'contacts')
+  await graph.pair('deals', 'contacts')
+  expect(await graph.db.query('select from_object, to_object from hubspot.association_pairs')).toEqual([{ from_object: 'deals', to_object: 'contacts' }])
+})
+
+test('a pair that is untracked keeps its table as it is, or loses it; tracked again it is as HubSpot has it', async () => {
+  await using graph = await deals()
+  const [gone = '', edited = ''] = graph.ids('deals')
+  await graph.db.query("select hubspot.untrack_associations('deals', 'contacts')")
+  expect(await graph.db.query("select from_object from hubspot.association_types group by 1")).toEqual([{ from_object: 'contacts' }])
+  graph.store.archive('deals', gone)
+  await graph.db.query("select hubspot.refresh('deals', $1)", [[gone]])
+  graph.store.dissociate('deals', edited, 'contacts', graph.ids('contacts')[1]!)
+  await graph.pass(2 * HOUR, HOUR)
+  expect(await graph.db.query('select count(*) from hubspot.deals_contacts')).toEqual([{ count: '8' }])
+  await graph.pair('deals', 'contacts')
+  await graph.drain()
+  expect(await graph.differing()).toEqual([])
+  expect(await graph.db.query('select count(*) from hubspot.deals_contacts')).toEqual([{ count: '6' }])
+  await graph.db.query("select hubspot.untrack_associations('deals', 'contacts', drop_table => true)")
+  expect(await tables(graph)).toEqual(['contacts_deals'])
+  await graph.pair('deals', 'contacts')
+  await graph.drain()
+  expect(await graph.differing()).toEqual([])
+})
+
+test('an object that is untracked leaves its associations as they are; tracked again they are read; dropped, its own go with it', async () => {
+  await using graph = await deals()
+  await graph.db.query("select hubspot.untrack('deals')")
+  const [contact = ''] = graph.ids('contacts')
+  const [lost = ''] = graph.ids('deals')
+  graph.store.archive('deals', lost)
+  graph.store.dissociate('deals', graph.ids('deals')[3]!, 'contacts', contact)
+  await graph.pass(2 * HOUR, HOUR)
+  expect(await graph.db.query('select count(*) from hubspot.deals_contacts')).toEqual([{ count: '8' }])
+  expect(await edgeDifferences(graph.db, graph.sandbox, 'contacts', 'deals')).toEqual([])
+  await graph.load('deals', [])
+  await graph.pass(2 * HOUR, HOUR)
+  expect(await graph.differing()).toEqual([])
+  await graph.db.query("select hubspot.untrack('deals', drop_table => true)")
+  expect(await tables(graph)).toEqual(['contacts_deals'])
+  await graph.pass(HOUR, HOUR)
+  expect(await graph.differing()).toEqual([])
+  expect(await graph.db.query('select from_object from hubspot.association_pairs')).toEqual([{ from_object: 'contacts' }])
+})
+
+test('readers see a pair\'s table made after they were granted; nobody but the sync writes it', async () => {
+  await using graph = await startGraph({ deals: 3, contacts: 3 })
+  const role = `edges ${graph.db.name}`
+  const admin = new pg.Client(graph.db.adminUrl)
+  await admin.connect()
+  try {
+    await admin.query(`create role ${pg.escapeIdentifier(role)}`)
+    await graph.db.query('select hubspot.grant_read($1)', [role])
+    make(graph)
+    await graph.pair('deals', 'contacts')
+    await graph.drain()
+    await admin.query(`set role ${pg.escapeIdentifier(role)}`)
+    for (const relation of ['deals_contacts', 'association_types', 'association_pairs']) {
+      expect((await admin.query(`select * from hubspot.${relation}`)).rows.length, relation).toBeGreaterThan(0)
+    }
+    await expect(admin.query('delete from hubspot.deals_contacts')).rejects.toMatchObject({ code: '42501' })
+    for (const statement of ['delete from', 'truncate']) {
+      await expect(graph.db.query(`${statement} hubspot.deals_contacts`)).rejects.toMatchObject({ code: 'SH105' })
+    }
+  } finally {
+    await admin.query(`reset role; drop owned by ${pg.escapeIdentifier(role)}; drop role ${pg.escapeIdentifier(role)}`)
+    await admin.end()
+  }
+})
+
+test('a pair has its own schedule, and a table that someone dropped is made anew', async () => {
+  await using graph = await deals()
+  await graph.db.query("select hubspot.schedule('deals', 'associations', every => '5 minutes')")
+  await graph.db.query('drop table hubspot.deals_contacts')
+  graph.store.dissociate('deals', graph.ids('deals')[0]!, 'contacts', graph.ids('contacts')[0]!)
+  await graph.pass(6 * 60_000, 60_000)
+  expect(await edgeDifferences(graph.db, graph.sandbox, 'deals', 'contacts')).toEqual([])
+  expect(await graph.db.query("select every from hubspot.schedules where object = 'contacts' and stream = 'associations'")).toEqual([{ every: '01:00:00' }])
+  expect(await graph.db.query("select every from hubspot.schedules where object = 'deals' and stream = 'associations'")).toEqual([{ every: '00:05:00' }])
+})
+
+test('a trigger that refuses one record\'s associations holds up no others, and they come when it is gone', async () => {
+  await using graph = await startGraph({ deals: 5, contacts: 4 }, { make })
+  const [bad = ''] = graph.ids('deals')
+  await graph.pair('deals', 'contacts')
+  await graph.db.query(`create function public.no_edge() returns trigger language plpgsql as $$ begin raise exception 'not this one'; end $$`)
+  await graph.db.query(`create trigger no_edge before insert on hubspot.deals_contacts for each row when (new.deal_id = ${bad}) execute function public.no_edge()`)
+  await graph.drain()
+  expect(await graph.db.query('select deal_id from hubspot.deals_contacts order by 1')).toEqual(graph.ids('deals').slice(1).map((deal_id) => ({ deal_id })))
+  expect(await graph.db.query('select code, record_id from hubspot.problems where resolved_at is null')).toEqual([{ code: 'SH213', record_id: bad }])
+  await graph.db.query('drop trigger no_edge on hubspot.deals_contacts')
+  await graph.pass(20 * 60_000, 10 * 60_000)
+  expect(await graph.differing()).toEqual([])
+  expect(await graph.db.query('select code from hubspot.problems where resolved_at is null')).toEqual([])
+})
+
+test('one pass of a worker reads what its pairs need', async () => {
+  await using graph = await startGraph({ deals: 3, contacts: 4 }, { make })
+  await graph.pair('deals', 'contacts')
+  const [{ now }] = await graph.db.query<{ now: string }>('select hubspot_private.clock() as now') as [{ now: string }]
+  const due = () => graph.db.query('select stream from hubspot_private.streams_due(started_at => $1)', [now])
+  expect(await due()).toContainEqual({ stream: 'associations' })
+  await graph.drain()
+  expect(await due()).toEqual([])
+})
