@@ -31,7 +31,7 @@ begin
     -- The definer functions that views call are checked against the reader; he cannot name them, having no usage of the schema.
     execute format('grant execute on function hubspot_private.clock(), hubspot_private.account_day(timestamptz),
       hubspot_private.schedule_every(text, text), hubspot_private.column_type_for(text, text),
-      hubspot_private.quota_spread(hubspot_private.budgets), hubspot.health() to %I', v_role);
+      hubspot_private.quota_spread(hubspot_private.budgets), hubspot_private.stream_is_held(hubspot_private.streams), hubspot.health() to %I', v_role);
   end loop;
 end;
 $$;

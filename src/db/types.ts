@@ -25,6 +25,64 @@ export type JsonValue = JsonArray | JsonObject | JsonPrimitive;
 
 export type Numeric = ColumnType<string, number | string, number | string>;
 
+export interface AssociationPairs {
+  /**
+   * HubSpot's time at which the last whole sweep began; null until one is done.
+   */
+  complete_until: string | null;
+  /**
+   * The object whose records are asked for their associations.
+   */
+  from_object: string | null;
+  /**
+   * Whether it is kept up to date; else its table stays as it was.
+   */
+  is_tracked: boolean | null;
+  /**
+   * When the next sweep is due.
+   */
+  next_run_at: string | null;
+  /**
+   * Of the sweep under way, 0 to 1; null: none is.
+   */
+  sweep_progress: Numeric | null;
+  /**
+   * Its table in schema hubspot; null until both objects are known.
+   */
+  table_name: string | null;
+  /**
+   * The object of the others.
+   */
+  to_object: string | null;
+  /**
+   * Records to be read besides the sweep: changed, restored, merged, or not answered.
+   */
+  waiting: Int8 | null;
+}
+
+export interface AssociationTypes {
+  /**
+   * Who made it: HUBSPOT_DEFINED, USER_DEFINED, INTEGRATOR_DEFINED, WORK.
+   */
+  category: string;
+  /**
+   * The object that is associated.
+   */
+  from_object: string;
+  /**
+   * Its name for people; null: the unlabelled type, which every association has.
+   */
+  label: string | null;
+  /**
+   * The object that it is associated with.
+   */
+  to_object: string;
+  /**
+   * HubSpot's id of the type in this direction, within its category.
+   */
+  type_id: Int8;
+}
+
 export interface Audits {
   /**
    * When it was asked for; once it is over, when it ended.
@@ -509,7 +567,7 @@ export interface Runs {
    */
   state: string | null;
   /**
-   * backfill, poll, settle, fetch, archive, resync or schema; fill (some properties read alone), build (columns changed), probe (refused properties tried).
+   * backfill, poll, settle, fetch, archive, associations, resync or schema; fill (some properties read alone), build (columns changed), probe (refused properties tried).
    */
   stream: string | null;
   /**
@@ -667,6 +725,8 @@ export interface Workers {
 }
 
 export interface DB {
+  association_pairs: AssociationPairs;
+  association_types: AssociationTypes;
   audits: Audits;
   merges: Merges;
   object_types: ObjectTypes;
