@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { type ObjectName, scenario, type Scenario } from './support/arbitraries.ts'
+import { type ObjectName, pairsOf, scenario, type Scenario } from './support/arbitraries.ts'
+import { edgeDifferences } from './support/compare.ts'
 import { createPlay, type Play, trackAll } from './support/play/play.ts'
 import { smallPages } from './support/play/small-pages.ts'
 import { startWorld, type World } from './support/sync.ts'
@@ -28,7 +29,8 @@ async function converges(what: Scenario): Promise<void> {
   const names = Object.keys(what.counts) as ObjectName[]
   const check = async (when: string, ignored?: ReadonlySet<string>) => {
     const different = await Promise.all(names.map((object) => world.differences(object, { ignore: (id) => ignored?.has(`${object} ${id}`) ?? false })))
-    expect([...play.violations, ...different.flat(), ...(await untidy(world, names, ignored))], when).toEqual([])
+    const edges = await Promise.all(pairsOf(what.counts).map(([from, to]) => edgeDifferences(world.db, world.sandbox, from, to)))
+    expect([...play.violations, ...different.flat(), ...edges.flat(), ...(await untidy(world, names, ignored))], when).toEqual([])
   }
   try {
     await trackAll(world, what)
@@ -53,6 +55,7 @@ async function converges(what: Scenario): Promise<void> {
     await play.rest()
     await check('after a full read')
   } catch (error) {
+    console.log(world.lines.filter((line) => /(poll|settle) of .*failed/.test(line)).slice(0, 12).join("\n"))
     console.log(play.trace.slice(-Number(process.env['CONVERGENCE_TRACE'] ?? 60)).join('\n'))
     throw error
   }
@@ -71,10 +74,17 @@ async function settle(world: World, play: Play): Promise<void> {
   const stuck = await world.db.query(
     `select concat_ws(' ', s.object, s.stream, s.range, s.cursor, r.error_code, r.error) as stuck
      from hubspot_private.streams s left join hubspot_private.runs r on r.id = s.run_id
-     where s.failures > 0 or s.run_id is not null limit 5`,
+     where s.failures > 0 or s.run_id is not null or s.stream in (${PASSES}) and not exists (
+       select from hubspot_private.runs d
+       where (d.object, d.stream, d.range) = (s.object, s.stream, s.range) and d.state = 'done' and d.started_at >= $1::timestamptz)
+     limit 5`,
+    [now],
   )
   throw new Error(`not settled: ${JSON.stringify(stuck, null, 1)}`)
 }
+
+/** Streams that must have passed once all trouble has ended. */
+const PASSES = `'poll', 'settle', 'archive', 'associations', 'schema'`
 
 async function isQuiet({ db }: World, since: string): Promise<boolean> {
   const [quiet] = await db.query<{ is_quiet: boolean }>(
@@ -82,7 +92,7 @@ async function isQuiet({ db }: World, since: string): Promise<boolean> {
        and not exists (select from hubspot_private.streams where failures > 0 or retry_at > hubspot_private.clock())
        and not exists (
          select from hubspot_private.streams s
-         where s.stream in ('poll', 'settle', 'archive') and not exists (
+         where s.stream in (${PASSES}) and not exists (
            select from hubspot_private.runs r
            where (r.object, r.stream, r.range) = (s.object, s.stream, s.range) and r.state = 'done' and r.started_at >= $1::timestamptz)) as is_quiet`,
     [since],
@@ -108,6 +118,8 @@ async function untidy({ db, store }: World, names: readonly ObjectName[], unseen
   const left = await db.query<{ what: string }>(
     `select format('to fetch: %s %s (%s)', object, id, reason) as what from hubspot_private.fetch_queue
      union all
+     select format('associations to read: %s', d) from hubspot_private.association_dirty d
+     union all
      select format('run %s of %s %s is %s', id, object, stream, state) from hubspot.runs where state <> 'done'
      union all
      select format('run %s of %s %s took %s versions for older ones than HubSpot had', id, object, stream, regressed) from hubspot.runs where regressed > 0
@@ -127,7 +139,7 @@ async function untidy({ db, store }: World, names: readonly ObjectName[], unseen
       [object],
     )
     if (counted!.rows !== counted!.counted) found.push(`${object}: status says ${counted!.rows} rows, there are ${counted!.counted}`)
-    const open = await db.query<{ record_id: string }>("select record_id from hubspot.problems where object = $1 and code = 'SH209' and resolved_at is null order by 1", [object])
+    const open = await db.query<{ record_id: string }>("select distinct record_id from hubspot.problems where object = $1 and code = 'SH209' and resolved_at is null order by 1", [object])
     const misfits = await db.query<{ record_id: string }>(`select id as record_id from hubspot.${object} where _extra is not null order by 1`)
     const said = open.map((row) => row.record_id).join(' ')
     const wanted = misfits.map((row) => row.record_id).join(' ')

@@ -133,3 +133,13 @@ test('the survivor is read once more when a loss is new, and not again', async (
   await world.pass(10_000)
   expect(reads()).toBe(2)
 })
+
+test('a survivor that is archived before anybody read it takes with it what it took in', async () => {
+  await using world = await contacts(6, { mergeMakesNewId: false })
+  const [kept = '', lost = ''] = idsOf(world)
+  world.store.merge('contacts', kept, lost)
+  world.store.archive('contacts', kept)
+  await world.pass(HOUR, 600_000)
+  expect(await world.differences('contacts')).toEqual([])
+  expect(await merges(world)).toEqual({ [lost]: kept })
+})

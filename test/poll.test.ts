@@ -240,3 +240,32 @@ describe('records dated in the future', () => {
     expect(world.store.calls({ kind: 'batch read' })).toEqual([])
   })
 })
+
+test('a poll that is asked for before the first load waits for its first answer', async () => {
+  await using world = await startWorld('poll', { sandbox: { objects: { contacts: 5 } } })
+  await world.db.query("select hubspot.track('contacts', '{firstname}')")
+  await world.run('contacts', 'schema')
+  await world.db.query("select hubspot.sync('contacts')")
+  expect(await poll(world)).toBe('idle')
+  await world.drain()
+  expect(await world.db.query("select state, error_code from hubspot.runs where stream = 'poll' order by id limit 1")).toEqual([{ state: 'done', error_code: null }])
+  expect(await world.db.query('select from hubspot.problems')).toEqual([])
+})
+
+test.for([400, 404, 405])('an object whose search HubSpot refuses (%i) is polled by list, until a full read finds that it is searched again', async (status) => {
+  await using world = await contacts(5)
+  world.store.addFault({ match: { kind: 'search' }, fault: { type: 'answer', status, body: '{"status":"error","message":"no search here"}', headers: { 'content-type': 'application/json' } } })
+  await world.pass(60_000, 5_000)
+  const state = async () => (await world.db.query("select state, problems::integer from hubspot.status where object = 'contacts'"))[0]
+  expect(await state()).toEqual({ state: 'list only', problems: 0 })
+  const [edited = ''] = idsOf(world)
+  world.store.edit('contacts', edited, { firstname: 'edited' })
+  await world.pass(120_000, 10_000)
+  expect(await world.differences('contacts')).toEqual([])
+  world.store.removeFaults()
+  world.store.edit('contacts', edited, { firstname: 'again' })
+  await world.db.query("select hubspot.resync('contacts')")
+  await world.pass(60_000, 5_000)
+  expect(await state()).toEqual({ state: 'live', problems: 0 })
+  expect(await world.differences('contacts')).toEqual([])
+})

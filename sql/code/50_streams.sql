@@ -41,6 +41,8 @@ as $$
       where o.name = s.object and o.is_tracked and not o.is_paused and o.archived_at is null
         and (o.object_type_id is not null or o.label is not null)
         and (s.stream = 'schema' or o.column_set > 0)
+        -- Polls begin where the first load's first answer says.
+        and (s.stream not in ('poll', 'settle') or o.searches_from is not null)
         and (s.stream not in ('resync', 'fill', 'associations') or o.loaded_at is not null)
         and (s.stream <> 'associations' or exists (
           select from hubspot_private.pairs p where p.number = s.range and p.is_tracked and p.table_name is not null))))
@@ -236,7 +238,8 @@ begin
   if not found then
     return;
   end if;
-  if stream in ('poll', 'settle') and code in ('SH203', 'SH211') and hubspot_private.search_refuse(object) then
+  -- Three times in a row, within seconds: it is no accident.
+  if stream in ('poll', 'settle') and code in ('SH203', 'SH211') and v_stream.failures >= 3 and hubspot_private.search_refuse(object) then
     return;
   end if;
   if stream = 'archive' and (stream_fail.kind = 'refused' or v_stream.failures >= 3) then

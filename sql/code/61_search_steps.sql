@@ -109,6 +109,8 @@ begin
     run_id = case s.stream when 'poll' then s.run_id end
   where s.object = search_refuse.object and s.stream in ('poll', 'settle');
   perform hubspot_private.stream_wake(object, 'poll');
+  perform hubspot_private.stream_healed(s)
+  from hubspot_private.streams s where s.object = search_refuse.object and s.stream = 'poll';
   return true;
 end;
 $$;

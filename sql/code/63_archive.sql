@@ -74,6 +74,7 @@ declare
   v_object hubspot_private.objects;
   v_ids bigint[];
   v_new bigint[];
+  v_merged jsonb;
   v_low bigint := coalesce((s.cursor ->> 'last')::bigint, -1);
   v_most constant bigint := 9223372036854775807;
 begin
@@ -105,6 +106,8 @@ begin
     v_step.is_over := false;
     return v_step;
   end if;
+  -- What an archived record took in before is gone with it.
+  v_merged := (select m.merged from hubspot_private.merges_found(s.object, answer, null, null) m);
   -- Most of it was known before.
   execute pg_catalog.format(
     'select array_agg(i order by i) from unnest($1) i
@@ -112,9 +115,13 @@ begin
        or exists (select from hubspot.%I t where t.id = i%s)',
     v_object.table_name, case when v_object.on_delete = 'mark' then ' and t._archived_at is null' end)
   into v_new using v_ids, s.object;
-  if v_new is not null then
+  v_new := hubspot_private.merges_missing(v_new, v_merged);
+  if pg_catalog.cardinality(v_new) > 0 then
     perform hubspot_private.object_lock(v_object.number, true);
     v_step.result.deleted := hubspot_private.gone_apply(s.object, s.stream, s.range, v_new, asked_at, s.stream);
+  end if;
+  if v_merged is not null then
+    perform hubspot_private.merges_note(s.object, v_merged);
   end if;
   update hubspot_private.tombstones g set missed = 0, purged_at = null
   where g.object = s.object and g.id = any (v_ids) and (g.missed > 0 or g.purged_at is not null);

@@ -19,7 +19,7 @@ begin
       select distinct on (l.id) l.id as lost, r.value ->> 'id' as kept
       from jsonb_array_elements(answer -> 'results') r
       cross join lateral (select btrim(i) as id from unnest(string_to_array(r.value #>> '{properties,hs_merged_object_ids}', ';')) i) l
-      where r.value ->> 'archived' is distinct from 'true' and r.value ->> 'id' ~ '^[0-9]{1,18}$'
+      where r.value ->> 'id' ~ '^[0-9]{1,18}$'
         and l.id ~ '^[0-9]{1,18}$' and l.id <> r.value ->> 'id'
       order by l.id, (r.value ->> 'id')::bigint desc
     ) m

@@ -109,7 +109,8 @@ async function askPage({ hubspot, caller, signal }: Way, { type, properties }: P
 }
 
 async function askArchived({ hubspot, caller, signal }: Way, type: string, after: string | null): Promise<Got> {
-  const send = () => listPage(hubspot, { type, after: after ?? undefined, properties: [], archived: true, signal })
+  // What it took in before it was archived, nothing else tells.
+  const send = () => listPage(hubspot, { type, after: after ?? undefined, properties: ['hs_merged_object_ids'], archived: true, signal })
   try {
     return one(await caller.call('burst', send))
   } catch (error) {

@@ -11,6 +11,12 @@ export const OBJECTS = {
 /** A mirrored object of a scenario. */
 export type ObjectName = keyof typeof OBJECTS
 
+/** The pairs of objects whose associations are mirrored, where a scenario has both. */
+export const PAIRS = [['contacts', 'contacts'], ['deals', 'contacts'], ['contacts', 'deals']] as const satisfies readonly (readonly [ObjectName, ObjectName])[]
+
+/** The pairs of a scenario. */
+export const pairsOf = (counts: Scenario['counts']) => PAIRS.filter(([from, to]) => counts[from] !== undefined && counts[to] !== undefined)
+
 /** One thing that happens, and how many turns the workers then have. `pick` chooses among what is there at that time. */
 export type Command = { turns: number } & (
   | { do: 'create'; object: ObjectName; count: number; isLow: boolean; values: Values; lag: number }
@@ -18,6 +24,10 @@ export type Command = { turns: number } & (
   | { do: 'recalculate'; object: ObjectName; pick: number; values: Values }
   | { do: 'archive' | 'purge'; object: ObjectName; pick: number; count: number; lag: number }
   | { do: 'restore' | 'merge'; object: ObjectName; pick: number; lag: number }
+  | { do: 'associate' | 'dissociate'; pair: number; pick: number; isLabelled: boolean }
+  | { do: 'label'; pair: number; pick: number }
+  /** The property's type changes in HubSpot. */
+  | { do: 'retype'; object: ObjectName; pick: number; type: string }
   | { do: 'refresh'; object: ObjectName; pick: number; count: number }
   | { do: 'resync' | 'sync' | 'pause' | 'resume'; object: ObjectName }
   | { do: 'select' | 'rename'; object: ObjectName; pick: number }
@@ -140,6 +150,10 @@ function command(biggest: number): fc.Arbitrary<Command> {
         one(50, fc.record({ do: act('restore'), object, pick, lag })),
         one(25, fc.record({ do: act('merge'), object, pick, lag })),
         one(15, fc.record({ do: act('purge'), object, pick, count: few, lag })),
+        one(60, fc.record({ do: act('associate'), pair: fc.nat({ max: 2 }), pick, isLabelled: fc.boolean() })),
+        one(30, fc.record({ do: act('dissociate'), pair: fc.nat({ max: 2 }), pick, isLabelled: fc.boolean() })),
+        one(6, fc.record({ do: act('label'), pair: fc.nat({ max: 2 }), pick })),
+        one(8, fc.record({ do: act('retype'), object, pick, type: fc.constantFrom('string', 'number', 'bool', 'date', 'datetime', 'enumeration') })),
         one(50, fc.record({ do: act('refresh'), object, pick, count: few })),
         one(80, fc.record({ do: act('resync'), object })),
         one(30, fc.record({ do: act('sync'), object })),
@@ -174,6 +188,9 @@ const settings: fc.Arbitrary<Partial<Settings>> = fc.record({
   mergeMakesNewId: fc.constantFrom<Settings['mergeMakesNewId']>('as HubSpot', true, false),
   mergedRead: fc.constantFrom<Settings['mergedRead']>('survivor', 'missing'),
   mergedArchived: fc.boolean(),
+  associationPage: fc.constantFrom(1, 2, 500),
+  shuffleAssociations: fc.boolean(),
+  pastLastEdge: fc.constantFrom<Settings['pastLastEdge']>('error', 'empty'),
   emptyKeys: fc.constantFrom('null', 'absent'),
   after: fc.constantFrom('plain', 'base64'),
   searchValues: fc.constantFrom('index', 'store'),

@@ -1,4 +1,4 @@
-import { type Command, type ObjectName, OBJECTS, type Scenario } from '../arbitraries.ts'
+import { type Command, type ObjectName, OBJECTS, pairsOf, type Scenario } from '../arbitraries.ts'
 import type { World } from '../sync.ts'
 
 /** Whoever works in HubSpot and in the database: writes, verbs, faults, locks. */
@@ -18,6 +18,33 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
     // Mostly the same few: what is written once in a while meets nothing.
     const from = pick % Math.max(pick % 10 < 7 ? Math.min(focus, ids.length) : ids.length, 1)
     return [...ids, ...ids].slice(from, from + Math.min(count, ids.length))
+  }
+  const pairs = pairsOf(counts)
+  const labels = new Map<string, string[]>()
+  const associations = {
+    associate([from, to]: readonly [ObjectName, ObjectName], pick: number, isLabelled: boolean) {
+      const [one] = choose(from, pick, 1)
+      const other = choose(to, Math.floor(pick / 7), 2).find((id) => from !== to || id !== one)
+      if (one === undefined || other === undefined) return
+      const known = labels.get(`${from} ${to}`) ?? []
+      store.associate(from, one, to, other, isLabelled && known.length > 0 ? [known[pick % known.length]!] : [])
+      trace.push(`  associated ${from} ${one} with ${to} ${other}`)
+    },
+    dissociate([from, to]: readonly [ObjectName, ObjectName], pick: number, isLabelled: boolean) {
+      const edges = [...store.edges(from, to)]
+      const edge = edges[pick % Math.max(edges.length, 1)]
+      if (edge === undefined) return
+      store.dissociate(from, edge.fromId, to, edge.toId, isLabelled ? [{ category: edge.category, typeId: edge.typeId }] : [])
+      trace.push(`  dissociated ${from} ${edge.fromId} from ${to} ${edge.toId}`)
+    },
+    label([from, to]: readonly [ObjectName, ObjectName], pick: number) {
+      const known = labels.get(`${from} ${to}`) ?? []
+      const name = `label ${++edits}`
+      if (known.length < 2) store.defineLabel(from, to, { label: name })
+      else if (pick % 2 === 0) store.changeLabel(from, to, known.shift()!, name)
+      else return store.removeLabel(from, to, known.shift()!)
+      labels.set(`${from} ${to}`, [...known, name])
+    },
   }
   const unique = (object: ObjectName) => ({ [text[object]]: `edit ${++edits}` })
   const refresh = async (object: ObjectName, ids: readonly string[]) => {
@@ -73,6 +100,19 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
           const { id } = store.merge(command.object, one, two, { lag: command.lag })
           for (const gone of [one, two]) if (gone !== id) lost.add(`${command.object} ${gone}`)
           trace.push(`  merged ${one} and ${two} into ${id} at ${store.now()}`)
+          break
+        }
+        case 'associate': case 'dissociate': case 'label': {
+          const pair = pairs[command.pair % Math.max(pairs.length, 1)]
+          if (pair !== undefined) associations[command.do](pair, command.pick, command.do !== 'label' && command.isLabelled)
+          break
+        }
+        case 'retype': {
+          const names = OBJECTS[command.object]
+          // The texts that every write changes stay texts.
+          const name = names[1 + (command.pick % (names.length - 1))]!
+          store.changeProperty(command.object, name, { type: command.type })
+          trace.push(`  ${command.object}.${name} is a ${command.type}`)
           break
         }
         case 'purge': {

@@ -1,7 +1,7 @@
 import type { StreamKey } from '../../../src/db/calls.ts'
 import type { Client } from '../../../src/hubspot/client.ts'
 import { runStream, type SyncDeps } from '../../../src/sync/step.ts'
-import { type Command, type ObjectName, OBJECTS, type Scenario } from '../arbitraries.ts'
+import { type Command, type ObjectName, OBJECTS, pairsOf, type Scenario } from '../arbitraries.ts'
 import { type Actor, actor, createGates, type Point, prng, settled } from '../interleave.ts'
 import { dueStreams, watchedDatabase, type World } from '../sync.ts'
 import { createHands } from './hands.ts'
@@ -217,4 +217,5 @@ export async function trackAll(world: World, { counts }: Pick<Scenario, 'counts'
     await world.db.query('select hubspot.track($1, $2)', [object, OBJECTS[object]])
     await world.run(object, 'schema')
   }
+  for (const [from, to] of pairsOf(counts)) await world.db.query('select hubspot.track_associations($1, $2)', [from, to])
 }
