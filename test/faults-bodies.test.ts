@@ -84,3 +84,24 @@ test('a list of properties that is empty archives none', async () => {
   expect(await open(world)).toEqual([])
   expect(await world.differences('contacts')).toEqual([])
 })
+
+test('odd numbers and flags in definitions, pipelines and owners stop nothing', async () => {
+  const odd = (client: Client): Client => ({
+    ...client,
+    async request(request) {
+      const answer = await client.request(request)
+      if (!/properties|pipelines|owners/.test(request.path)) return answer
+      const text = answer.body.toString()
+        .replaceAll(/"displayOrder":-?\d+/g, '"displayOrder":99999999999.5')
+        .replaceAll(/"hidden":(true|false)/g, '"hidden":"maybe"')
+        .replaceAll(/"(userId\w*)":\d+/g, '"$1":98765432109876543210')
+      return { ...answer, body: Buffer.from(text) }
+    },
+  })
+  await using world = await startWorld('odd', { sandbox: { objects: { deals: 5 } }, client: odd })
+  await world.load('deals')
+  expect(await world.differences('deals')).toEqual([])
+  expect(await world.db.query('select from hubspot.problems')).toEqual([])
+  expect(await world.db.query('select distinct display_order from hubspot.pipeline_stages')).toEqual([{ display_order: null }])
+  expect(await world.db.query('select distinct user_id from hubspot.owners')).toEqual([{ user_id: null }])
+})

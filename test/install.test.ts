@@ -107,6 +107,21 @@ describe('installing', () => {
   })
 })
 
+describe('a database that cannot hold it', () => {
+  test('of an encoding that lacks characters of HubSpot\'s texts', async () => {
+    const name = `latin_${randomBytes(4).toString('hex')}`
+    await query(adminUrl, `create database ${name} encoding 'LATIN1' lc_collate 'C' lc_ctype 'C' template template0`)
+    await expect(migrate(at(adminUrl, name))).rejects.toMatchObject({ code: 'SH010', hint: expect.stringContaining('UTF8') as string })
+    await query(adminUrl, `drop database ${name}`)
+  })
+
+  test('that is read-only', async () => {
+    const url = await emptyDatabase()
+    await query(url, `alter database "${new URL(url).pathname.slice(1)}" set default_transaction_read_only = on`)
+    await expect(migrate(url)).rejects.toMatchObject({ code: 'SH010', message: expect.stringContaining('read-only') as string })
+  })
+})
+
 describe('a queue that is there already', () => {
   test('in a version whose workers an upgrade would break is refused; another schema is taken', async () => {
     const url = await emptyDatabase()
