@@ -89,6 +89,7 @@ const PASSES = `'poll', 'settle', 'archive', 'associations', 'schema'`
 async function isQuiet({ db }: World, since: string): Promise<boolean> {
   const [quiet] = await db.query<{ is_quiet: boolean }>(
     `select not exists (select from hubspot_private.fetch_queue)
+       and not exists (select from hubspot_private.properties where next_column is not null)
        and not exists (select from hubspot_private.streams where failures > 0 or retry_at > hubspot_private.clock())
        and not exists (
          select from hubspot_private.streams s

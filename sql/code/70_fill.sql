@@ -57,7 +57,7 @@ as $$
 begin
   -- Ids that are in the fetch queue by now are read before a column takes the place of another.
   update hubspot_private.properties p
-  set next_seq = case when p.next_column is not null and p.is_selected and p.archived_at is null and p.unreadable_at is null
+  set absent_at = null, next_seq = case when p.next_column is not null and p.is_selected and p.archived_at is null and p.unreadable_at is null
     then nextval('hubspot_private.fetch_seq') end
   where p.object = s.object and p.fill_run = s.run_id;
   if found then
@@ -145,16 +145,22 @@ declare
 begin
   select o.* into strict v_object from hubspot_private.objects o where o.name = s.object;
   select c.complete, c.incomplete into body, v_incomplete from hubspot_private.page_complete(v_object, body) c;
-  -- A property that is not in the answer at all is gone from HubSpot by now, and says nothing of its values: the next look at the
-  -- definitions tells whether it is to be read again.
+  -- A property that is not in the answer at all is empty in all of its records, or gone from HubSpot: the definitions are read, and
+  -- if they still have it, it is asked for again, and empty.
   v_lost := array(
     select p from unnest(properties) p
     where body -> 'results' <> '[]'
+      and not exists (
+        select from hubspot_private.properties q
+        join hubspot_private.runs d on d.object = q.object and d.stream = 'schema' and d.state = 'done' and d.started_at > q.absent_at
+        where q.object = v_object.name and q.property = p)
       and not exists (select from pg_catalog.jsonb_array_elements(body -> 'results') r where r -> 'properties' ? p));
   if v_lost <> '{}' then
-    update hubspot_private.properties p set fill_run = null where p.object = v_object.name and p.property = any (v_lost);
+    update hubspot_private.properties p set fill_run = null, absent_at = hubspot_private.clock()
+    where p.object = v_object.name and p.property = any (v_lost);
     update hubspot_private.apply_statements a set places = a.places - v_lost where a.object = v_object.name;
     properties := array(select p from unnest(properties) p where p <> all (v_lost));
+    perform hubspot_private.run_request(v_object.name, 'schema');
   end if;
   if body -> 'results' <> '[]' and properties <> '{}' then
     execute hubspot_private.fill_judge_statement(v_object, properties)
