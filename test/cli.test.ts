@@ -63,7 +63,7 @@ describe('the command line', () => {
     [['--version'], 0, new RegExp(`^${VERSION}\n$`)],
     [[], 64, /Usage: pg-hubspot COMMAND/],
     [['stauts'], 64, /unknown command stauts\n {2}Did you mean: pg-hubspot status\n/],
-    [['verify'], 64, /unknown command verify\n {2}See: pg-hubspot help\n/],
+    [['adopt'], 64, /unknown command adopt\n {2}See: pg-hubspot help\n/],
     [['--once', 'worker'], 64, /--once comes after a command/],
     [['status', '--jsno'], 64, /unknown option --jsno\n {2}Did you mean --json\?/],
     [['status', '--json=yes'], 64, /--json takes no value/],

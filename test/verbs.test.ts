@@ -162,6 +162,7 @@ describe('schedules and settings', () => {
     await db.query(`select hubspot.schedule('deals', 'poll', every => '5 seconds'),
       hubspot.schedule('deals', 'resync', cron => '0 3 * * sun', timezone => 'Europe/Berlin')`)
     expect(await db.query(`select stream, every, cron, timezone from hubspot.schedules where object = 'deals' order by 1`)).toEqual([
+      { stream: 'archive', every: '01:00:00', cron: null, timezone: null },
       { stream: 'poll', every: '00:00:05', cron: null, timezone: null },
       { stream: 'resync', every: null, cron: '0 3 * * sun', timezone: 'Europe/Berlin' },
       { stream: 'schema', every: '00:10:00', cron: null, timezone: null },
