@@ -10,6 +10,7 @@ const BENCHES = {
   memory: () => import('./memory.ts'),
   ceiling: () => import('./ceiling.ts'),
   poll: () => import('./poll.ts'),
+  requests: () => import('./requests.ts'),
   budgets: () => import('./budgets.ts'),
   kills: () => import('./kills.ts'),
 } satisfies Record<string, () => Promise<{ run(): Promise<Figure[]> }>>
