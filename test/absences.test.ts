@@ -72,9 +72,12 @@ describe('a full read deletes what is gone without a trace', () => {
   test('where the list is in no order of ids', async () => {
     await using world = await contacts(60, { client: (client, sandbox) => reversed(pagesOf(10)(client, sandbox)) })
     world.store.purge('contacts', idsOf(world).filter((_, i) => i % 7 === 0))
+    const asked = world.store.now() - 1
     const id = await resync(world)
     expect(await rows(world)).toEqual(idsOf(world))
     expect(await run(world, id)).toMatchObject({ state: 'done', deleted: 9 })
+    // Once to find that out, and once from the start.
+    expect(world.store.calls({ kind: 'list', object: 'contacts' }).filter(({ at, archived }) => at > asked && archived !== true).length).toBeLessThanOrEqual(8)
     expect(await world.db.query('select from hubspot_private.listed union all select from hubspot_private.absences')).toEqual([])
   })
 
@@ -176,6 +179,22 @@ describe('a full read that would delete more than a hundred rows and a tenth of 
     expect(await run(world, first)).toMatchObject({ state: 'stopped' })
     expect(await run(world, second)).toEqual({ state: 'done', deleted: 30 })
     expect(await held(world)).toBeUndefined()
+    expect(await rows(world)).toEqual(idsOf(world))
+  })
+
+  test('gives way whole, though it was read in parts', async () => {
+    await using world = await contacts(400, { client: pagesOf(10) })
+    await world.db.query("select hubspot.configure('max_ranges', 6), hubspot.configure('range_records', 1)")
+    world.store.purge('contacts', idsOf(world).slice(0, 150))
+    const first = await resync(world)
+    expect(await run(world, first)).toMatchObject({ state: 'waiting' })
+    const last = idsOf(world).at(-1)!
+    world.store.purge('contacts', last)
+    const second = await resync(world)
+    expect(await run(world, second)).toMatchObject({ state: 'waiting' })
+    expect((await world.db.query<{ rows_read: string }>('select rows_read from hubspot.runs where id = $1', [second]))[0]!.rows_read).toBe('249')
+    await world.db.query('select hubspot.confirm_deletes($1)', [second])
+    await world.drain()
     expect(await rows(world)).toEqual(idsOf(world))
   })
 

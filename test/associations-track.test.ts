@@ -131,6 +131,15 @@ test('a pair has its own schedule, and a table that someone dropped is made anew
   expect(await graph.db.query("select every from hubspot.schedules where object = 'deals' and stream = 'associations'")).toEqual([{ every: '00:05:00' }])
 })
 
+test('a table that someone dropped while records wait to be read is made anew, and filled', async () => {
+  await using graph = await deals()
+  await graph.db.query('drop table hubspot.deals_contacts')
+  graph.store.edit('deals', graph.ids('deals')[0]!, { dealname: 'edited' })
+  await graph.pass(5 * 60_000, 10_000)
+  expect(await edgeDifferences(graph.db, graph.sandbox, 'deals', 'contacts')).toEqual([])
+  expect(await graph.db.query('select code from hubspot.problems where resolved_at is null')).toEqual([])
+})
+
 test('a trigger that refuses one record\'s associations holds up no others, and they come when it is gone', async () => {
   await using graph = await startGraph({ deals: 5, contacts: 4 }, { make })
   const [bad = ''] = graph.ids('deals')

@@ -255,7 +255,7 @@ test('a poll that is asked for before the first load waits for its first answer'
 test.for([400, 404, 405])('an object whose search HubSpot refuses (%i) is polled by list, until a full read finds that it is searched again', async (status) => {
   await using world = await contacts(5)
   world.store.addFault({ match: { kind: 'search' }, fault: { type: 'answer', status, body: '{"status":"error","message":"no search here"}', headers: { 'content-type': 'application/json' } } })
-  await world.pass(60_000, 5_000)
+  await world.pass(45 * 60_000, 60_000)
   const state = async () => (await world.db.query("select state, problems::integer from hubspot.status where object = 'contacts'"))[0]
   expect(await state()).toEqual({ state: 'list only', problems: 0 })
   const [edited = ''] = idsOf(world)

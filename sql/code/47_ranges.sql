@@ -154,7 +154,7 @@ begin
     v_total := v_object.total;
     v_highest := v_object.highest_id;
   else
-    v_total := (select sum(p.rows) from hubspot_private.streams p where p.object = s.object);
+    v_total := (select sum(p.rows) from hubspot_private.streams p where p.object = s.object and p.stream <> 'associations');
     execute format('select max(t.id) from hubspot.%I t', v_object.table_name) into v_highest;
   end if;
   v_end := least(v_highest + 1, (

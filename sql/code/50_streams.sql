@@ -45,7 +45,9 @@ as $$
         and (s.stream not in ('poll', 'settle') or o.searches_from is not null)
         and (s.stream not in ('resync', 'fill', 'associations') or o.loaded_at is not null)
         and (s.stream <> 'associations' or exists (
-          select from hubspot_private.pairs p where p.number = s.range and p.is_tracked and p.table_name is not null))))
+          select from hubspot_private.pairs p
+          join hubspot_private.objects t on t.name = p.to_object and t.archived_at is null
+          where p.number = s.range and p.is_tracked and p.table_name is not null))))
   from hubspot_private.account a;
 $$;
 comment on function hubspot_private.stream_is_open(hubspot_private.streams) is 'Whether a stream may run at all now.';
@@ -118,6 +120,8 @@ begin
     delete from hubspot_private.absences a where a.object = s.object;
     delete from hubspot_private.listed l where l.object = s.object and l.stream = 'resync';
     perform hubspot_private.search_retry(s.object);
+    -- Parts of one that was given up would end this one where they began.
+    perform hubspot_private.ranges_end(s);
     s.cursor := '{}';
   end if;
   return s;
@@ -238,13 +242,19 @@ begin
   if not found then
     return;
   end if;
-  -- Three times in a row, within seconds: it is no accident.
-  if stream in ('poll', 'settle') and code in ('SH203', 'SH211') and v_stream.failures >= 3 and hubspot_private.search_refuse(object) then
+  -- For ten minutes: it is no accident.
+  if stream in ('poll', 'settle') and code in ('SH203', 'SH211') and v_stream.parked_at < hubspot_private.clock() - interval '10 minutes'
+    and hubspot_private.search_refuse(object)
+  then
     return;
   end if;
   if stream = 'archive' and (stream_fail.kind = 'refused' or v_stream.failures >= 3) then
     -- The first load does not wait for it for ever.
     perform hubspot_private.load_begin(object);
+  end if;
+  if stream = 'associations' and code = 'SH203' then
+    -- Where a record that is half read goes on may hold no more.
+    perform hubspot_private.associations_restart(range);
   end if;
   if v_stream.cursor ? 'is_first' and (code = 'SH203' or v_stream.failures >= 3) then
     perform hubspot_private.range_give_up(v_stream, code = 'SH203');

@@ -102,11 +102,10 @@ begin
     return false;
   end if;
   update hubspot_private.runs r set state = 'stopped', finished_at = hubspot_private.clock()
-  where r.object = search_refuse.object and r.stream = 'settle' and r.state in ('waiting', 'running');
+  where r.object = search_refuse.object and r.stream in ('poll', 'settle') and r.state in ('waiting', 'running');
   update hubspot_private.streams s
   set lease_until = null, holder = null, epoch = s.epoch + 1, failures = 0, retry_at = null, parked_at = null,
-    cursor = '{}', next_at = case s.stream when 'poll' then hubspot_private.clock() end,
-    run_id = case s.stream when 'poll' then s.run_id end
+    cursor = '{}', run_id = null, next_at = case s.stream when 'poll' then hubspot_private.clock() end
   where s.object = search_refuse.object and s.stream in ('poll', 'settle');
   perform hubspot_private.stream_wake(object, 'poll');
   perform hubspot_private.stream_healed(s)

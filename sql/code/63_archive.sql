@@ -141,6 +141,9 @@ begin
     delete from hubspot_private.listed l where l.object = s.object and l.stream = 'archive';
     v_step.cursor := pg_catalog.jsonb_build_object('until', v_step.cursor -> 'began');
     perform hubspot_private.load_begin(s.object);
+    if v_object.search_refused_at < hubspot_private.clock() - interval '1 day' then
+      perform hubspot_private.search_retry(s.object);
+    end if;
   end if;
   return v_step;
 end;

@@ -22,7 +22,9 @@ as $$
 #variable_conflict use_variable
 declare
   v_object hubspot_private.objects;
-  v_last bigint := coalesce((s.cursor ->> 'last')::bigint, (
+  -- A cursor of a version that kept no last id goes on from its page.
+  v_last bigint := coalesce((s.cursor ->> 'last')::bigint,
+    case when s.range = 0 and s.cursor ->> 'after' ~ '^[0-9]{1,18}$' then (s.cursor ->> 'after')::bigint - 1 end, (
     select r.from_id - 1 from hubspot_private.ranges r where (r.object, r.stream, r.range) = (s.object, s.stream, s.range)), -1);
 begin
   if s.cursor ? 'is_listed' then
@@ -100,7 +102,7 @@ declare
     select t.cursor from hubspot_private.streams t where (t.object, t.stream, t.range) = (s.object, s.stream, 0)) end;
 begin
   select o.* into strict v_object from hubspot_private.objects o where o.name = s.object;
-  if s.stream = 'resync' and v_object.is_list_unordered and not v_first ? 'is_listed' then
+  if s.stream = 'resync' and v_object.is_list_unordered and not v_first ?| '{is_listed,absences}' then
     return hubspot_private.absences_relist(s);
   end if;
   if s.range > 0 and v_object.is_list_opaque and v_first ? 'met' then

@@ -14,13 +14,16 @@ as $$
     where r.pair = associations_pending.pair and r.is_reverse = associations_pending.is_reverse
     union all
     -- Dirtied again while it is half read, it is read to its end and then anew: or one dirtied all the time would never be.
-    select d.from_id, null, d.seq, d.not_before
+    (select d.from_id, null, d.seq, d.not_before
     from hubspot_private.association_dirty d
     where d.pair = associations_pending.pair and d.is_reverse = associations_pending.is_reverse and d.attempts = 0
       and d.not_before <= (select hubspot_private.clock())
       and not exists (
         select from hubspot_private.association_reads r
         where (r.pair, r.is_reverse, r.from_id) = (d.pair, d.is_reverse, d.from_id))
+    -- Of very many, the first by the index.
+    order by d.not_before
+    limit associations_pending.most)
   ) p
   order by p.not_before nulls first, p.id
   limit associations_pending.most;
@@ -209,3 +212,22 @@ end;
 $$;
 comment on function hubspot_private.associations_unsaid(integer, boolean, text, bigint[]) is
   'An answer said nothing of these records: each is asked alone, later each time; after five times it is a problem.';
+
+create or replace function hubspot_private.associations_restart(pair integer)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+begin
+  with half as (
+    delete from hubspot_private.association_reads r where r.pair = pair returning r.is_reverse, r.from_id
+  )
+  insert into hubspot_private.association_dirty (pair, is_reverse, from_id, not_before)
+  select pair, h.is_reverse, h.from_id, hubspot_private.clock() from half h order by h.is_reverse, h.from_id
+  on conflict on constraint association_dirty_pkey do nothing;
+  delete from hubspot_private.association_pages e where e.pair = pair;
+end;
+$$;
+comment on function hubspot_private.associations_restart(integer) is 'Records of a pair that are half read are read anew.';

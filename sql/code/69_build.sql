@@ -205,10 +205,11 @@ begin
   if exists (select from hubspot_private.objects o where o.name = object and o.is_tracked and o.column_set > 0) then
     perform hubspot_private.selection_apply(object);
   end if;
+  perform hubspot_private.pairs_mend(object);
 end;
 $$;
 comment on function hubspot_private.table_mend(text) is
-  'Reads the catalogue again: a column or table that someone dropped is made anew, and filled.';
+  'Reads the catalogue again: a column or table that someone dropped, of associations too, is made anew, and filled.';
 
 create or replace function hubspot_private.tidy_case(object text, property text)
 returns text

@@ -245,7 +245,7 @@ begin
     case when v_object.on_delete = 'mark' then ' and t._archived_at is null' end)
   into v_absent using v_last, v_end, v_ids;
   v_missed := coalesce((s.cursor ->> 'missed')::bigint, 0) + coalesce(pg_catalog.cardinality(v_absent), 0);
-  if v_missed > 100 and v_missed > (select sum(t.rows) from hubspot_private.streams t where t.object = s.object) / 10 then
+  if v_missed > 100 and v_missed > (select sum(t.rows) from hubspot_private.streams t where t.object = s.object and t.stream <> 'associations') / 10 then
     perform hubspot_private.fill_give_up(s);
     return v_step;
   end if;

@@ -92,7 +92,7 @@ begin
   returning p.* into v_pair;
   perform hubspot_private.pair_build(v_pair.number);
   perform hubspot_private.pair_streams_make(v_from.name);
-  perform hubspot_private.stream_wake(v_from.name, 'associations', v_pair.number);
+  perform hubspot_private.stream_call(v_from.name, 'associations', v_pair.number);
 end;
 $$;
 comment on function hubspot.track_associations(text, text) is
@@ -155,3 +155,25 @@ left join lateral (
 order by p.from_object, p.to_object;
 comment on view hubspot.association_pairs is
   'Pairs of objects whose associations are mirrored, and how far: select hubspot.track_associations(''deals'', ''contacts'');';
+
+create or replace function hubspot_private.pairs_mend(object text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_pair integer;
+begin
+  for v_pair in
+    select p.number from hubspot_private.pairs p
+    where p.from_object = pairs_mend.object and p.is_tracked and p.table_name is not null
+      and to_regclass(format('hubspot.%I', p.table_name)) is null
+  loop
+    perform hubspot_private.pair_build(v_pair);
+    update hubspot_private.streams s set next_at = hubspot_private.clock()
+    where (s.object, s.stream, s.range) = (pairs_mend.object, 'associations', v_pair);
+  end loop;
+end;
+$$;
+comment on function hubspot_private.pairs_mend(text) is 'Makes association tables anew that someone dropped; a sweep fills them.';

@@ -75,7 +75,8 @@ from hubspot_private.objects o
 cross join hubspot_private.account a
 cross join lateral (
   select coalesce(sum(s.rows) filter (where s.stream <> 'associations'), 0)::bigint as rows,
-    coalesce(bool_or(s.parked_at is not null), false) as is_parked,
+    -- A pair that is refused is the pair's matter.
+    coalesce(bool_or(s.parked_at is not null) filter (where s.stream <> 'associations'), false) as is_parked,
     max(b.started_at) as backfill_started_at,
     -- For more than moments, as when the day's budget is spent: then nobody knows.
     coalesce(bool_and(s.retry_at > hubspot_private.clock() + interval '1 minute') filter (where b.id is not null), false) as is_waiting,
