@@ -33,6 +33,16 @@ as $$
 $$;
 comment on function hubspot_private.object_path(hubspot_private.objects) is 'The path segment that names an object to HubSpot.';
 
+create or replace function hubspot_private.live_rows(o hubspot_private.objects)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select format('hubspot.%I t where %s', o.table_name, case o.on_delete when 'mark' then 't._archived_at is null' else 'true' end);
+$$;
+comment on function hubspot_private.live_rows(hubspot_private.objects) is 'SQL text: the rows t of an object that are not marked as archived.';
+
 create or replace function hubspot_private.object_find(object text)
 returns hubspot_private.objects
 language sql

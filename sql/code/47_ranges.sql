@@ -23,6 +23,17 @@ as $$
 $$;
 comment on function hubspot_private.page_ids(jsonb, jsonb) is 'The ids on a page of a list, as it listed them: answered, or asked for by batch read.';
 
+create or replace function hubspot_private.ids_ascend(ids bigint[], last bigint)
+returns boolean
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(ids_ascend.ids[1] >= ids_ascend.last, true)
+    and not exists (select from generate_series(2, cardinality(ids_ascend.ids)) n where ids_ascend.ids[n] < ids_ascend.ids[n - 1]);
+$$;
+comment on function hubspot_private.ids_ascend(bigint[], bigint) is 'Whether a page goes on in id order from the last id before it.';
+
 create or replace function hubspot_private.page_is_in_order(s hubspot_private.streams, ids bigint[], after text)
 returns boolean
 language plpgsql
@@ -36,8 +47,7 @@ begin
   if coalesce(v_from, '0') !~ '^[0-9]{1,18}$' or coalesce(page_is_in_order.after, '0') !~ '^[0-9]{1,18}$' then
     return false;
   end if;
-  return ids[1] >= coalesce(v_from::bigint, 0) and v_last <= coalesce(page_is_in_order.after::bigint, v_last)
-    and not exists (select from generate_series(2, cardinality(ids)) n where ids[n] < ids[n - 1])
+  return hubspot_private.ids_ascend(ids, coalesce(v_from::bigint, 0)) and v_last <= coalesce(page_is_in_order.after::bigint, v_last)
     and not exists (
       select from hubspot_private.ranges r
       where (r.object, r.stream) = (s.object, s.stream) and r.range <> s.range

@@ -20,8 +20,7 @@ declare
   v_context text;
 begin
   select o.* into strict v_object from hubspot_private.objects o where o.name = object;
-  execute pg_catalog.format('select array_agg(t.id) from hubspot.%I t where t.id = any ($1)%s',
-    v_object.table_name, case when v_object.on_delete = 'mark' then ' and t._archived_at is null' end)
+  execute pg_catalog.format('select array_agg(t.id) from %s and t.id = any ($1)', hubspot_private.live_rows(v_object))
   into v_held using ids;
   if asked_at > v_object.resync_started_at then
     execute pg_catalog.format(

@@ -228,6 +228,10 @@ begin
     end if;
     perform hubspot_private.object_lock(v_object.number, coalesce(pg_catalog.cardinality(v_missing) > 0, false));
     v_after := coalesce(after, answer #>> '{paging,next,after}');
+    if v_after = v_stream.cursor ->> 'after' then
+      -- A page that names itself as the next one would be read for ever.
+      perform hubspot_private.fail('answer_unreadable', 'a page names itself as the next one');
+    end if;
     -- To count what is gone, only what is sure counts.
     if pg_catalog.cardinality(v_unsure) > 0 and v_stream.cursor ->> 'absences' is distinct from 'check' then
       perform hubspot_private.fetch_enqueue(object, v_unsure, stream, hubspot_private.clock() + interval '1 second');

@@ -20,17 +20,6 @@ $$;
 comment on function hubspot_private.load_begin(text) is
   'Begins the first load, where it has not: once the archived list is read, so that no record is taken for one that never was.';
 
-create or replace function hubspot_private.ids_ascend(ids bigint[], last bigint)
-returns boolean
-language sql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-  select coalesce(ids_ascend.ids[1] >= ids_ascend.last, true)
-    and not exists (select from generate_series(2, cardinality(ids_ascend.ids)) n where ids_ascend.ids[n] < ids_ascend.ids[n - 1]);
-$$;
-comment on function hubspot_private.ids_ascend(bigint[], bigint) is 'Whether a page goes on in id order from the last id before it.';
-
 create or replace function hubspot_private.tombstones_look(object text, low bigint, high bigint, ids bigint[], asked_at timestamptz)
 returns void
 language plpgsql
@@ -89,9 +78,6 @@ begin
   if pg_catalog.jsonb_typeof(answer -> 'results') is distinct from 'array' then
     perform hubspot_private.fail('answer_unreadable', 'it has no results');
   end if;
-  if after is not null and after = s.cursor ->> 'after' then
-    perform hubspot_private.fail('answer_unreadable', 'a page names itself as the next one');
-  end if;
   -- Whatever else the list shows: what does not say that it is archived is not.
   v_ids := hubspot_private.page_ids(pg_catalog.jsonb_build_object('results', coalesce((
     select pg_catalog.jsonb_agg(r.value order by r.n) from pg_catalog.jsonb_array_elements(answer -> 'results') with ordinality r (value, n)
@@ -112,8 +98,7 @@ begin
   execute pg_catalog.format(
     'select array_agg(i order by i) from unnest($1) i
      where not exists (select from hubspot_private.tombstones g where g.object = $2 and g.id = i)
-       or exists (select from hubspot.%I t where t.id = i%s)',
-    v_object.table_name, case when v_object.on_delete = 'mark' then ' and t._archived_at is null' end)
+       or exists (select from %s and t.id = i)', hubspot_private.live_rows(v_object))
   into v_new using v_ids, s.object;
   v_new := hubspot_private.merges_missing(v_new, v_merged);
   if pg_catalog.cardinality(v_new) > 0 then

@@ -1,16 +1,6 @@
 -- A full read finds what is gone. Rows in a page's place that it does not list are noted; after the last page they are read by
 -- id, and only what is not found then is deleted. Where that would be many rows, someone has to say that it is right.
 --   The cursor's absences: check (read them to count), delete (read them and delete), held (wait for hubspot.confirm_deletes()).
-create or replace function hubspot_private.live_rows(o hubspot_private.objects)
-returns text
-language sql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-  select format('hubspot.%I t where %s', o.table_name, case o.on_delete when 'mark' then 't._archived_at is null' else 'true' end);
-$$;
-comment on function hubspot_private.live_rows(hubspot_private.objects) is 'SQL text: the rows t of an object that are not marked as archived.';
-
 create or replace function hubspot_private.absences_note(
   s hubspot_private.streams, step hubspot_private.step, ids bigint[]
 )

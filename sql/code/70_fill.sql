@@ -57,7 +57,7 @@ as $$
 begin
   -- Ids that are in the fetch queue by now are read before a column takes the place of another.
   update hubspot_private.properties p
-  set absent_at = null, next_seq = case when p.next_column is not null and p.is_selected and p.archived_at is null and p.unreadable_at is null
+  set unmentioned_at = null, next_seq = case when p.next_column is not null and p.is_selected and p.archived_at is null and p.unreadable_at is null
     then nextval('hubspot_private.fetch_seq') end
   where p.object = s.object and p.fill_run = s.run_id;
   if found then
@@ -152,11 +152,11 @@ begin
     where body -> 'results' <> '[]'
       and not exists (
         select from hubspot_private.properties q
-        join hubspot_private.runs d on d.object = q.object and d.stream = 'schema' and d.state = 'done' and d.started_at > q.absent_at
+        join hubspot_private.runs d on d.object = q.object and d.stream = 'schema' and d.state = 'done' and d.started_at > q.unmentioned_at
         where q.object = v_object.name and q.property = p)
       and not exists (select from pg_catalog.jsonb_array_elements(body -> 'results') r where r -> 'properties' ? p));
   if v_lost <> '{}' then
-    update hubspot_private.properties p set fill_run = null, absent_at = hubspot_private.clock()
+    update hubspot_private.properties p set fill_run = null, unmentioned_at = hubspot_private.clock()
     where p.object = v_object.name and p.property = any (v_lost);
     update hubspot_private.apply_statements a set places = a.places - v_lost where a.object = v_object.name;
     properties := array(select p from unnest(properties) p where p <> all (v_lost));
@@ -229,9 +229,6 @@ begin
     perform hubspot_private.fill_end(s);
     return v_step;
   end if;
-  if after is not null and after = s.cursor ->> 'after' then
-    perform hubspot_private.fail('answer_unreadable', 'a page names itself as the next one');
-  end if;
   select o.* into strict v_object from hubspot_private.objects o where o.name = s.object;
   v_ids := hubspot_private.page_ids(answer, asked);
   v_end := case when after is not null then coalesce(v_ids[pg_catalog.cardinality(v_ids)], v_last) end;
@@ -241,8 +238,7 @@ begin
   end if;
   -- What the mirror has in this page's range, and the page does not list.
   execute pg_catalog.format(
-    'select array_agg(t.id) from hubspot.%I t where t.id > $1 and t.id <= coalesce($2, t.id) and t.id <> all ($3)%s', v_object.table_name,
-    case when v_object.on_delete = 'mark' then ' and t._archived_at is null' end)
+    'select array_agg(t.id) from %s and t.id > $1 and t.id <= coalesce($2, t.id) and t.id <> all ($3)', hubspot_private.live_rows(v_object))
   into v_absent using v_last, v_end, v_ids;
   v_missed := coalesce((s.cursor ->> 'missed')::bigint, 0) + coalesce(pg_catalog.cardinality(v_absent), 0);
   if v_missed > 100 and v_missed > (select sum(t.rows) from hubspot_private.streams t where t.object = s.object and t.stream <> 'associations') / 10 then

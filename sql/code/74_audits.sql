@@ -88,7 +88,8 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
   update hubspot.audits a
-  set at = hubspot_private.clock(), extra = r.deleted,
+  -- Pages that two parts of the read have taken in were compared twice, and count once.
+  set at = hubspot_private.clock(), compared = r.rows_read, extra = r.deleted,
     -- What is locked, or refused by a trigger or constraint, is not right yet: it waits in the fetch queue.
     repaired = greatest(a.missing + a.different + r.deleted - (
       select count(*) from hubspot_private.fetch_queue q

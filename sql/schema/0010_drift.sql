@@ -34,3 +34,7 @@ comment on column hubspot_private.objects.held_since is
 
 -- It can be asked for some properties alone now.
 drop function if exists hubspot_private.apply_source(text);
+
+alter table hubspot_private.properties add column unmentioned_at timestamptz;
+comment on column hubspot_private.properties.unmentioned_at is
+  'When a page of its fill did not mention it: empty everywhere, if definitions read since still have it.';

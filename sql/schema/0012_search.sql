@@ -2,7 +2,3 @@
 alter table hubspot_private.objects add column search_refused_at timestamptz;
 comment on column hubspot_private.objects.search_refused_at is
   'When HubSpot refused to search it, though it answers lists: has_search is false until the next full read tries again.';
-
-alter table hubspot_private.properties add column absent_at timestamptz;
-comment on column hubspot_private.properties.absent_at is
-  'When a page of its fill did not mention it: empty everywhere, if definitions read since still have it.';

@@ -211,7 +211,11 @@ function failureOf(error: unknown) {
   if (state === 'SH208') {
     return { kind: 'transient', code: state, message, hint: 'Nothing to do: it is asked again.', retryAfterMs: undefined } as const
   }
-  const isOurs = state === undefined && !isConnectionLost(error)
+  if (isConnectionLost(error)) {
+    const hint = 'Is the server running, and are host and port in DATABASE_URL right? It goes on by itself when the database is back.'
+    return { kind: 'transient', code: 'SH009', message: `the database cannot be reached: ${message}`, hint, retryAfterMs: undefined } as const
+  }
+  const isOurs = state === undefined
   return {
     kind: isOurs ? 'bug' : 'transient',
     code: isOurs ? 'SH901' : 'SH009',

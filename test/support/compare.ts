@@ -145,10 +145,19 @@ function cast(raw: string, type: string): string | undefined {
   }
 }
 
-/** Milliseconds since 1970, or an ISO date or time that exists. */
+/** Milliseconds since 1970, or an ISO date or time that exists, as JavaScript writes it. */
 function instant(raw: string): string | undefined {
-  const date = new Date(/^-?\d{5,}$/.test(raw) ? Number(raw) : /^\d{4}-\d\d-\d\d($|T)/.test(raw) ? raw : Number.NaN)
-  return Number.isNaN(date.getTime()) ? undefined : date.toISOString()
+  if (/^-?\d+$/.test(raw)) return new Date(Number(raw)).toISOString()
+  const [, day] = /^\d{4}-\d\d-(\d\d)($|T)/.exec(raw) ?? []
+  const date = new Date(raw)
+  // JavaScript takes the 30th of February for the first of March.
+  const exists = day !== undefined && !Number.isNaN(date.getTime()) && Number(day) <= daysIn(raw)
+  return exists ? date.toISOString() : undefined
+}
+
+/** Days in the month of an ISO date. */
+function daysIn(date: string): number {
+  return new Date(Date.UTC(Number(date.slice(0, 4)), Number(date.slice(5, 7)), 0)).getUTCDate()
 }
 
 /** A decimal number's one shortest form: no exponent, no spare zeros. */
