@@ -6,6 +6,8 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
   /** Records that changed as only a full read sees: calculated anew, or gone without a trace. */
   const unseen = new Set<string>()
   const lost = new Set<string>()
+  /** What each survivor took in, as it did before and as what it took in had. */
+  const taken = new Map<string, string[]>()
   const lowestOf = new Map((Object.keys(counts) as ObjectName[]).map((object) => [object, Math.min(10_000, ...[...store.records(object)].map(({ id }) => Number(id)))]))
   let edits = 0
   const locks: (() => Promise<void>)[] = []
@@ -98,7 +100,9 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
           const [one, two] = choose(command.object, command.pick, 2)
           if (one === undefined || two === undefined) break
           const { id } = store.merge(command.object, one, two, { lag: command.lag })
-          for (const gone of [one, two]) if (gone !== id) lost.add(`${command.object} ${gone}`)
+          const gone = [one, two].filter((each) => each !== id).map((each) => `${command.object} ${each}`)
+          for (const each of gone) lost.add(each)
+          taken.set(`${command.object} ${id}`, [...new Set([`${command.object} ${id}`, ...gone].flatMap((each) => [each, ...(taken.get(each) ?? [])]))])
           trace.push(`  merged ${one} and ${two} into ${id} at ${store.now()}`)
           break
         }
@@ -119,7 +123,8 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
           const ids = choose(command.object, command.pick, command.count)
           store.purge(command.object, ids, { lag: command.lag })
           trace.push(`  purged ${ids.join(' ')}`)
-          for (const id of ids) unseen.add(`${command.object} ${id}`)
+          // Whoever has not read the survivor by then is never told what it took in.
+          for (const id of ids) for (const gone of [`${command.object} ${id}`, ...(taken.get(`${command.object} ${id}`) ?? [])]) unseen.add(gone)
           break
         }
         case 'refresh':
