@@ -30,6 +30,8 @@ export async function migrate(
     const hash = digest(code.map((file) => file.name + file.text).join('\n'))
     const isCodeApplied = pending.length > 0 || before.codeHash !== hash
     if (isCodeApplied) await apply(client, { pending, code, hash, schema })
+    // A restore may have left out privileges; grants are rows, and rows it brought.
+    else await client.query('select hubspot_private.grants_apply()')
     return { from: before.version, to: VERSION, files: pending.map((file) => file.name), isCodeApplied, queueSchema: schema }
   } finally {
     await client.end()
