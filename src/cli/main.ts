@@ -15,6 +15,7 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   status: async () => (await import('./status.ts')).status,
   resync: async () => (await import('./resync.ts')).resync,
   verify: async () => (await import('./verify.ts')).verify,
+  types: async () => (await import('./types.ts')).types,
   sandbox: async () => (await import('./sandbox.ts')).sandbox,
   demo: async () => (await import('./demo.ts')).demo,
   uninstall: async () => (await import('./setup.ts')).uninstall,
