@@ -9,7 +9,7 @@ import { openDatabase } from '../src/db/database.ts'
 import { columnType, type Style } from '../src/types/columns.ts'
 import { generateTypes } from '../src/types/generate.ts'
 import { comment, interfaceNames } from '../src/types/text.ts'
-import { runCli } from './support/cli.ts'
+import { callCli } from './support/cli.ts'
 import { makeRoles } from './support/roles.ts'
 import { startWorld, type World } from './support/sync.ts'
 
@@ -194,21 +194,21 @@ describe('the command', () => {
 
   test('prints, writes, leaves what is right alone, and verifies: 0, or 1 with the lines that differ', async () => {
     const out = join(folder, 'made', 'on', 'the way', 'hubspot.ts')
-    const printed = await runCli(['types'], { env: env() })
+    const printed = await callCli(['types'], env())
     expect(printed).toMatchObject({ code: 0, stderr: '', stdout: await generate() })
-    const missing = await runCli(['types', '--out', out, '--verify', '--json'], { env: env() })
+    const missing = await callCli(['types', '--out', out, '--verify', '--json'], env())
     expect(missing).toMatchObject({ code: 1, stderr: expect.stringMatching(/hubspot\.ts is not there \(SH122\)\n {2}Run: pg-hubspot types --out/) as string })
     expect(JSON.parse(missing.stdout)).toMatchObject({ file: out, changed: true })
-    expect(await runCli(['types', '--out', out], { env: env() })).toMatchObject({ code: 0, stdout: expect.stringMatching(/hubspot\.ts: \d+ tables and views\n/) as string })
+    expect(await callCli(['types', '--out', out], env())).toMatchObject({ code: 0, stdout: expect.stringMatching(/hubspot\.ts: \d+ tables and views\n/) as string })
     expect(await readFile(out, 'utf8')).toBe(printed.stdout)
     const { mtimeMs } = await stat(out)
-    expect(JSON.parse((await runCli(['types', '--out', out, '--json'], { env: env() })).stdout)).toMatchObject({ changed: false })
+    expect(JSON.parse((await callCli(['types', '--out', out, '--json'], env())).stdout)).toMatchObject({ changed: false })
     expect((await stat(out)).mtimeMs).toBe(mtimeMs)
     // As git writes it on Windows.
     await writeFile(out, printed.stdout.replaceAll('\n', '\r\n'))
-    expect(await runCli(['types', '--out', out, '--verify'], { env: env() })).toMatchObject({ code: 0, stderr: '' })
+    expect(await callCli(['types', '--out', out, '--verify'], env())).toMatchObject({ code: 0, stderr: '' })
     await world.db.query(`select hubspot.rename_column('deals', 'dealname', 'title')`)
-    const differs = await runCli(['types', '--out', out, '--verify'], { env: env() })
+    const differs = await callCli(['types', '--out', out, '--verify'], env())
     expect(differs).toMatchObject({ code: 1, stdout: '' })
     expect(differs.stderr).toMatch(/\+ {3}title: string \| null;\n[\s\S]*is not what the database says \(SH122\)/)
   })
@@ -224,9 +224,9 @@ describe('the command', () => {
       [['--dates', 'maybe'], env(), 64, /--dates date or string/],
       [[], elsewhere, 1, /SH003/],
     ]
-    await Promise.all(tries.map(async ([args, given, code, stderr]) => {
-      expect(await runCli(['types', ...args], { env: given }), args.join(' ')).toMatchObject({ code, stderr: expect.stringMatching(stderr) as string })
-    }))
+    for (const [args, given, code, stderr] of tries) {
+      expect(await callCli(['types', ...args], given), args.join(' ')).toMatchObject({ code, stderr: expect.stringMatching(stderr) as string })
+    }
   })
 })
 

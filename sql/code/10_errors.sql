@@ -10,7 +10,6 @@ insert into hubspot_private.errors as e (code, name, message, hint) values
   ('SH008', 'no_worker', 'no worker is running', 'Start one with: npx pg-hubspot worker'),
   ('SH009', 'database_refused', 'the database refused a step: %s', 'Read the message: a lock held for long, or a trigger of yours that raises. It is tried again by itself.'),
   ('SH010', 'database_unfit', 'database %s', '%s'),
-  ('SH016', 'generator_missing', '%s', '%s'),
   ('SH101', 'object_not_tracked', 'object %s is not tracked', 'Run select hubspot.track(%s);'),
   ('SH102', 'object_unknown', 'HubSpot has no object %s', '%s'),
   ('SH103', 'property_unknown', 'object %s has no property %s', '%s'),

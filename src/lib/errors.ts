@@ -15,7 +15,6 @@ export const ERRORS = {
   SH008: 'no_worker',
   SH009: 'database_refused',
   SH010: 'database_unfit',
-  SH016: 'generator_missing',
   SH101: 'object_not_tracked',
   SH102: 'object_unknown',
   SH103: 'property_unknown',

@@ -1,6 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { vi } from 'vitest'
+import { main } from '../../src/cli/main.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 /** The variables that a developer's own shell may have set, and that must not reach a test. */
@@ -61,4 +63,23 @@ export async function runCli(args: string[], { input = '', ...options }: { env?:
   await using running = startCli(args, options)
   running.child.stdin?.end(input)
   return await running.ended
+}
+
+/** Runs a command in this process, where nothing of a process is tried: in a tenth of the time. One at a time. */
+export async function callCli(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Omit<Ended, 'signal'>> {
+  const written = { stdout: '', stderr: '' }
+  const spies = [
+    ...(['stdout', 'stderr'] as const).map((name) => vi.spyOn(process[name], 'write').mockImplementation((text) => {
+      written[name] += String(text)
+      return true
+    })),
+    vi.spyOn(console, 'log').mockImplementation((text: string) => void (written.stdout += `${text}\n`)),
+  ]
+  for (const name of OURS) vi.stubEnv(name, env[name])
+  try {
+    return { code: await main(args), ...written }
+  } finally {
+    vi.unstubAllEnvs()
+    for (const spy of spies) spy.mockRestore()
+  }
 }
