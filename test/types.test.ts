@@ -1,6 +1,4 @@
-import { spawnSync } from 'node:child_process'
-import { mkdtemp, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
@@ -10,15 +8,15 @@ import { columnType, type Style } from '../src/types/columns.ts'
 import { generateTypes } from '../src/types/generate.ts'
 import { comment, interfaceNames } from '../src/types/text.ts'
 import { callCli } from './support/cli.ts'
+import { makeProject, type Project } from './support/compile.ts'
 import { makeRoles } from './support/roles.ts'
 import { startWorld, type World } from './support/sync.ts'
 
 vi.setConfig({ testTimeout: 60_000 })
-const root = join(import.meta.dirname, '..')
 const USUAL: Style = { dates: 'date', isClosed: false, hasZod: true }
 
 let world: World
-let folder: string
+let project: Project
 beforeAll(async () => {
   // A custom object may be called as what the file itself uses.
   world = await startWorld('types', { sandbox: { objects: { contacts: 40, deals: 30, companies: 5, date: 3, vehicle: 10 } } })
@@ -28,29 +26,24 @@ beforeAll(async () => {
   await world.load('companies', ['name', 'industry'], 'mark')
   await world.db.query(`select hubspot.track_associations('deals', 'contacts')`)
   await world.drain()
-  folder = await mkdtemp(join(tmpdir(), 'types-'))
-  await symlink(join(root, 'node_modules'), join(folder, 'node_modules'))
-  await writeFile(join(folder, 'package.json'), '{"type": "module"}')
+  project = await makeProject()
 })
 afterAll(async () => {
-  await rm(folder, { recursive: true, force: true })
+  await project[Symbol.asyncDispose]()
   await world[Symbol.asyncDispose]()
 })
 
 const generate = async (style: Partial<Style> = {}) => (await generateTypes(world.deps.db, { ...USUAL, ...style })).text
 
-/** What the compiler says of these files, as strict as it gets. */
+/** What the compiler says of these files. */
 async function compile(files: Record<string, string>): Promise<string> {
-  for (const [name, text] of Object.entries(files)) await writeFile(join(folder, name), text)
-  const options = ['--noEmit', '--strict', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess', '--noUnusedLocals', '--isolatedModules',
-    '--erasableSyntaxOnly', '--verbatimModuleSyntax', '--allowImportingTsExtensions', '--skipLibCheck', '--target', 'es2024', '--module', 'nodenext', '--types', 'node']
-  const { stdout } = spawnSync(join(root, 'node_modules/.bin/tsc'), [...options, ...Object.keys(files)], { cwd: folder, encoding: 'utf8' })
-  return stdout
+  for (const [name, text] of Object.entries(files)) await project.write(name, text)
+  return project.compile('--noUnusedLocals', ...Object.keys(files))
 }
 
 /** The schemas of a file, by table. */
 async function schemasOf(text: string): Promise<Map<string, z.ZodObject>> {
-  const file = join(folder, `schemas-${Math.random()}.ts`)
+  const file = join(project.folder, `schemas-${Math.random()}.ts`)
   await writeFile(file, text)
   const module = (await import(file)) as Record<string, z.ZodObject>
   const tables = [...text.matchAll(/^ {2}"hubspot\.(.*)": (\w+);$/gm)].map(([, table = '', name = '']) => {
@@ -193,7 +186,7 @@ describe('the command', () => {
   const env = () => ({ DATABASE_URL: world.db.url })
 
   test('prints, writes, leaves what is right alone, and verifies: 0, or 1 with the lines that differ', async () => {
-    const out = join(folder, 'made', 'on', 'the way', 'hubspot.ts')
+    const out = join(project.folder, 'made', 'on', 'the way', 'hubspot.ts')
     const printed = await callCli(['types'], env())
     expect(printed).toMatchObject({ code: 0, stderr: '', stdout: await generate() })
     const missing = await callCli(['types', '--out', out, '--verify', '--json'], env())
@@ -214,11 +207,11 @@ describe('the command', () => {
   })
 
   test('says what is wrong with the file, the options or the database', async () => {
-    await writeFile(join(folder, 'in-the-way'), '')
+    await writeFile(join(project.folder, 'in-the-way'), '')
     const elsewhere = { DATABASE_URL: world.db.url.replace(/[^/]+$/, 'postgres') }
     const tries: [string[], NodeJS.ProcessEnv, number, RegExp][] = [
-      [['--out', folder], env(), 1, /cannot be read: EISDIR.*\(SH104\)/],
-      [['--out', join(folder, 'in-the-way', 'hubspot.ts')], env(), 1, /SH104/],
+      [['--out', project.folder], env(), 1, /cannot be read: EISDIR.*\(SH104\)/],
+      [['--out', join(project.folder, 'in-the-way', 'hubspot.ts')], env(), 1, /SH104/],
       [['--verify'], env(), 64, /--verify wants --out/],
       [['--json'], env(), 64, /--json wants --out/],
       [['--dates', 'maybe'], env(), 64, /--dates date or string/],

@@ -1,23 +1,39 @@
 -- Grants are rows: a table made later gets them too. Nothing is granted to public. TRIGGER is never granted by these.
 create or replace function hubspot_private.function_kinds()
-returns table (kind text, names name[])
+returns table (kind text, names text[])
 language sql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
-  -- Each function of schema hubspot stands in one line; one that is in none is the owner's.
+  -- Each function of schema hubspot stands in one line, by its name, or with its arguments' types where those of one name differ.
+  -- One that is in none is the owner's.
   values
     -- What only looks.
-    ('read', '{health,progress,changes_after}'::name[]),
+    ('read', '{health,progress,changes_after,changes_end}'::text[]),
     -- What to mirror and when: another read of HubSpot puts all of it right again.
     ('control', '{track,untrack,track_associations,untrack_associations,rename_column,retype_column}'),
     ('control', '{sync,resync,refresh,verify,confirm_deletes,forget,pause,resume,wait}'),
     ('control', '{schedule,unschedule,configure,set_quota,set_quota_share}'),
+    ('control', '{enable_changes,disable_changes,off_change,"on_change(text,text,text[],text[])"}'),
     -- Secrets, whose database this is, rights, and what makes code run with the worker's rights.
-    ('owner', '{connect,disconnect,adopt,grant_read,grant_write,grant_control,revoke_all,on_change,off_change}');
+    ('owner', '{connect,disconnect,adopt,grant_read,grant_write,grant_control,revoke_all,"on_change(text,regproc,text[],text[])"}');
 $$;
 comment on function hubspot_private.function_kinds() is
   'Who may run which public functions: read, whoever was granted anything; control, whom grant_control() named; owner, nobody else.';
+
+create or replace function hubspot_private.function_kind(routine oid)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select k.kind
+  from pg_proc p
+  join hubspot_private.function_kinds() k
+    on p.proname = any (k.names) or replace(p.oid::regprocedure::text, 'hubspot.' || p.proname, p.proname) = any (k.names)
+  where p.oid = function_kind.routine;
+$$;
+comment on function hubspot_private.function_kind(oid) is 'Who may run a public function: read, control or owner; null where it is not listed.';
 
 create or replace function hubspot_private.grants_bind()
 returns void
@@ -74,10 +90,9 @@ as $$
       and c.relname in (select o.table_name from hubspot_private.objects o union all select a.table_name from hubspot_private.pairs a)
       and coalesce(c.relname = grants_missing.relation, true)
     union all
-    select k.kind, 'EXECUTE', format('routine %s', p.oid::regprocedure), p.proacl
+    select hubspot_private.function_kind(p.oid), 'EXECUTE', format('routine %s', p.oid::regprocedure), p.proacl
     from pg_proc p
-    join hubspot_private.function_kinds() k on p.proname = any (k.names)
-    where p.pronamespace = 'hubspot'::regnamespace and k.kind <> 'owner' and grants_missing.relation is null
+    where p.pronamespace = 'hubspot'::regnamespace and hubspot_private.function_kind(p.oid) <> 'owner' and grants_missing.relation is null
     union
     -- Functions that views call are checked against the reader; he cannot name them, having no usage of the schema.
     select 'read', 'EXECUTE', format('routine %s', p.oid::regprocedure), p.proacl

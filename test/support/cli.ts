@@ -20,9 +20,9 @@ export type Running = AsyncDisposable & {
 }
 
 /** Starts the command line, or another program of the repository, as a child process. Never outlives who disposes of it. */
-export function startCli(args: string[], { env = {}, program = 'src/cli.ts' }: { env?: NodeJS.ProcessEnv; program?: string } = {}): Running {
+export function startCli(args: string[], { env = {}, program = 'src/cli.ts', cwd = root }: { env?: NodeJS.ProcessEnv; program?: string; cwd?: string } = {}): Running {
   const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !OURS.includes(name)))
-  const child = spawn(process.execPath, [join(root, program), ...args], { cwd: root, env: { ...clean, ...env }, stdio: 'pipe' })
+  const child = spawn(process.execPath, [join(root, program), ...args], { cwd, env: { ...clean, ...env }, stdio: 'pipe' })
   let [stdout, stderr] = ['', '']
   const listeners = new Set<() => void>()
   const heard = () => {
@@ -59,7 +59,7 @@ export function startCli(args: string[], { env = {}, program = 'src/cli.ts' }: {
 }
 
 /** Runs a command to its end, with a text on its standard input. */
-export async function runCli(args: string[], { input = '', ...options }: { env?: NodeJS.ProcessEnv; program?: string; input?: string } = {}): Promise<Ended> {
+export async function runCli(args: string[], { input = '', ...options }: { env?: NodeJS.ProcessEnv; program?: string; cwd?: string; input?: string } = {}): Promise<Ended> {
   await using running = startCli(args, options)
   running.child.stdin?.end(input)
   return await running.ended

@@ -89,7 +89,7 @@ export async function rightsReference(
 ${generatedBy('test/rights.test.ts')}
 
 What a role may do with each relation and function of schema \`hubspot\`, by what it was granted; a role that was granted nothing may do nothing,
-the owner, who installed it, everything. The mirror's tables are read-only, to a writer too. See [security.md](security.md).
+the owner, who installed it, everything. The mirror's tables are read-only, to a writer too. See [roles.md](roles.md).
 
 ${head('relation', 'grant_read', 'grant_write', 'grant_control')}
 ${relations.map(({ name, r0, r1, r2 }) => row(name, r0, r1, r2)).join('\n')}
