@@ -46,7 +46,9 @@ begin
   end if;
   update hubspot_private.runs r
   set state = 'running', started_at = hubspot_private.clock()
-  where r.object = s.object and r.stream = s.stream and r.range = s.range and r.state = 'waiting'
+  where r.id = (
+    select w.id from hubspot_private.runs w
+    where (w.object, w.stream, w.range, w.state) = (s.object, s.stream, s.range, 'waiting') for no key update skip locked)
   returning r.id into s.run_id;
   if s.stream = 'associations' and (s.run_id is not null or s.next_at <= hubspot_private.clock()) then
     -- Its time has come, or it was asked for; else only what is dirty is read.

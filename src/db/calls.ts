@@ -14,6 +14,7 @@ export type StreamRequest = { class: QuotaClass } & (
   | { kind: 'list'; after: string | null; until?: string; properties?: string[] }
   | { kind: 'archived'; after: string | null }
   | { kind: 'read'; ids: string[]; seqs: number[] }
+  | { kind: 'look'; inputs: string[] }
   | { kind: 'search' | 'count'; body: object; upto?: number | null }
   | { kind: 'schema' }
   | { kind: 'probe'; properties: string[] }

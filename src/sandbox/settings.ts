@@ -69,6 +69,8 @@ export interface Settings {
   associationPage: number
   /** What a batch answers for a page behind a record's last association, as when those ended meanwhile: the error of having none, or an empty list. */
   pastLastEdge: 'error' | 'empty'
+  /** What a batch answers for a record without associations: the error of having none, or an empty list of them. */
+  noAssociations: 'error' | 'empty'
   /** Whether making and ending associations moves the modified dates of both records. */
   associationBumps: boolean
   /** Whether associations come in another order than by id. */
@@ -142,6 +144,7 @@ export const defaultSettings: Settings = {
   shuffleBatch: true,
   associationPage: 500,
   pastLastEdge: 'error',
+  noAssociations: 'error',
   associationBumps: false,
   shuffleAssociations: true,
   customPairs: 'HUBSPOT_DEFINED',
@@ -175,6 +178,7 @@ const choices: { readonly [K in keyof Settings]?: readonly unknown[] } = {
   after: ['plain', 'base64'],
   missingStatus: [207, 200],
   pastLastEdge: ['error', 'empty'],
+  noAssociations: ['error', 'empty'],
   customPairs: ['HUBSPOT_DEFINED', 'USER_DEFINED'],
   associationsCount: ['burst', 'daily'],
   mergeMakesNewId: ['as HubSpot', true, false],

@@ -191,6 +191,7 @@ const settings: fc.Arbitrary<Partial<Settings>> = fc.record({
   associationPage: fc.constantFrom(1, 2, 500),
   shuffleAssociations: fc.boolean(),
   pastLastEdge: fc.constantFrom<Settings['pastLastEdge']>('error', 'empty'),
+  noAssociations: fc.constantFrom<Settings['noAssociations']>('error', 'empty'),
   emptyKeys: fc.constantFrom('null', 'absent'),
   after: fc.constantFrom('plain', 'base64'),
   searchValues: fc.constantFrom('index', 'store'),

@@ -62,6 +62,8 @@ export interface Store extends AssociationStore {
   /** Archives a custom object: every call to it is refused, its records and associations are not shown. */
   archiveObject(object: ObjectName): void
   restoreObject(object: ObjectName): void
+  /** Deletes an archived custom object for good, with all that belongs to it; another may have its name then. */
+  removeObject(object: ObjectName): void
   /** Replaces an object's pipelines. */
   setPipelines(object: ObjectName, pipelines: readonly PipelineInput[]): void
   changePipeline(object: ObjectName, id: string, changes: PipelineChanges): void
