@@ -146,10 +146,8 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  update hubspot_private.streams s
-  set lease_until = null, holder = null
-  where (s.object, s.stream, s.range, s.epoch)
-    = (stream_release.object, stream_release.stream, stream_release.range, stream_release.epoch);
+  update hubspot_private.streams s set lease_until = null, holder = null
+  where (s.object, s.stream, s.range, s.epoch) = (stream_release.object, stream_release.stream, stream_release.range, stream_release.epoch);
   if found then
     perform hubspot_private.stream_wake(object, stream, range);
   end if;

@@ -93,11 +93,15 @@ export interface Audits {
    */
   compared: Generated<Int8>;
   /**
+   * HubSpot's time up to which deletions were known when it began: what was archived later is on its way and counts as no difference.
+   */
+  deletes_known_until: string | null;
+  /**
    * Rows with another value, or another modified date, than HubSpot has.
    */
   different: Generated<Int8>;
   /**
-   * Ids of the first hundred missing, and of the first hundred different ones.
+   * Ids of the first hundred missing, of the first hundred extra, and of the first hundred different ones.
    */
   examples: Generated<Json>;
   /**

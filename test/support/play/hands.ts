@@ -1,8 +1,12 @@
 import { type Command, type ObjectName, OBJECTS, pairsOf, type Scenario } from '../arbitraries.ts'
 import type { World } from '../sync.ts'
+import { createDefinitions } from './definitions.ts'
 
 /** Whoever works in HubSpot and in the database: writes, verbs, faults, locks. */
-export function createHands({ db, store }: World, { focus, counts }: Pick<Scenario, 'focus' | 'counts'>, trace: string[]) {
+export function createHands(world: World, { focus, counts, isAll }: Pick<Scenario, 'focus' | 'counts' | 'isAll'>, trace: string[]) {
+  const { db, store } = world
+  const definitions = createDefinitions(world, trace)
+  const kept = new Map<string, string>()
   /** Records that changed as only a full read sees: calculated anew, or gone without a trace. */
   const unseen = new Set<string>()
   const lost = new Set<string>()
@@ -56,6 +60,8 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
 
   return {
     unseen,
+    isArchived: definitions.isArchived,
+    merges: (object: ObjectName) => new Map([...kept].filter(([key]) => key.startsWith(`${object} `)).map(([key, id]) => [key.slice(object.length + 1), id])),
     async perform(command: Exclude<Command, { do: 'advance' | 'jump' | 'beat' | 'kill' | 'freeze' | 'thaw' | 'lose' | 'check' }>) {
       if ('object' in command && counts[command.object] === undefined) return
       switch (command.do) {
@@ -74,7 +80,7 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
         }
         case 'edit': {
           const ids = choose(command.object, command.pick, command.count)
-          store.edit(command.object, ids, { ...command.values, ...unique(command.object) }, { lag: command.lag })
+          store.edit(command.object, ids, { ...command.values, ...definitions.addedValues(command.object, command.pick), ...unique(command.object) }, { lag: command.lag })
           trace.push(`  edited ${ids.slice(0, 10).join(' ')} at ${store.now()}`)
           break
         }
@@ -100,9 +106,14 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
           const [one, two] = choose(command.object, command.pick, 2)
           if (one === undefined || two === undefined) break
           const { id } = store.merge(command.object, one, two, { lag: command.lag })
-          const gone = [one, two].filter((each) => each !== id).map((each) => `${command.object} ${each}`)
+          const ids = [one, two].filter((each) => each !== id)
+          const gone = ids.map((each) => `${command.object} ${each}`)
           for (const each of gone) lost.add(each)
           taken.set(`${command.object} ${id}`, [...new Set([`${command.object} ${id}`, ...gone].flatMap((each) => [each, ...(taken.get(each) ?? [])]))])
+          for (const each of ids) {
+            for (const [key, led] of kept) if (led === each && key.startsWith(`${command.object} `)) kept.set(key, id)
+            kept.set(`${command.object} ${each}`, id)
+          }
           trace.push(`  merged ${one} and ${two} into ${id} at ${store.now()}`)
           break
         }
@@ -119,9 +130,14 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
           trace.push(`  ${command.object}.${name} is a ${command.type}`)
           break
         }
+        case 'define': case 'archive property': case 'restore property': case 'describe': case 'pipeline': case 'owner':
+          definitions.perform(command)
+          break
         case 'purge': {
           const ids = choose(command.object, command.pick, command.count)
-          store.purge(command.object, ids, { lag: command.lag })
+          // A contact for privacy's sake, with the ids that it had before merges; others after their time in the bin.
+          if (command.object === 'contacts') store.gdprDelete(ids, { lag: command.lag })
+          else store.purge(command.object, ids, { lag: command.lag })
           trace.push(`  purged ${ids.join(' ')}`)
           // Whoever has not read the survivor by then is never told what it took in.
           for (const id of ids) for (const gone of [`${command.object} ${id}`, ...(taken.get(`${command.object} ${id}`) ?? [])]) unseen.add(gone)
@@ -136,7 +152,11 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
         case 'select': {
           // Mostly all but one: what is left out comes back with the next choice.
           const names = OBJECTS[command.object].filter((_, i, all) => i === 0 || command.pick % 4 === 0 || i !== command.pick % all.length)
-          await db.query('select hubspot.track($1, $2)', [command.object, names])
+          const chosen = isAll && command.object === 'vehicle' && command.pick % 2 === 0 ? null : names
+          await db.query('select hubspot.track($1, $2)', [command.object, chosen]).catch((error: unknown) => {
+            // It is archived, as far as the mirror knows.
+            if ((error as { code?: string }).code !== 'SH103') throw error
+          })
           break
         }
         case 'rename': {
