@@ -2,7 +2,7 @@ import { type Command, type ObjectName, OBJECTS } from '../arbitraries.ts'
 import type { World } from '../sync.ts'
 
 /** What changes in HubSpot besides records: properties, their options, pipelines, owners. */
-export function createDefinitions({ store }: Pick<World, 'store'>, trace: string[]) {
+export function createDefinitions({ store, db }: Pick<World, 'store' | 'db'>, unseen: Set<string>, trace: string[]) {
   let count = 0
   const added = new Map<ObjectName, { name: string; type: string }[]>()
   const archived = new Map<ObjectName, Set<string>>()
@@ -21,7 +21,7 @@ export function createDefinitions({ store }: Pick<World, 'store'>, trace: string
       const one = all[pick % Math.max(all.length, 1)]
       return one === undefined ? {} : { [one.name]: one.type === 'number' || pick % 3 === 0 ? String(pick) : `value ${pick}` }
     },
-    perform(command: Extract<Command, { do: 'define' | 'archive property' | 'restore property' | 'describe' | 'pipeline' | 'owner' }>) {
+    async perform(command: Extract<Command, { do: 'define' | 'archive property' | 'restore property' | 'describe' | 'pipeline' | 'owner' }>) {
       switch (command.do) {
         case 'define': {
           const name = `added_${++count}`
@@ -44,6 +44,12 @@ export function createDefinitions({ store }: Pick<World, 'store'>, trace: string
           const names = [...archivedOf(command.object)]
           const name = names[command.pick % Math.max(names.length, 1)]
           if (name === undefined) break
+          const [known] = await db.query<{ is_archived: boolean }>(
+            'select archived_at is not null as is_archived from hubspot.properties where object = $1 and property = $2', [command.object, name])
+          // Archived and restored between two looks at the definitions: what was read meanwhile lacks it, and nothing tells.
+          if (known?.is_archived === false) {
+            for (const isArchived of [false, true]) for (const { id } of store.records(command.object, { archived: isArchived })) unseen.add(`${command.object} ${id}`)
+          }
           store.restoreProperty(command.object, name)
           archived.set(command.object, new Set(names.filter((other) => other !== name)))
           trace.push(`  ${command.object}.${name} is restored`)

@@ -5,10 +5,10 @@ import { createDefinitions } from './definitions.ts'
 /** Whoever works in HubSpot and in the database: writes, verbs, faults, locks. */
 export function createHands(world: World, { focus, counts, isAll }: Pick<Scenario, 'focus' | 'counts' | 'isAll'>, trace: string[]) {
   const { db, store } = world
-  const definitions = createDefinitions(world, trace)
-  const kept = new Map<string, string>()
   /** Records that changed as only a full read sees: calculated anew, or gone without a trace. */
   const unseen = new Set<string>()
+  const definitions = createDefinitions(world, unseen, trace)
+  const kept = new Map<string, string>()
   const lost = new Set<string>()
   /** What each survivor took in, as it did before and as what it took in had. */
   const taken = new Map<string, string[]>()
@@ -131,7 +131,7 @@ export function createHands(world: World, { focus, counts, isAll }: Pick<Scenari
           break
         }
         case 'define': case 'archive property': case 'restore property': case 'describe': case 'pipeline': case 'owner':
-          definitions.perform(command)
+          await definitions.perform(command)
           break
         case 'purge': {
           const ids = choose(command.object, command.pick, command.count)
@@ -182,7 +182,13 @@ export function createHands(world: World, { focus, counts, isAll }: Pick<Scenari
         case 'lock': {
           const client = await db.pool.connect()
           await client.query('begin')
-          await client.query(`select id from hubspot.${command.object} where id = any ($1) for update skip locked`, [choose(command.object, command.pick, command.count)])
+          const ids = choose(command.object, command.pick, command.count)
+          await client.query(`select id from hubspot.${command.object} where id = any ($1) for update skip locked`, [ids])
+          const tables = await client.query<{ name: string; column: string }>(
+            'select table_name as name, from_column as column from hubspot_private.pairs where from_object = $1 and table_name is not null order by number', [command.object])
+          for (const { name, column } of command.pick % 2 === 0 ? tables.rows : []) {
+            await client.query(`select from hubspot."${name}" where "${column}" = any ($1) for key share skip locked`, [ids])
+          }
           locks.push(async () => {
             await client.query('commit')
             client.release()
