@@ -13,6 +13,8 @@ declare
   v_held bigint[];
   v_free bigint[];
   v_deleted bigint[];
+  v_gone bigint[];
+  v_private bigint[];
   v_each bigint;
   v_one bigint[];
   v_refused bigint[];
@@ -60,15 +62,18 @@ begin
     update hubspot_private.problems p set resolved_at = v_now
     where p.object = v_object.name and p.record_id = any (v_deleted) and p.resolved_at is null;
   end if;
-  perform hubspot_private.edges_forget(object, stream, range,
-    array(select i from unnest(ids) i where i = any (v_deleted) or i <> all (coalesce(v_held, '{}'))));
+  v_gone := array(select i from unnest(ids) i where i = any (v_deleted) or i <> all (coalesce(v_held, '{}')) order by i);
+  perform hubspot_private.edges_forget(object, stream, range, v_gone);
   insert into hubspot_private.tombstones as g (object, id, seen_gone_at)
   select v_object.name, i, v_now
-  from unnest(ids) i
-  where i = any (v_deleted) or i <> all (coalesce(v_held, '{}'))
-  order by i
+  from unnest(v_gone) with ordinality i (i, n)
+  order by n
   on conflict on constraint tombstones_pkey do update set seen_gone_at = excluded.seen_gone_at
   where g.id = any (v_deleted);
+  v_private := hubspot_private.erasures_due(object, v_gone);
+  if v_private <> '{}' then
+    perform hubspot_private.records_erase_each(object, stream, range, v_private);
+  end if;
   -- A row that is locked, or was written after this was asked, is in doubt.
   perform hubspot_private.fetch_enqueue(v_object.name,
     array(select i from unnest(v_held) i where i <> all (coalesce(v_deleted, '{}')) and i <> all (coalesce(v_refused, '{}'))), reason,
