@@ -124,8 +124,8 @@ begin
     group by r.object
     order by r.object
   loop
-    select o.* into v_object from hubspot_private.objects o where o.name = v_events.object;
-    continue when not v_object.is_tracked;
+    select o.* into v_object from hubspot_private.objects o where o.name = v_events.object and o.is_tracked;
+    continue when not found;
     v_changed := v_events.changed;
     if to_regclass(format('hubspot.%I', v_object.table_name)) is not null then
       -- Read since, by a poll as a rule. A calculated value moves no date, and may be seen a moment after it is dated: hence the minute.

@@ -62,7 +62,10 @@ export function createMetrics(db: Database): Metrics {
 
   const take = (samples: readonly Sample[]) => {
     for (const metric of measured.values()) metric.reset()
-    for (const { name, labels, value } of samples) measured.get(name)?.inc(labels, value)
+    for (const { name, labels, value } of samples) {
+      const [, ...order] = FROM_SQL[name] ?? []
+      measured.get(name)?.inc(Object.fromEntries(order.map((label) => [label, labels[label] ?? ''])), value)
+    }
   }
   const scrape = keep(async () => {
     take(await metricsRead(db))
