@@ -175,6 +175,19 @@ describe('a worker', () => {
     expect(second.url()).toBeUndefined()
   })
 
+  test('takes a port over when whoever had it ends', async () => {
+    const first = await serve({ host: '127.0.0.1', port: 0, isSpare: false }, () => Promise.resolve(new Response('first')), silent)
+    const port = Number(new URL(first.url()!).port)
+    const lines: string[] = []
+    const log = createLog({ pretty: false, write: (line) => lines.push(line) })
+    await using second = await serve({ host: '127.0.0.1', port, isSpare: true }, () => Promise.resolve(new Response('second')), log, 20)
+    expect(await (await fetch(first.url()!, { headers: { connection: 'close' } })).text()).toBe('first')
+    await first[Symbol.asyncDispose]()
+    await expect.poll(() => second.url()).toBeDefined()
+    expect(await (await fetch(second.url()!)).text()).toBe('second')
+    expect(lines.filter((line) => line.includes('http is served"'))).toHaveLength(1)
+  })
+
   test('is told where by --http, and nothing by what is no address', async () => {
     await using db = await freshDatabase('metrics')
     for (const odd of ['here', '127.0.0.1:99999']) {

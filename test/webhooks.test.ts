@@ -255,8 +255,7 @@ describe('an event is taken once, and what is not ours is left out', () => {
     const body = `[${JSON.stringify(changeOf(world, 0, { propertyValue: 'ada@example.com \u0000' })).replace('"objectId":0', '"objectId":900719925474099312')}]`
     expect((await site.send(undefined, { body })).status).toBe(200)
     expect(await inbox(world)).toMatchObject([{ ids: ['900719925474099312'] }])
-    const [{ all = '' } = {}] = await world.db.query<{ all: string }>('select string_agg(i::text, $1) as all from hubspot_private.inbox i', ['\n'])
-    expect(all).not.toContain('ada')
+    expect(await world.db.query("select from hubspot_private.inbox i where i::text like '%ada%'")).toEqual([])
   })
 
   test('what nobody acted on, since its worker died, wakes another; old events are forgotten', async () => {

@@ -5,18 +5,18 @@ language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-  -- A quarter of a second gathers what comes together into one read of each object. Where the day's calls run out faster than the
-  -- day, half of what is left is spread over the rest of it: polls find all of it every 10 s anyway.
-  select case
-    when q.remaining >= q.max_requests * q.share / 2 * (d.seconds_left / 86400) then 250
-    else least(greatest(250, 1000 * greatest(objects, 1) * d.seconds_left / greatest(q.remaining / 2.0, 1)), 10000)
-  end::double precision
+  -- What comes together is read together: a call for each object, and never more than half of what burst allows. Where the day's
+  -- calls run out faster than the day, half of what is left is spread over the rest of it: polls find all of it every 10 s anyway.
+  select least(10000, greatest(100,
+    max(2000 * n.objects * extract(epoch from q.period) / greatest(q.max_requests * q.share, 1)) filter (where q.budget = 'burst'),
+    max(2000 * n.objects * d.seconds_left / greatest(q.remaining, 1)) filter (
+      where q.budget = 'daily' and q.remaining < q.max_requests * q.share / 2 * (d.seconds_left / 86400))))::double precision
   from hubspot.quota q
+  cross join (select greatest(inbox_pause.objects, 1) as objects) n
   cross join (
-    select extract(epoch from hubspot_private.account_day(n.at + interval '25 hours') - n.at) as seconds_left
-    from (select hubspot_private.hubspot_now() as at) n
-  ) d
-  where q.budget = 'daily';
+    select extract(epoch from hubspot_private.account_day(t.at + interval '25 hours') - t.at) as seconds_left
+    from (select hubspot_private.hubspot_now() as at) t
+  ) d;
 $$;
 comment on function hubspot_private.inbox_pause(integer) is 'How long to gather events, ms, before the next are acted on, where these named so many objects.';
 

@@ -47,6 +47,7 @@ begin
     where c.relkind in ('r', 'p') and c.relname in ('changes', 'outbox') and not c.relispartition
       and c.relnamespace in ('hubspot'::pg_catalog.regnamespace, 'hubspot_private'::pg_catalog.regnamespace)
       and not exists (select from hubspot_private.objects o where o.table_name = c.relname)
+      and 2 = (select count(*) from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attname in ('object', 'record_id') and not a.attisdropped)
     order by 1
   loop
     execute pg_catalog.format('delete from %s t where t.object = $1 and t.record_id = any ($2)', v_relation) using v_object.name, v_ids;

@@ -15,8 +15,8 @@ const AGAIN_MS = 1_000
 
 /**
  * Events are acted on here, and the records that they name read, without the queue's turns: a long read may hold all of its
- * places. Those that come meanwhile are gathered (`inbox_pause`), so that a flood costs a call or so for each object and quarter
- * of a second. Any number of these may run: each event is taken once, each stream held by one.
+ * places. Those that come meanwhile are gathered (`inbox_pause`), so that a flood costs a call for each object now and then, and no
+ * more than half of what HubSpot allows. Any number of these may run: each event is taken once, each stream held by one.
  */
 export function createInbox(deps: SyncDeps): Inbox {
   const { log, signal, sleep } = deps

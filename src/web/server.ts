@@ -25,7 +25,7 @@ export function isLoopback(host: string): boolean {
 }
 
 /** Serves HTTP. SH014 where it cannot. */
-export async function serve({ host, port, isSpare }: Address, handler: Handler, log: Log): Promise<Serving> {
+export async function serve({ host, port, isSpare }: Address, handler: Handler, log: Log, spareMs = SPARE_MS): Promise<Serving> {
   const server = createServer({ requestTimeout: 10_000, headersTimeout: 5_000, keepAliveTimeout: 30_000 }, (incoming, outgoing) => {
     respond(handler, incoming, outgoing).catch((error: unknown) => {
       log.debug('a request was not answered', { error })
@@ -38,18 +38,22 @@ export async function serve({ host, port, isSpare }: Address, handler: Handler, 
   const url = () => (server.listening ? `http://${shown}:${(server.address() as AddressInfo).port}` : undefined)
   const listen = () =>
     new Promise<void>((resolve, reject) => {
-      server.once('error', reject)
-      server.listen(port, host, () => {
-        server.off('error', reject)
+      const heard = () => {
+        server.off('error', failed)
         server.on('error', (error) => log.warn('the HTTP server', { error }))
         log.info('http is served', { url: url() })
         resolve()
-      })
+      }
+      const failed = (error: Error) => {
+        server.off('listening', heard)
+        reject(error)
+      }
+      server.once('error', failed).once('listening', heard).listen(port, host)
     })
   const again = () => {
     retry = setTimeout(() => {
       listen().catch(again)
-    }, SPARE_MS).unref()
+    }, spareMs).unref()
   }
   try {
     await listen()

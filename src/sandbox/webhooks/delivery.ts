@@ -124,8 +124,8 @@ export function createPostman(settings: Readonly<Settings>, random: Random): Pos
       pump()
     },
     webhooks() {
-      const { clientSecret: _, ...shown } = target ?? { clientSecret: '' }
-      return { target: target === null ? null : (shown as Omit<WebhookTarget, 'clientSecret'>), ...counts, waiting: letters.length + active } satisfies WebhookCounts & { target: unknown }
+      const { clientSecret: _, ...shown } = target ?? { clientSecret: '', url: '' }
+      return { target: target === null ? null : shown, ...counts, waiting: letters.length + active } satisfies WebhookCounts & { target: unknown }
     },
     deliveries: () => deliveries.slice(-settings.callsKept),
     sendWebhooks(events) {

@@ -36,7 +36,7 @@ export function createEvents({ tables, target, portalId, now, nextId }: {
     const isClassic = classic.includes(table.type.name) && (format === 'classic' || verb === 'privacyDeletion')
     const type = isClassic ? `${table.type.singular}.${verb}` : `object.${verb}`
     const event = {
-      eventId: nextId(), subscriptionId: hashText(`${type}${fields['propertyName'] ?? ''}`) % 1_000_000, portalId, appId,
+      eventId: nextId(), subscriptionId: hashText(JSON.stringify([type, fields['propertyName']])) % 1_000_000, portalId, appId,
       occurredAt: now, subscriptionType: type, attemptNumber: 0, ...fields, changeSource: 'CRM_UI', sourceId: 'userId:28604240',
       ...(!isClassic && verb !== 'associationChange' && { objectTypeId: table.type.typeId }),
     }
