@@ -148,6 +148,8 @@ type Judge = (refused?: { code: string; message: string; hint?: string }) => voi
 /** Problems of requests that were turned down, each once a minute; the next good request ends them. */
 function createJudge(db: Database, log: Log): Judge {
   const told = new Map<string, number>()
+  // One after another: what was said last is what stands.
+  let writing = Promise.resolve()
   return (refusal) => {
     const key = refusal?.message ?? 'taken'
     if (performance.now() - (told.get(key) ?? -Infinity) < JUDGED_MS) return
@@ -156,6 +158,6 @@ function createJudge(db: Database, log: Log): Judge {
     else told.delete('taken')
     told.set(key, performance.now())
     if (refusal !== undefined) log.warn(refusal.message, { code: refusal.code, hint: refusal.hint })
-    webhooksJudge(db, refusal).catch((error: unknown) => log.debug('what was wrong with a webhook is not noted', { error }))
+    writing = writing.then(() => webhooksJudge(db, refusal)).catch((error: unknown) => log.debug('what was wrong with a webhook is not noted', { error }))
   }
 }
