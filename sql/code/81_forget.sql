@@ -52,6 +52,11 @@ begin
   loop
     execute pg_catalog.format('delete from %s t where t.object = $1 and t.record_id = any ($2)', v_relation) using v_object.name, v_ids;
   end loop;
+  if pg_catalog.to_regclass('hubspot_private.delivery_changes') is not null then
+    -- Copies that wait for a subscriber.
+    execute 'delete from hubspot_private.delivery_changes d using hubspot_private.subscriptions s
+      where s.id = d.subscription and s.object = $1 and d.record_id = any ($2)' using v_object.name, v_ids;
+  end if;
   return v_deleted;
 end;
 $$;
