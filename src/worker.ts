@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
-import { EventEmitter } from 'node:events'
 import { hostname } from 'node:os'
-import { Logger, run, type TaskList, type WorkerEvents } from 'graphile-worker'
+import type { TaskList } from 'graphile-worker'
 import { accountIsSure, clock, type Held, type StreamKey, streamsDue, sweep, vacuum, workerBeat, workerStop } from './db/calls.ts'
 import { type Database, isConnectionLost, openDatabase } from './db/database.ts'
 import { installed } from './db/installed.ts'
@@ -10,9 +9,12 @@ import { PATIENCE, type Patience } from './db/silence.ts'
 import { Misuse } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import { sleep } from './lib/time.ts'
+import { startQueue } from './queue.ts'
 import { checkCredentials, type Checked, createHubSpot, type HubSpotEnv } from './sync/credentials.ts'
+import { createInbox } from './sync/inbox.ts'
 import { runStream } from './sync/step.ts'
 import { type TaskDeps, tasks } from './tasks.ts'
+import { createWeb, type Web, type WebOptions } from './web/web.ts'
 
 /** Where the database and HubSpot are, and how much to do at once. */
 export type WorkerOptions = {
@@ -23,11 +25,15 @@ export type WorkerOptions = {
   concurrency?: number
   /** How long the database may be silent. */
   patience?: Patience
+  /** Webhooks, metrics and probes; nothing: no port is opened. */
+  web?: WebOptions | undefined
 }
 
 /** A running worker. */
 export type RunningWorker = AsyncDisposable & {
   id: string
+  /** Where it serves HTTP; undefined where it does not. */
+  url(): string | undefined
   /** Ends calls and waits, gives leases back, and closes; within seconds. */
   stop(): Promise<void>
   /** Resolves when it stopped; rejects when it cannot go on. */
@@ -39,32 +45,38 @@ const BEAT_MS = 10_000
 const SWEEP_MS = 20_000
 /** How often it is looked whether the token is still good. */
 const LOOK_MS = 10_000
-/** A database that is away is tried again this often in the end. */
-const LONGEST_PAUSE_MS = 10_000
-/** How late a job due in the future may start: the queue looks that often. */
-const POLL_MS = 500
 
 /** Starts a worker: jobs from the queue until it is stopped. */
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
   const { databaseUrl, log, concurrency = 12 } = options
   const stopping = new AbortController()
-  const { db, queueSchema, deps } = await compose(options, stopping.signal)
+  const { db, queueSchema, deps, web } = await compose(options, stopping.signal)
   try {
     const queueIds = new Set<string>()
     const leave = await attend(deps, databaseUrl ?? '', queueIds, options.patience)
-    const queue = startQueue({ deps, schema: queueSchema, concurrency, queueIds })
+    const queue = startQueue(deps, { schema: queueSchema, concurrency, queueIds, taskList: taskList(deps) })
     const timer = every(SWEEP_MS, () => sweep(db), log)
     let stopped: Promise<void> | undefined
     const stop = () => (stopped ??= (async () => {
+      // What was stored and not yet acted on is left to the next worker.
+      await web?.[Symbol.asyncDispose]()
       stopping.abort(new Error('the worker stops'))
       clearInterval(timer)
+      await deps.inbox.idle()
       await queue
       await leave()
       log.info('worker stopped')
     })())
     log.info('worker started', { worker: deps.worker, concurrency })
-    return { id: deps.worker, stop, done: queue.then(stop), [Symbol.asyncDispose]: stop }
+    try {
+      await web?.open(deps.inbox)
+    } catch (error) {
+      await stop()
+      throw error
+    }
+    return { id: deps.worker, url: () => web?.url(), stop, done: queue.then(stop), [Symbol.asyncDispose]: stop }
   } catch (error) {
+    await web?.[Symbol.asyncDispose]()
     await deps.hubspot.close()
     await db.close()
     throw error
@@ -104,50 +116,6 @@ const beatOf = ({ db, worker, held }: TaskDeps, queueIds: ReadonlySet<string> = 
   workerBeat(db, { id: worker, host: hostname(), pid: process.pid, queueIds: [...queueIds], held: [...held], isPresent: true })
 
 /**
- * Batched, a job that cannot be signed off stops the queue with an error, and it is started anew. Alone, each would reject a
- * promise that graphile-worker does not look at, and a database that goes away as a job ends would end the process.
- */
-const QUEUE_PRESET: GraphileConfig.Preset = { worker: { completeJobBatchDelay: 0, failJobBatchDelay: 0 } }
-
-/** Takes jobs until the signal; a queue that gave up, as it does when the database goes away under a job, is started anew. */
-async function startQueue({ deps, schema, concurrency, queueIds }: {
-  deps: TaskDeps
-  schema: string
-  concurrency: number
-  /** The names under which the queue locks jobs, for whoever must free them. */
-  queueIds: Set<string>
-}): Promise<void> {
-  const { signal, log, db } = deps
-  for (let wait = 1_000; !signal.aborted; ) {
-    const events: WorkerEvents = new EventEmitter()
-    events.on('pool:create', ({ workerPool }) => queueIds.add(workerPool.id))
-    try {
-      const runner = await run({
-        pgPool: db.pool, schema, concurrency, events,
-        preset: QUEUE_PRESET,
-        noHandleSignals: true,
-        pollInterval: POLL_MS,
-        taskList: taskList(deps),
-        parsedCronItems: [],
-        logger: queueLogger(log),
-      })
-      const stop = () => void runner.stop().catch((error: unknown) => log.debug('the queue was stopping', { error }))
-      signal.addEventListener('abort', stop, { once: true })
-      if (signal.aborted) stop()
-      wait = 1_000
-      await runner.promise.finally(() => signal.removeEventListener('abort', stop))
-    } catch (error) {
-      log.debug('the queue stopped', { error })
-    }
-    queueIds.clear()
-    if (signal.aborted) return
-    log.warn('the queue stopped, as it does when the database goes away; it is started again', { in_ms: wait })
-    await deps.sleep(wait, signal).catch(() => undefined)
-    wait = Math.min(wait * 2, LONGEST_PAUSE_MS)
-  }
-}
-
-/**
  * Runs every stream that is due now, and what these wake, to its end, waiting for budgets and back-offs; begins no new
  * interval. Returns the objects that are parked, with what was wrong.
  */
@@ -168,6 +136,8 @@ export async function runOnce(
     const beat = () => beatOf(deps)
     await beat()
     await sweep(db)
+    deps.inbox.wake()
+    await deps.inbox.idle()
     const timer = every(BEAT_MS, beat, log)
     try {
       await drain(deps, { startedAt, concurrency })
@@ -209,9 +179,9 @@ export async function drain(deps: TaskDeps, { startedAt, concurrency }: { starte
 
 /** Builds what tasks need. The only place, with graphile-tasks.ts, where dependencies come together. */
 export async function compose(
-  { databaseUrl, hubspot: env, log, concurrency = 12, patience = PATIENCE }: WorkerOptions,
+  { databaseUrl, hubspot: env, log, concurrency = 12, patience = PATIENCE, web: webOptions }: WorkerOptions,
   signal: AbortSignal,
-): Promise<{ db: Database; queueSchema: string; deps: TaskDeps }> {
+): Promise<{ db: Database; queueSchema: string; deps: TaskDeps; web: Web | undefined }> {
   const db = openDatabase(databaseUrl, {
     // Each stream holds one connection while it commits; the queue, heartbeat and sweep need theirs.
     max: concurrency + 4,
@@ -221,13 +191,15 @@ export async function compose(
   })
   try {
     const { queueSchema } = await installed(db)
-    const deps: TaskDeps = {
+    const web = webOptions && createWeb(webOptions, { databaseUrl: databaseUrl ?? '', log, patience })
+    const hubspot = createHubSpot(db, env, log)
+    const parts = {
       db, env, log, signal, sleep,
-      hubspot: createHubSpot(db, env, log),
+      hubspot: web?.metrics.counting(hubspot) ?? hubspot,
       worker: randomUUID(),
       held: new Set<Held>(),
     }
-    return { db, queueSchema, deps }
+    return { db, queueSchema, deps: { ...parts, inbox: createInbox(parts) }, web }
   } catch (error) {
     await db.close()
     throw error
@@ -283,13 +255,4 @@ function every(ms: number, action: () => Promise<unknown>, log: Log): NodeJS.Tim
   return setInterval(() => {
     action().catch((error: unknown) => log.warn('heartbeat or sweep failed', { error }))
   }, ms)
-}
-
-function queueLogger(log: Log): Logger {
-  return new Logger(() => (level, message, meta) => {
-    // What a database that is away does to the queue is told once, by whoever starts it again.
-    const isAway = isConnectionLost(meta?.['error'] ?? meta?.['fatalError'])
-    const to = isAway ? 'debug' : level === 'error' ? 'error' : level === 'warning' ? 'warn' : 'debug'
-    log[to](`queue: ${message}`, meta)
-  })
 }

@@ -10,6 +10,8 @@ insert into hubspot_private.errors as e (code, name, message, hint) values
   ('SH008', 'no_worker', 'no worker is running', 'Start one with: npx pg-hubspot worker'),
   ('SH009', 'database_refused', 'the database refused a step: %s', 'Read the message: a lock held for long, or a trigger of yours that raises. It is tried again by itself.'),
   ('SH010', 'database_unfit', 'database %s', '%s'),
+  ('SH014', 'http_address', 'HTTP cannot be served at %s: %s', 'Give a free address, as in pg-hubspot worker --http 127.0.0.1:8470, or --http off.'),
+  ('SH015', 'webhook_secret_missing', 'webhooks arrive, and there is no client secret to check them with', 'Set HUBSPOT_CLIENT_SECRET in the worker''s environment: the app''s client secret, from its page in HubSpot.'),
   ('SH101', 'object_not_tracked', 'object %s is not tracked', 'Run select hubspot.track(%s);'),
   ('SH102', 'object_unknown', 'HubSpot has no object %s', '%s'),
   ('SH103', 'property_unknown', 'object %s has no property %s', '%s'),
@@ -47,6 +49,8 @@ insert into hubspot_private.errors as e (code, name, message, hint) values
   ('SH220', 'table_held', 'table hubspot.%s is held by others, so its columns cannot be changed', 'End what holds it. It is tried again every 10 s, and nobody waits behind it.'),
   ('SH221', 'type_kept', 'a column of %s cannot follow its property to another type', 'Values that do not fit are in _extra. Drop what depends on the column, or keep its type with select hubspot.retype_column(…);'),
   ('SH222', 'object_archived', 'object %s is archived in HubSpot', 'Nothing is read until it is restored. To give it up: select hubspot.untrack(…);'),
+  ('SH229', 'webhook_refused', 'a webhook was refused: %s', '%s'),
+  ('SH230', 'webhook_portal_differs', 'webhooks of another portal arrive', 'They are left out. Let HubSpot send that portal''s to a worker of its own database, or remove the app there.'),
   ('SH301', 'throttled', 'HubSpot asked to slow down', 'Nothing to do: the budget slows and recovers by itself. table hubspot.quota shows it.'),
   ('SH302', 'daily_spent', 'the daily budget is spent', 'It resets at midnight in the account''s time zone; select hubspot.set_quota(''daily'', …) if your limit is higher.'),
   ('SH901', 'bug', '%s', 'Please report it.')

@@ -25,6 +25,8 @@ select * from (values
     'How long hubspot.runs keeps runs that changed something; quiet ones go after an hour.'),
   ('hints_kept', '"1 day"'::jsonb, 'interval',
     'How long it is remembered that search named a version which a read did not show.'),
+  ('webhooks_kept', '"10 minutes"'::jsonb, 'interval',
+    'How long an event that a webhook brought is remembered after it was acted on, so that its repetitions are known.'),
   ('problems_kept', '"30 days"'::jsonb, 'interval',
     'How long hubspot.problems keeps what is resolved.')
 ) as d (name, default_value, kind, description);

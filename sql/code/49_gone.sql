@@ -16,6 +16,7 @@ declare
   v_busy bigint[];
   v_gone bigint[];
   v_deleted bigint[];
+  v_private bigint[];
   v_each bigint;
   v_one bigint[];
   v_refused bigint[];
@@ -89,6 +90,10 @@ begin
   select v_object.name, i, v_now from unnest(v_gone) i
   on conflict on constraint tombstones_pkey do update set seen_gone_at = excluded.seen_gone_at
   where g.id = any (v_deleted);
+  v_private := hubspot_private.erasures_due(object, v_gone);
+  if v_private <> '{}' then
+    perform hubspot_private.records_erase_each(object, stream, range, v_private);
+  end if;
   -- A row that is locked, or was written after this was asked, is in doubt.
   perform hubspot_private.fetch_enqueue(v_object.name,
     array(select i from unnest(v_held) i where i <> all (coalesce(v_deleted, '{}')) and i <> all (coalesce(v_refused, '{}'))), reason,

@@ -1,7 +1,21 @@
+import { z } from 'zod'
 import { keepMemoryFlat } from '../lib/memory.ts'
 import { runOnce, startWorker } from '../worker.ts'
+import type { Address } from '../web/server.ts'
 import { command, EXIT, flag, value, whole } from './support/command.ts'
 import { databaseUrl } from './support/environment.ts'
+
+/** Where HTTP is served when nobody says. */
+const PORT = 8470
+
+/** HOST:PORT, a port alone, or off. */
+const address = z.string().transform((text, context): Address | 'off' => {
+  if (text === 'off') return 'off'
+  const [, bracketed, host = bracketed, port = ''] = /^(?:(?:\[([0-9a-f:]+)\]|([^\s:[\]]+)):)?(\d{1,5})$/i.exec(text) ?? []
+  if (port !== '' && Number(port) < 65_536) return { host: host ?? '127.0.0.1', port: Number(port), isSpare: false }
+  context.addIssue('is neither HOST:PORT nor off')
+  return z.NEVER
+})
 
 /** `pg-hubspot worker`. */
 export const worker = command({
@@ -13,13 +27,18 @@ moment: nothing is lost. SIGTERM or SIGINT ends it in order within seconds, a se
 one JSON object a line, or for people where that is a terminal.
 
 --once runs what is due now and what that wakes to its end, waiting for HubSpot's limits, and exits: 0, or 2 when an object
-is parked. For cron jobs and scripts.`,
+is parked. For cron jobs and scripts.
+
+--http says where it listens: POST /webhooks/hubspot for HubSpot's webhooks, checked by HUBSPOT_CLIENT_SECRET; /metrics for
+Prometheus; /healthz and /readyz for probes. By default 127.0.0.1:${PORT}, which one worker of a machine serves, and another takes over
+when that ends. Beyond loopback /metrics wants PG_HUBSPOT_HTTP_TOKEN. Put what ends TLS in front of the webhooks' path.`,
   options: {
     once: flag('Run what is due now to its end, then exit.'),
-    concurrency: value('N', whole(1, 100), 'How much is read side by side; 12 by default. It takes N + 4 connections.'),
+    concurrency: value('N', whole(1, 100), 'How much is read side by side; 12 by default. It takes N + 4 connections, and 3 for HTTP.'),
+    http: value('HOST:PORT', address, `Where webhooks, metrics and probes are served; off: nowhere. 127.0.0.1:${PORT} by default.`),
   },
   endsInOrder: true,
-  async run({ options: { once, concurrency }, env, log, signal }) {
+  async run({ options: { once, concurrency, http }, env, log, signal }) {
     keepMemoryFlat()
     const options = { databaseUrl: databaseUrl(env), hubspot: env.hubspot, log, ...(concurrency !== undefined && { concurrency }) }
     if (once) {
@@ -29,7 +48,8 @@ is parked. For cron jobs and scripts.`,
       }
       return parked.length > 0 ? EXIT.waits : EXIT.ok
     }
-    const running = await startWorker(options)
+    const where = http ?? { host: '127.0.0.1', port: PORT, isSpare: true }
+    const running = await startWorker({ ...options, ...(where !== 'off' && { web: { address: where, ...env.web } }) })
     const stop = () => {
       log.info('stopping; once more to end at once', { signal: (signal.reason as Error).message })
       // What goes wrong here also rejects `done`.

@@ -701,6 +701,29 @@ export interface Status {
   tracked_at: string | null;
 }
 
+export interface Webhooks {
+  /**
+   * Events whose records or associations were queued to be read, or had been read already.
+   */
+  acted_on: Int8 | null;
+  /**
+   * Events about what is not tracked.
+   */
+  ignored: Int8 | null;
+  /**
+   * When the last one came.
+   */
+  last_at: string | null;
+  /**
+   * The object that it is about; null: none that is known.
+   */
+  object: string | null;
+  /**
+   * As HubSpot calls it: contact.creation, object.propertyChange; other: no kind that concerns a record.
+   */
+  type: string | null;
+}
+
 export interface Workers {
   /**
    * Its last heartbeat; dead 30 s after it.
@@ -745,5 +768,6 @@ export interface DB {
   schedules: Schedules;
   settings: Settings;
   status: Status;
+  webhooks: Webhooks;
   workers: Workers;
 }

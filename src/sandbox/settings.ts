@@ -111,6 +111,23 @@ export interface Settings {
   schemas: 'allowed' | 'empty' | 'forbidden'
   /** Object types (by name) that were never activated: every call to them is refused. */
   inactive: readonly string[]
+
+  /** Time from an event to the request that tells of it, ms of real time. */
+  webhookDelay: Span
+  /** Most events in one request; HubSpot sends up to 100. */
+  webhookBatch: number
+  /** Requests under way at once. */
+  webhookConcurrency: number
+  /** Whether events come in another order than they happened. */
+  webhookShuffle: boolean
+  /** Share of events that are delivered once more after they were taken (0 to 1). */
+  webhookDuplicates: number
+  /** Until the first repetition of what was not taken, ms; twice as long each time. Ten of them make most of a day. */
+  webhookRetryDelay: Span
+  /** Whether an association is told of from both ends, or from the end that was named first. */
+  webhookEdges: 'both' | 'one'
+  /** Whether a privacy deletion is told of as a deletion too. */
+  webhookPrivacy: 'with deletion' | 'alone'
 }
 
 /** The settings of a sandbox nobody configured: HubSpot's own limits on a free account, a quiet network, a little search lag. */
@@ -165,6 +182,14 @@ export const defaultSettings: Settings = {
   ownersMax: 500,
   schemas: 'allowed',
   inactive: [],
+  webhookDelay: 0,
+  webhookBatch: 100,
+  webhookConcurrency: 10,
+  webhookShuffle: true,
+  webhookDuplicates: 0,
+  webhookRetryDelay: [30_000, 90_000],
+  webhookEdges: 'both',
+  webhookPrivacy: 'with deletion',
 }
 
 const choices: { readonly [K in keyof Settings]?: readonly unknown[] } = {
@@ -186,6 +211,8 @@ const choices: { readonly [K in keyof Settings]?: readonly unknown[] } = {
   archivedGet: ['hidden', 'found'],
   throttleBody: ['policy', 'category'],
   schemas: ['allowed', 'empty', 'forbidden'],
+  webhookEdges: ['both', 'one'],
+  webhookPrivacy: ['with deletion', 'alone'],
 }
 
 /** Copies known settings with sound values into `settings`; throws, naming the setting, before it changes anything. */
@@ -202,7 +229,7 @@ function settingProblem(name: string, value: unknown): string | undefined {
   const key = name as keyof Settings
   const allowed = choices[key]
   if (allowed) return allowed.includes(value) ? undefined : `one of ${allowed.join(', ')}`
-  if (key === 'lag' || key === 'latency') return isSpan(value) ? undefined : 'milliseconds, or [least, most]'
+  if (key === 'lag' || key === 'latency' || key === 'webhookDelay' || key === 'webhookRetryDelay') return isSpan(value) ? undefined : 'milliseconds, or [least, most]'
   if (key === 'retryAfter' && value === null) return undefined
   if (key === 'timeZone') return isTimeZone(value) ? undefined : 'a time zone name'
   if (Array.isArray(defaultSettings[key])) return Array.isArray(value) ? undefined : 'a list of names'

@@ -13,6 +13,8 @@ import { randomStream } from './store/random.ts'
 import { createDataStore } from './store/store.ts'
 import { Tables } from './store/tables.ts'
 import type { Sandbox, SandboxOptions, Store } from './types.ts'
+import { createPostman } from './webhooks/delivery.ts'
+import { watchStore } from './webhooks/watch.ts'
 
 /** Starts a HubSpot on loopback, with its records and a control API; resolves when both ports listen. */
 export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbox> {
@@ -28,8 +30,14 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const limits = createLimits(settings, clock)
   const faults = createFaults(randomStream(seed, 'faults'), sameObject)
   const calls = createCallLog(settings, sameObject)
+  const postman = createPostman(settings, randomStream(seed, 'webhooks'))
   const store: Store = {
-    ...createDataStore({ portalId, seed, tables, clock, settings }),
+    ...watchStore(createDataStore({ portalId, seed, tables, clock, settings }), { tables, settings, postman }),
+    setWebhooks: postman.setWebhooks,
+    webhooks: postman.webhooks,
+    deliveries: postman.deliveries,
+    sendWebhooks: (events) => postman.sendWebhooks(events),
+    webhooksSent: postman.webhooksSent,
     addToken: tokens.add,
     changeToken: tokens.change,
     revokeToken: tokens.revoke,
@@ -57,6 +65,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const url = await listen(hubspot, options.port ?? 0)
   const controlUrl = await listen(control, options.controlPort ?? 0)
   const close = async () => {
+    postman.close()
     await Promise.all([stop(hubspot), stop(control)])
   }
   return { url, controlUrl, token, portalId, store, close, [Symbol.asyncDispose]: close }

@@ -33,6 +33,9 @@ export type Command = { turns: number } & (
   | { do: 'archive property' | 'restore property' | 'describe' | 'pipeline'; object: ObjectName; pick: number }
   | { do: 'owner'; pick: number }
   | { do: 'refresh'; object: ObjectName; pick: number; count: number }
+  /** HubSpot, or who took it for HubSpot's word, says that something happened to records: true or not, late or not. */
+  | { do: 'webhook'; object: ObjectName; pick: number; count: number; verb: string; lateMs: number }
+  | { do: 'forget'; object: ObjectName; pick: number }
   | { do: 'resync' | 'sync' | 'pause' | 'resume'; object: ObjectName }
   | { do: 'select' | 'rename'; object: ObjectName; pick: number }
   /** HubSpot refuses to show a property, or shows it again. */
@@ -143,6 +146,8 @@ const one = (weight: number, arbitrary: fc.Arbitrary<unknown>) => ({ weight, arb
 const act = <T extends Command['do']>(name: T) => fc.constant(name)
 const turns = fc.oneof({ weight: 6, arbitrary: fc.nat({ max: 3 }) }, { weight: 3, arbitrary: fc.nat({ max: 12 }) }, { weight: 1, arbitrary: fc.nat({ max: 40 }) })
 
+const VERBS = ['propertyChange', 'propertyChange', 'creation', 'deletion', 'restore', 'merge', 'associationChange', 'privacyDeletion'] as const
+
 /** Something that happens. `biggest` is the most records that one bulk edit changes. */
 function command(biggest: number): fc.Arbitrary<Command> {
   const many = fc.oneof({ weight: 5, arbitrary: fc.constant(1) }, { weight: 2, arbitrary: fc.integer({ min: 2, max: 8 }) }, { weight: 1, arbitrary: fc.integer({ min: 2, max: biggest }) })
@@ -170,6 +175,8 @@ function command(biggest: number): fc.Arbitrary<Command> {
         one(6, fc.record({ do: act('pipeline'), object: typedObject, pick })),
         one(6, fc.record({ do: act('owner'), pick })),
         one(50, fc.record({ do: act('refresh'), object, pick, count: few })),
+        one(60, fc.record({ do: act('webhook'), object, pick, count: few, verb: fc.constantFrom(...VERBS), lateMs: fc.integer({ min: -2_000, max: 5 * 60_000 }) })),
+        one(10, fc.record({ do: act('forget'), object, pick })),
         one(80, fc.record({ do: act('resync'), object })),
         one(30, fc.record({ do: act('sync'), object })),
         one(4, fc.record({ do: act('pause'), object })),

@@ -7,6 +7,8 @@ export type Environment = {
   /** Undefined where it is not set; `databaseUrl()` insists. */
   DATABASE_URL?: string | undefined
   hubspot: HubSpotEnv
+  /** What the worker's HTTP server is told. */
+  web: { token: string | undefined; clientSecret: string | undefined; webhookUrl: string | undefined }
 }
 
 const set = z.string().trim().min(1, 'is empty')
@@ -32,6 +34,18 @@ export const VARIABLES = {
   HUBSPOT_WRITES: {
     schema: z.enum(['on', 'off'], 'is neither on nor off'),
     help: 'off: HubSpot is never written to. This version writes nothing to it either way.',
+  },
+  HUBSPOT_CLIENT_SECRET: {
+    schema: set.regex(/^[\x21-\x7e]{8,4096}$/, 'is no client secret: it has no spaces'),
+    help: "The app's client secret: what webhooks are signed with.",
+  },
+  HUBSPOT_WEBHOOK_URL: {
+    schema: set.pipe(z.url({ protocol: /^https?$/, error: 'is not an http:// or https:// URL' })),
+    help: "The webhooks' target URL as HubSpot has it, where a proxy makes another of it.",
+  },
+  PG_HUBSPOT_HTTP_TOKEN: {
+    schema: set.regex(/^[\x21-\x7e]{8,4096}$/, 'is no token: it has at least 8 characters and no spaces'),
+    help: 'The token that /metrics asks for, as Authorization: Bearer.',
   },
 } as const satisfies Record<string, { schema: z.ZodType<string>; help: string }>
 
@@ -62,6 +76,7 @@ export function lookAtEnvironment(env: NodeJS.ProcessEnv): { environment: Enviro
       ...(version !== undefined && { version }),
       token,
     },
+    web: { token: read('PG_HUBSPOT_HTTP_TOKEN'), clientSecret: read('HUBSPOT_CLIENT_SECRET'), webhookUrl: read('HUBSPOT_WEBHOOK_URL') },
   }
   return { environment, wrong }
 }

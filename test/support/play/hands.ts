@@ -2,6 +2,8 @@ import { type Command, type ObjectName, OBJECTS, pairsOf, type Scenario } from '
 import type { World } from '../sync.ts'
 import { createDefinitions } from './definitions.ts'
 
+const TYPES = { contacts: '0-1', deals: '0-3', vehicle: 'vehicle' } as const
+
 /** Whoever works in HubSpot and in the database: writes, verbs, faults, locks. */
 export function createHands(world: World, { focus, counts, isAll }: Pick<Scenario, 'focus' | 'counts' | 'isAll'>, trace: string[]) {
   const { db, store } = world
@@ -56,6 +58,18 @@ export function createHands(world: World, { focus, counts, isAll }: Pick<Scenari
   const refresh = async (object: ObjectName, ids: readonly string[]) => {
     if (ids.length > 0) trace.push(`  refresh ${object} ${ids.join(' ')}`)
     await db.query('select hubspot.refresh($1, $2)', [object, ids])
+  }
+
+  const told = async ({ object, pick, count, verb, lateMs }: Extract<Command, { do: 'webhook' }>) => {
+    const ids = [...choose(object, pick, count), ...choose(object, pick, 1, true), '7'].map(Number)
+    const events = ids.map((id, at) => ({
+      eventId: pick, portalId: store.portalId, subscriptionType: `object.${verb}`, objectTypeId: TYPES[object], objectId: id, occurredAt: store.now() - lateMs,
+      ...(verb === 'merge' && { primaryObjectId: id, mergedObjectIds: [ids.at(at - 1)] }),
+      ...(verb === 'associationChange' && { fromObjectTypeId: TYPES[object], fromObjectId: id, toObjectTypeId: TYPES.contacts, toObjectId: ids.at(at - 1) }),
+    }))
+    trace.push(`  told of ${verb}: ${object} ${ids.join(' ')}`)
+    await db.query('select hubspot_private.inbox_receive($1)', [JSON.stringify(events)])
+    await db.query('select hubspot_private.inbox_apply()')
   }
 
   return {
@@ -146,6 +160,17 @@ export function createHands(world: World, { focus, counts, isAll }: Pick<Scenari
         case 'refresh':
           await refresh(command.object, [...choose(command.object, command.pick, command.count), '7'])
           break
+        case 'webhook':
+          await told(command)
+          break
+        case 'forget': {
+          const [id] = choose(command.object, command.pick, 1)
+          // Whoever forgets waits for those who hold rows.
+          if (id === undefined || locks.length > 0) break
+          trace.push(`  forgotten ${id}`)
+          await db.query('select hubspot.forget($1, $2)', [command.object, id])
+          break
+        }
         case 'resync': case 'sync': case 'pause': case 'resume':
           await db.query(`select hubspot.${command.do}($1)`, [command.object])
           break
