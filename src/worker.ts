@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { EventEmitter } from 'node:events'
 import { hostname } from 'node:os'
 import { Logger, run, type TaskList, type WorkerEvents } from 'graphile-worker'
-import { accountIsSure, clock, type Held, type StreamKey, streamsDue, sweep, vacuum, workerBeat, workerStop } from './db/calls.ts'
+import { clock, type Held, type StreamKey, streamsDue, sweep, vacuum, workerBeat, workerStop } from './db/calls.ts'
 import { type Database, isConnectionLost, openDatabase } from './db/database.ts'
 import { installed } from './db/installed.ts'
 import { showPresence } from './db/presence.ts'
@@ -10,7 +10,8 @@ import { PATIENCE, type Patience } from './db/silence.ts'
 import { Misuse } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import { sleep } from './lib/time.ts'
-import { checkCredentials, type Checked, createHubSpot, type HubSpotEnv } from './sync/credentials.ts'
+import { checkCredentials, createHubSpot, type HubSpotEnv } from './sync/credentials.ts'
+import { COPIED, keepChecking } from './sync/keep-checking.ts'
 import { runStream } from './sync/step.ts'
 import { type TaskDeps, tasks } from './tasks.ts'
 
@@ -37,8 +38,6 @@ export type RunningWorker = AsyncDisposable & {
 /** Heartbeats: a worker is dead after 30 s without one (hubspot_private.sweep). */
 const BEAT_MS = 10_000
 const SWEEP_MS = 20_000
-/** How often it is looked whether the token is still good. */
-const LOOK_MS = 10_000
 /** A database that is away is tried again this often in the end. */
 const LONGEST_PAUSE_MS = 10_000
 /** How late a job due in the future may start: the queue looks that often. */
@@ -100,8 +99,11 @@ export async function attend(
   }
 }
 
-const beatOf = ({ db, worker, held }: TaskDeps, queueIds: ReadonlySet<string> = new Set()) =>
-  workerBeat(db, { id: worker, host: hostname(), pid: process.pid, queueIds: [...queueIds], held: [...held], isPresent: true })
+const beatOf = ({ db, worker, held, env }: TaskDeps, queueIds: ReadonlySet<string> = new Set()) =>
+  workerBeat(db, {
+    id: worker, host: hostname(), pid: process.pid, queueIds: [...queueIds], held: [...held], isPresent: true,
+    mayWrite: env.mayWrite ?? true,
+  })
 
 /**
  * Batched, a job that cannot be signed off stops the queue with an error, and it is started anew. Alone, each would reject a
@@ -159,6 +161,7 @@ export async function runOnce(
   try {
     await using _ = await showPresence(options.databaseUrl ?? '', deps.worker, log)
     const checked = await checkCredentials(deps)
+    if (checked === 'copied') throw new Misuse('SH005', 'this database is a copy of the one that was installed', { hint: COPIED })
     if (checked !== 'connected') {
       throw new Misuse('SH003', checked === 'none' ? 'no HubSpot account is connected' : 'the HubSpot account could not be confirmed', {
         hint: 'See select * from hubspot.health(); then select hubspot.connect(…), or set HUBSPOT_ACCESS_TOKEN.',
@@ -221,10 +224,10 @@ export async function compose(
   })
   try {
     const { queueSchema } = await installed(db)
+    const worker = randomUUID()
     const deps: TaskDeps = {
-      db, env, log, signal, sleep,
-      hubspot: createHubSpot(db, env, log),
-      worker: randomUUID(),
+      db, env, log, signal, sleep, worker,
+      hubspot: createHubSpot({ db, env, log, worker, sleep }),
       held: new Set<Held>(),
     }
     return { db, queueSchema, deps }
@@ -250,33 +253,6 @@ export function taskList(deps: TaskDeps): TaskList {
       },
     ]),
   )
-}
-
-/**
- * Checks the token in use at the start, and again whenever something is wrong with it or it is forgotten: then the
- * environment's may serve. From a second by doubling to five minutes while it stays so.
- */
-async function keepChecking(deps: TaskDeps): Promise<void> {
-  const { db, log, signal } = deps
-  let told: Checked | undefined
-  for (let wait = 1_000, isSure = false; !signal.aborted; ) {
-    if (!isSure) {
-      const checked = await checkCredentials(deps).catch((error: unknown) => {
-        if (!signal.aborted) log.warn('the access token could not be checked', { error })
-        return 'failed' as const
-      })
-      if (checked === 'none' && told !== 'none') {
-        log.warn('no HubSpot account is connected yet', { hint: "Run pg-hubspot connect, or select hubspot.connect(access_token => '…');" })
-      }
-      told = checked
-    }
-    await deps.sleep(isSure || told === 'none' ? LOOK_MS : wait, signal).catch(() => undefined)
-    if (signal.aborted) return
-    // A database that is away says nothing of the token.
-    isSure = await accountIsSure(db).catch(() => true)
-    // A token that HubSpot takes here and refuses there must not be checked all the time.
-    wait = isSure ? Math.max(wait / 2, 1_000) : Math.min(wait * 2, 300_000)
-  }
 }
 
 function every(ms: number, action: () => Promise<unknown>, log: Log): NodeJS.Timeout {

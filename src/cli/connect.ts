@@ -1,6 +1,6 @@
 import { text } from 'node:stream/consumers'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { credentialGet } from '../db/calls.ts'
+import { tokenGet } from '../db/account-calls.ts'
 import { type Database, openDatabase } from '../db/database.ts'
 import { installed } from '../db/installed.ts'
 import { Misuse } from '../lib/errors.ts'
@@ -56,7 +56,7 @@ type Check = { name: string; ok: boolean; message: string; hint: string | null }
 async function checked(db: Database): Promise<Outcome> {
   for (const until = performance.now() + PATIENCE_MS; ; await sleep(100)) {
     // Checked or refused, it is no candidate any more.
-    const isWaiting = (await credentialGet(db, true)) !== undefined
+    const isWaiting = (await tokenGet(db, true)) !== undefined
     const [account, worker] = await health(db, ['account', 'worker'])
     const problem = await tokenProblem(db)
     if (!isWaiting && problem !== undefined) return { state: 'refused', ...problem }

@@ -15,6 +15,9 @@ export const ERRORS = {
   SH008: 'no_worker',
   SH009: 'database_refused',
   SH010: 'database_unfit',
+  SH011: 'key_missing',
+  SH012: 'key_differs',
+  SH013: 'renewal_off',
   SH101: 'object_not_tracked',
   SH102: 'object_unknown',
   SH103: 'property_unknown',
@@ -52,6 +55,9 @@ export const ERRORS = {
   SH221: 'type_kept',
   SH222: 'object_archived',
   SH217: 'associations_unsaid',
+  SH226: 'refresh_refused',
+  SH227: 'client_refused',
+  SH228: 'authorisation_failed',
   SH301: 'throttled',
   SH302: 'daily_spent',
   SH901: 'bug',
@@ -118,6 +124,13 @@ export class Transient extends SyncError {
   ) {
     super(code, message, parts)
     this.retryAfterMs = retryAfterMs
+  }
+}
+
+/** The access token was renewed meanwhile: take a turn and ask again at once. SH201. */
+export class Renewed extends Transient {
+  constructor(cause?: unknown) {
+    super('SH201', 'the access token was renewed', { retryAfterMs: 0, cause, hint: 'Nothing to do: it is asked again at once.' })
   }
 }
 

@@ -29,9 +29,13 @@ export const VARIABLES = {
     schema: set.regex(/^(v3|\d{4}-\d{2})$/, 'is neither v3 nor a date such as 2026-09'),
     help: "The version in HubSpot's paths: 2026-09 by default; v3 for the one before.",
   },
+  PG_HUBSPOT_KEY: {
+    schema: set.regex(/^[A-Za-z0-9+/]{43}=$/, 'is not 32 bytes in base64'),
+    help: 'Seals the secrets that are stored; the same for every worker. Make one: openssl rand -base64 32',
+  },
   HUBSPOT_WRITES: {
     schema: z.enum(['on', 'off'], 'is neither on nor off'),
-    help: 'off: HubSpot is never written to. This version writes nothing to it either way.',
+    help: 'off: HubSpot is never written to, and no OAuth token renewed.',
   },
 } as const satisfies Record<string, { schema: z.ZodType<string>; help: string }>
 
@@ -54,13 +58,14 @@ export function lookAtEnvironment(env: NodeJS.ProcessEnv): { environment: Enviro
     return undefined
   }
   const [baseUrl, version, token] = [read('HUBSPOT_API_URL'), read('HUBSPOT_API_VERSION'), read('HUBSPOT_ACCESS_TOKEN')]
-  read('HUBSPOT_WRITES')
   const environment = {
     DATABASE_URL: read('DATABASE_URL'),
     hubspot: {
       ...(baseUrl !== undefined && { baseUrl: baseUrl.replace(/\/$/, '') }),
       ...(version !== undefined && { version }),
       token,
+      key: read('PG_HUBSPOT_KEY'),
+      mayWrite: read('HUBSPOT_WRITES') !== 'off',
     },
   }
   return { environment, wrong }
