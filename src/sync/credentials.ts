@@ -65,6 +65,8 @@ export async function checkCredentials({ db, env, log, signal, sleep, worker }: 
     return outcome
   } catch (error) {
     if (!(error instanceof SyncError)) throw error
+    // Another worker has checked it meanwhile, or someone took it back.
+    if (error.code === 'SH003') return 'superseded'
     const isRefused = error instanceof Refused
     log.warn(`the access token could not be checked: ${error.message}`, { code: error.code, hint: error.hint })
     await credentialFail(db, candidate?.id, { isRefused, code: error.code, message: error.message, hint: error.hint })

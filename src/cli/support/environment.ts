@@ -7,6 +7,8 @@ export type Environment = {
   /** Undefined where it is not set; `databaseUrl()` insists. */
   DATABASE_URL?: string | undefined
   hubspot: HubSpotEnv
+  /** The app that connect --oauth has authorised. */
+  app: { clientId?: string | undefined; clientSecret?: string | undefined }
 }
 
 const set = z.string().trim().min(1, 'is empty')
@@ -28,6 +30,14 @@ export const VARIABLES = {
   HUBSPOT_API_VERSION: {
     schema: set.regex(/^(v3|\d{4}-\d{2})$/, 'is neither v3 nor a date such as 2026-09'),
     help: "The version in HubSpot's paths: 2026-09 by default; v3 for the one before.",
+  },
+  HUBSPOT_CLIENT_ID: {
+    schema: set.regex(/^[\x21-\x7e]{1,200}$/, 'is no client id'),
+    help: 'The OAuth app, for connect --oauth.',
+  },
+  HUBSPOT_CLIENT_SECRET: {
+    schema: set.regex(/^[\x21-\x7e]{8,4096}$/, 'is no client secret'),
+    help: "That app's secret, for connect --oauth.",
   },
   PG_HUBSPOT_KEY: {
     schema: set.regex(/^[A-Za-z0-9+/]{43}=$/, 'is not 32 bytes in base64'),
@@ -67,6 +77,7 @@ export function lookAtEnvironment(env: NodeJS.ProcessEnv): { environment: Enviro
       key: read('PG_HUBSPOT_KEY'),
       mayWrite: read('HUBSPOT_WRITES') !== 'off',
     },
+    app: { clientId: read('HUBSPOT_CLIENT_ID'), clientSecret: read('HUBSPOT_CLIENT_SECRET') },
   }
   return { environment, wrong }
 }

@@ -1,0 +1,306 @@
+import { expect, test } from 'vitest'
+import { refreshClaim, refreshFail, refreshStore, tokenGet } from '../src/db/account-calls.ts'
+import { app, type OauthWorld, startOauth } from './support/oauth.ts'
+
+// An OAuth app's tokens: renewed in time, once for all, and what comes when HubSpot does not.
+
+const MINUTE = 60_000
+const health = async ({ db }: Pick<OauthWorld, 'db'>, name: string) =>
+  (await db.query<{ ok: boolean; message: string; hint: string | null }>('select ok, message, hint from hubspot.health() where name = $1', [name]))[0]!
+const open = ({ db }: OauthWorld) => db.query<{ property: string; code: string }>('select property, code from hubspot.problems where object is null and resolved_at is null order by id')
+const stored = async ({ db }: OauthWorld) =>
+  (await db.query<{ refresh_token: string; former_refresh_token: string | null; secret: string; failures: number }>(
+    'select o.refresh_token, o.former_refresh_token, c.secret, o.failures from hubspot_private.oauth o join hubspot_private.credentials c on c.id = o.credential_id'))[0]!
+
+/** Connected, and its first token just asked for. */
+async function connected(name: string, settings: NonNullable<Parameters<typeof startOauth>[1]>['sandbox'] = {}): Promise<OauthWorld> {
+  const world = await startOauth(name, { sandbox: settings })
+  await world.connect()
+  expect(await world.check()).toBe('connected')
+  expect(world.renewals()).toEqual([200])
+  return world
+}
+
+test('a refresh token is a candidate until its account is seen; then the worker says what it has', async () => {
+  await using world = await startOauth('candidate')
+  await world.connect()
+  expect(await health(world, 'token')).toMatchObject({ ok: true, message: 'a token that does not end' })
+  expect(await world.check()).toBe('connected')
+  expect(await health(world, 'token')).toMatchObject({ ok: true, message: expect.stringMatching(/^of an OAuth app; good until /) as string })
+  expect(await world.db.query('select kind, state from hubspot_private.credentials')).toEqual([{ kind: 'oauth', state: 'active' }])
+  expect(await world.ask(world.hubspot())).toBe(world.sandbox.portalId)
+})
+
+test('before it ends the token is renewed once for all workers, beside their work', async () => {
+  await using world = await connected('renewed')
+  await world.advance(26 * MINUTE)
+  const workers = ['a', 'b', 'c', 'd', 'e'].map((name) => world.hubspot(name))
+  await Promise.all([...workers, ...workers, ...workers].map((client) => world.ask(client)))
+  // A worker that is told to stop stores what it asked for.
+  for (const client of workers) await client.close()
+  expect(world.renewals()).toEqual([200, 200])
+  expect(world.store.calls({ status: 401 })).toEqual([])
+  await world.advance(20 * MINUTE)
+  expect(await world.ask(world.hubspot())).toBe(world.sandbox.portalId)
+  expect(world.renewals()).toEqual([200, 200])
+})
+
+test('a token that ended while nobody asked is renewed once, and whoever waits for it goes on with it', async () => {
+  await using world = await connected('ended')
+  await world.advance(3 * 60 * MINUTE)
+  const workers = ['a', 'b', 'c', 'd'].map((name) => world.hubspot(name))
+  await Promise.all([...workers, ...workers].map((client) => world.ask(client)))
+  expect(world.renewals()).toEqual([200, 200])
+  expect(world.store.calls({ status: 401 })).toEqual([])
+})
+
+test('one that HubSpot refuses before its time is renewed once, and nothing is parked', async () => {
+  await using world = await connected('early', { objects: { contacts: 30 } })
+  world.store.endAccessTokens()
+  const deps = world.worker('worker', { hubspot: world.hubspot() })
+  await world.db.query(`select hubspot.track('contacts', '{firstname}')`)
+  for (const stream of ['schema', 'build', 'archive', 'backfill']) await world.run('contacts', stream, 0, deps)
+  expect(world.renewals()).toEqual([200, 200])
+  expect(await world.db.query(`select count(*)::integer as parked from hubspot_private.streams where parked_at is not null or failures > 0`)).toEqual([{ parked: 0 }])
+  const workers = ['a', 'b', 'c', 'd'].map((name) => world.hubspot(name))
+  for (const client of workers) await world.ask(client)
+  world.store.endAccessTokens()
+  await Promise.all(workers.map((client) => world.ask(client)))
+  expect(world.renewals()).toEqual([200, 200, 200])
+})
+
+test('a token that is refused however new it is parks what asks, after a few renewals', async () => {
+  await using world = await connected('useless')
+  world.store.addFault({ fault: '401', match: { kind: 'account' } })
+  for (let tries = 0; tries < 6; tries += 1) await expect(world.ask(world.hubspot())).rejects.toMatchObject({ code: 'SH201' })
+  expect(world.renewals().length).toBeLessThanOrEqual(5)
+  world.store.removeFaults()
+  expect(await world.ask(world.hubspot())).toBe(world.sandbox.portalId)
+})
+
+test('refresh tokens that turn over are stored with their access token, and the one before is kept and tried once', async () => {
+  await using world = await connected('turning', { settings: { refreshRotation: 'strict' } })
+  const first = await stored(world)
+  expect(first.former_refresh_token).toBe(world.granted.refreshToken)
+  await world.advance(40 * MINUTE)
+  await world.ask(world.hubspot())
+  const second = await stored(world)
+  expect(second).toMatchObject({ former_refresh_token: first.refresh_token })
+  expect(second.secret).not.toBe(first.secret)
+  // What HubSpot gave last is not what it takes, as after a restore of one table: the one before is.
+  await world.db.query(`update hubspot_private.oauth set former_refresh_token = refresh_token, refresh_token = 'na1-never-was-one'`)
+  await world.advance(40 * MINUTE)
+  world.store.resetCalls()
+  await world.ask(world.hubspot())
+  expect(world.renewals()).toEqual([400, 200])
+  expect(await stored(world)).toMatchObject({ former_refresh_token: second.refresh_token, failures: 0 })
+  expect(await open(world)).toEqual([])
+})
+
+test('an answer that is lost on its way does no harm where the token before is still good, and parks with what to do where not', async () => {
+  await using world = await connected('lost', { objects: { contacts: 5 }, settings: { refreshRotation: 'grace' } })
+  await world.load('contacts', ['firstname'])
+  const lose = () => world.store.addFault({ fault: 'reset', match: { kind: 'token' }, times: 1 })
+  lose()
+  await world.advance(40 * MINUTE)
+  await expect(world.ask(world.hubspot())).rejects.toMatchObject({ name: 'Transient' })
+  await world.advance(MINUTE)
+  await world.ask(world.hubspot())
+  expect(await open(world)).toEqual([])
+
+  world.store.configure({ refreshRotation: 'strict' })
+  lose()
+  await world.advance(26 * MINUTE)
+  await world.askDue()
+  await world.advance(MINUTE)
+  // Not ended yet: the work goes on, and it is told what is coming.
+  expect(await world.askDue()).toBe(world.sandbox.portalId)
+  expect(await open(world)).toEqual([{ property: 'token', code: 'SH226' }])
+  expect(await world.check()).toBe('connected')
+  expect(await open(world)).toEqual([{ property: 'token', code: 'SH226' }])
+  expect(await health(world, 'token')).toMatchObject({ ok: false, hint: expect.stringContaining('pg-hubspot connect --oauth') as string })
+
+  await world.advance(10 * MINUTE)
+  world.store.resetCalls()
+  await expect(world.ask(world.hubspot())).rejects.toMatchObject({ code: 'SH226', name: 'Refused' })
+  expect(await world.db.query('select is_connected from hubspot_private.account')).toEqual([{ is_connected: false }])
+  await world.drain()
+  expect(world.store.calls()).toEqual([])
+  expect(await health(world, 'account')).toMatchObject({ ok: false, message: expect.stringMatching(/HubSpot refuses the refresh token/) as string, hint: expect.stringContaining('--oauth') as string })
+
+  // In a quarter of an hour it is tried again, and by resume() at once.
+  await world.db.query('select hubspot.resume()')
+  expect(await world.check()).toBe('refused')
+  expect(world.renewals()).toEqual([400])
+  await world.connect({ refreshToken: world.store.installApp(app.clientId).refreshToken })
+  expect(await world.check()).toBe('connected')
+  expect(await open(world)).toEqual([])
+  expect(await world.ask(world.hubspot())).toBe(world.sandbox.portalId)
+})
+
+test('an uninstalled app parks the account; installed and connected again, it goes on where it stood', async () => {
+  await using world = await connected('uninstalled', { objects: { contacts: 40 } })
+  const deps = () => world.worker('worker', { hubspot: world.hubspot() })
+  await world.load('contacts', ['firstname'])
+  world.store.uninstallApp(app.clientId)
+  await world.advance(MINUTE)
+  expect(await world.run('contacts', 'poll', 0, deps())).toBe('failed')
+  expect(await open(world)).toEqual([{ property: 'token', code: 'SH226' }])
+  world.store.edit('contacts', [...world.store.records('contacts')].map(({ id }) => id).slice(0, 3), { firstname: 'meanwhile' })
+  await world.connect({ refreshToken: world.store.installApp(app.clientId).refreshToken })
+  expect(await world.check()).toBe('connected')
+  await world.pass(2 * MINUTE, MINUTE / 4)
+  expect(await world.differences('contacts')).toEqual([])
+  expect(await world.db.query(`select code from hubspot.problems where resolved_at is null`)).toEqual([])
+})
+
+test('HubSpot that fails for a while before the end holds up nothing', async () => {
+  await using world = await connected('failing')
+  world.store.addFault({ fault: '500', match: { kind: 'token' }, times: 2 })
+  await world.advance(26 * MINUTE)
+  for (let tries = 0; tries < 3; tries += 1) {
+    expect(await world.askDue()).toBe(world.sandbox.portalId)
+    await world.advance(10_000)
+  }
+  expect(await world.ask(world.hubspot())).toBe(world.sandbox.portalId)
+  expect(world.renewals()).toEqual([200, 500, 500, 200])
+  expect(await world.db.query('select code from hubspot.problems')).toEqual([])
+})
+
+test('a worker that dies renewing is taken over when its lease ends, or at once when it is seen dead', async () => {
+  await using world = await connected('dead')
+  const { db } = world.deps
+  await world.advance(40 * MINUTE)
+  const { id, renewed } = (await tokenGet(db, false))!
+  expect(await refreshClaim(db, { id, renewed, holder: 'dead', isEarly: false })).toMatchObject({ outcome: 'claimed' })
+  expect(await refreshClaim(db, { id, renewed, holder: 'other', isEarly: false })).toMatchObject({ outcome: 'held' })
+  // The world's sleep moves the clock: it waits out the lease.
+  await world.ask(world.hubspot('other'))
+  expect(world.renewals()).toEqual([200, 200])
+
+  await world.advance(40 * MINUTE)
+  const again = (await tokenGet(db, false))!
+  await refreshClaim(db, { id, renewed: again.renewed, holder: 'gone', isEarly: false })
+  await world.db.query(`insert into hubspot_private.workers (id, host, pid, is_present, started_at, beat_at) values ('gone', 'h', 1, true, hubspot_private.clock(), hubspot_private.clock())`)
+  await world.db.query('select hubspot_private.sweep()')
+  expect(await refreshClaim(db, { id, renewed: again.renewed, holder: 'other', isEarly: false })).toMatchObject({ outcome: 'claimed' })
+})
+
+test('what an overtaken worker brings is stored: HubSpot gave it, and may have ended the token before', async () => {
+  await using world = await connected('overtaken')
+  const { db } = world.deps
+  await world.advance(40 * MINUTE)
+  const { id, renewed } = (await tokenGet(db, false))!
+  const slow = await refreshClaim(db, { id, renewed, holder: 'slow', isEarly: false })
+  await world.advance(31_000)
+  const quick = await refreshClaim(db, { id, renewed, holder: 'quick', isEarly: false })
+  if (slow.outcome !== 'claimed' || quick.outcome !== 'claimed') throw new Error('not claimed')
+  await refreshFail(db, { id, epoch: quick.epoch, kind: 'refused', code: 'SH226', message: 'refused', hint: 'again' })
+  expect(await world.db.query('select is_connected from hubspot_private.account')).toEqual([{ is_connected: false }])
+  const [{ now }] = (await world.db.query<{ now: string }>('select hubspot_private.clock() as now')) as [{ now: string }]
+  const row = { id, epoch: slow.epoch, accessToken: 'given-late', refreshToken: 'another-one', isFormer: false, askedAt: now, expiresIn: 1800, scopes: undefined }
+  expect(await refreshStore(db, row)).toBe(true)
+  expect(await stored(world)).toMatchObject({ secret: 'given-late', refresh_token: 'another-one', former_refresh_token: world.granted.refreshToken })
+  expect(await open(world)).toEqual([])
+  // The account is checked at once, and goes on.
+  expect(await world.db.query(`select count(*)::integer as jobs from graphile_worker._private_jobs where key = 'hubspot:connect'`)).toEqual([{ jobs: 1 }])
+  await world.db.query('select hubspot.disconnect()')
+  expect(await refreshStore(db, row)).toBe(false)
+})
+
+test('a clock that is set back takes the end with it', async () => {
+  await using world = await connected('clock')
+  await world.db.query(`update hubspot_private.installation set clock_shift = clock_shift - interval '2 hours'`)
+  await world.db.query(`select hubspot_private.clock_set_back(hubspot_private.clock() + interval '2 hours')`)
+  const due = async () => (await tokenGet(world.deps.db, false))!.due_in_ms!
+  expect(await due()).toBeGreaterThan(20 * MINUTE)
+  expect(await due()).toBeLessThanOrEqual(25 * MINUTE)
+  // Set forward, it is renewed too early, which costs one call.
+  await world.db.query(`update hubspot_private.installation set clock_shift = clock_shift + interval '5 hours'`)
+  await world.ask(world.hubspot())
+  expect(world.renewals()).toEqual([200, 200])
+})
+
+test('a short life is renewed in its last fifth, one that is not told for half an hour', async () => {
+  await using world = await startOauth('short', { sandbox: { settings: { accessTokenSeconds: 10 } } })
+  await world.connect()
+  expect(await world.check()).toBe('connected')
+  for (let seconds = 0; seconds < 60; seconds += 3) {
+    await world.advance(3_000)
+    const client = world.hubspot()
+    await world.ask(client)
+    await client.close()
+  }
+  expect(world.store.calls({ status: 401 })).toEqual([])
+  expect(world.renewals().length).toBeLessThanOrEqual(9)
+  world.store.addFault({ fault: { type: 'answer', status: 200, body: '{"access_token":"no-end-told","token_type":"bearer"}', headers: { 'Content-Type': 'application/json' } }, match: { kind: 'token' }, times: 1 })
+  world.store.addToken({ token: 'no-end-told' })
+  await world.advance(MINUTE)
+  await world.ask(world.hubspot())
+  expect((await tokenGet(world.deps.db, false))!.due_in_ms).toBeGreaterThan(20 * MINUTE)
+})
+
+test('a wrong secret, a wrong refresh token and another portal never replace what is in use', async () => {
+  await using world = await connected('wrong')
+  const { startSandbox } = await import('../src/sandbox/index.ts')
+  await using other = await startSandbox({ portalId: 77 })
+  const before = await stored(world)
+  await world.connect({ secret: 'another-secret' })
+  expect(await world.check()).toBe('refused')
+  expect(await open(world)).toEqual([{ property: 'new token', code: 'SH227' }])
+  await world.connect({ refreshToken: 'na1-no-such-token' })
+  expect(await world.check()).toBe('refused')
+  expect(await open(world)).toEqual([{ property: 'new token', code: 'SH226' }])
+  expect(await health(world, 'account')).toMatchObject({ ok: false, message: expect.stringContaining('the new token was not taken') as string })
+  other.store.addApp(app)
+  await world.connect({ refreshToken: other.store.installApp(app.clientId).refreshToken })
+  expect(await world.check({ baseUrl: other.url })).toBe('portal_differs')
+  expect(await stored(world)).toEqual(before)
+  // From one kind to the other and back, while it runs.
+  await world.db.query('select hubspot.connect($1)', [world.sandbox.token])
+  expect(await world.check()).toBe('connected')
+  expect(await world.db.query('select count(*)::integer as rows from hubspot_private.oauth')).toEqual([{ rows: 0 }])
+  expect(await health(world, 'token')).toMatchObject({ ok: true, message: 'a token that does not end' })
+})
+
+test('a candidate whose check fails for a while stays, and is renewed no more than needed', async () => {
+  await using world = await startOauth('patient')
+  await world.connect()
+  world.store.addFault({ fault: '502', match: { kind: 'token' }, times: 1 })
+  expect(await world.check()).toBe('failed')
+  expect(await health(world, 'account')).toMatchObject({ ok: false, message: expect.stringContaining('502') as string })
+  await world.advance(MINUTE)
+  world.store.addFault({ fault: '502', match: { kind: 'account' }, times: 1 })
+  expect(await world.check()).toBe('failed')
+  expect(await world.check()).toBe('connected')
+  expect(world.renewals()).toEqual([502, 200])
+})
+
+test('with HUBSPOT_WRITES=off nothing is renewed, and it is said once the token has ended', async () => {
+  await using world = await connected('off')
+  const off = { mayWrite: false }
+  await world.advance(26 * MINUTE)
+  expect(await world.ask(world.hubspot('off', off))).toBe(world.sandbox.portalId)
+  await world.advance(10 * MINUTE)
+  await expect(world.ask(world.hubspot('off', off))).rejects.toMatchObject({ code: 'SH013', name: 'Transient' })
+  expect(await world.check(off)).toBe('failed')
+  expect(world.renewals()).toEqual([200])
+  await world.db.query(`select hubspot_private.worker_beat('off', 'h', 1, '{}', may_write => false)`)
+  expect(await health(world, 'token')).toMatchObject({ ok: false, message: expect.stringContaining('no worker may renew it') as string })
+  expect(await health(world, 'writes')).toMatchObject({ ok: true, message: 'off: every worker runs with HUBSPOT_WRITES=off' })
+  expect(await world.db.query('select may_write from hubspot.workers')).toEqual([{ may_write: false }])
+  // Another worker may, and this one goes on with what it stored.
+  await world.ask(world.hubspot('on'))
+  expect(await world.ask(world.hubspot('off', off))).toBe(world.sandbox.portalId)
+})
+
+test.for([
+  [['', 'client-secret-1', 'refresh-token-1'], 'that is no client id'],
+  [['app', 'short', 'refresh-token-1'], 'that is no client secret'],
+  [['app', 'client-secret-1', 'two words'], 'that is no refresh token'],
+  [['app', 'client-secret-1', null], 'that is no refresh token'],
+] as const)('connect refuses %j, and repeats nothing of it', async ([values, message]) => {
+  await using world = await startOauth('refused')
+  const error = await world.db.query('select hubspot.connect($1, $2, $3)', [...values]).catch((caught: unknown) => caught as Error & { code: string; hint: string })
+  expect(error).toMatchObject({ code: 'SH104', message, hint: expect.stringMatching(/HubSpot/) as string })
+})
