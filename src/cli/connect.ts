@@ -79,8 +79,11 @@ where that is set; else it is asked for, unseen, or read from standard input. Te
 async function read(what: string, example: string, variable: string): Promise<string> {
   const given = process.stdin.isTTY ? await askHidden(`HubSpot ${what} (not shown): `) : await text(process.stdin)
   const secret = given.trim()
-  if (secret !== '') return secret
-  throw new Misuse('SH104', `no ${what} was given`.replace('access token', 'token'), { hint: `Pipe it in, as in ${example}, or set ${variable}.` })
+  const hint = `Pipe it in, as in ${example}, or set ${variable}.`
+  if (secret === '') throw new Misuse('SH104', `no ${what} was given`.replace('access token', 'token'), { hint })
+  // Sealed, nobody would see what it is before a worker does.
+  if (!/^[\x21-\x7e]{8,4096}$/.test(secret)) throw new Misuse('SH104', `that is no ${what}`, { hint: `Copy it from HubSpot, whole and alone. ${hint}` })
+  return secret
 }
 
 /** Has a person authorise the app, and stores what HubSpot gives for the code. */
