@@ -29,6 +29,7 @@ as $$
 declare
   v_home hubspot_private.installation;
   v_was_home constant boolean := hubspot_private.is_home();
+  v_is_new boolean;
   v_server constant bigint := (select s.system_identifier from pg_control_system() s);
 begin
   if adopt.read_only is null then
@@ -36,26 +37,28 @@ begin
       'True where the original goes on, false where this takes its place: select hubspot.adopt(read_only => true);');
   end if;
   select i.* into strict v_home from hubspot_private.installation i for update;
+  v_is_new := not v_was_home or not v_home.is_read_only;
   perform hubspot_private.home_move(v_home.system_identifier <> v_server);
   update hubspot_private.installation i
   set database_name = d.datname, database_oid = d.oid, system_identifier = v_server, is_read_only = adopt.read_only,
     adopted_at = case when v_was_home then i.adopted_at else hubspot_private.clock() end
   from pg_database d
   where d.datname = current_database();
-  -- Two databases that renew one refresh token would put each other out. What is connected from now on is this one's own.
+  -- Two databases that renew one refresh token would put each other out. What is connected from now on is this one's own. One that was
+  -- copied file by file passes for the original: there it is said by this alone.
   update hubspot_private.oauth o
-  set is_borrowed = adopt.read_only and (o.is_borrowed or not v_was_home), retry_at = null;
+  set is_borrowed = adopt.read_only and (o.is_borrowed or v_is_new), retry_at = null;
   perform hubspot_private.home_check();
   perform hubspot_private.enqueue('hubspot:connect', '{}', 'connect');
   if not v_was_home then
     raise notice '%', case when adopt.read_only
       then 'this database reads HubSpot and never writes to it. It shares HubSpot''s limits with the original: select hubspot.set_quota_share(0.5); on both'
       else 'this database takes the original''s place. If that still runs, stop its worker: both would write, and renew one token' end;
-    if adopt.read_only and exists (select from hubspot_private.oauth) then
-      raise notice 'it uses the original''s access token until that ends, and does not renew it: connect it with a token or an app of its own';
-    end if;
+  end if;
+  if adopt.read_only and v_is_new and exists (select from hubspot_private.oauth) then
+    raise notice 'it uses the access token that it has until that ends, and does not renew it: connect it with a token or an app of its own';
   end if;
 end;
 $$;
 comment on function hubspot.adopt(boolean) is
-  'Makes a copy of the database (a clone, a restore elsewhere) one of its own: until then its worker does nothing. read_only => true: the original goes on, so this one never writes to HubSpot and renews no OAuth token that came with it. false: it takes the original''s place. On another server the change feed is emptied. Run again, it changes read_only. SH104.';
+  'Makes a copy of the database (a clone, a restore elsewhere) one of its own: until then its worker does nothing. read_only => true: the original goes on, so this one never writes to HubSpot and renews no OAuth token that it has now. false: it takes the original''s place. On another server the change feed is emptied. Run again, it changes read_only. SH104.';
