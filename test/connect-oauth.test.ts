@@ -74,7 +74,7 @@ test('with PG_HUBSPOT_KEY the database never holds a secret that can be read; th
 test.for([
   ['a person who says no', [], {}, 'deny', /was not authorised: The user denied access to the app \(SH228\)\n {2}Run npx pg-hubspot connect --oauth again/],
   ['a wrong secret', [], { HUBSPOT_CLIENT_SECRET: 'another-secret' }, 'allow', /refuses the app's client id or secret.*\(SH227\)/],
-] as const)('%s ends it with what to do', async ([_, args, env, decision, text]) => {
+] as const)('%s ends it with what to do', async ([, args, env, decision, text]) => {
   await using running = start([...args], env)
   await visit(await decide(await linkOf(running), decision))
   const { code, stderr } = await running.ended

@@ -1,25 +1,11 @@
 import { expect, test } from 'vitest'
-import { refreshClaim, refreshFail, refreshStore, tokenGet } from '../src/db/account-calls.ts'
-import { app, type OauthWorld, startOauth } from './support/oauth.ts'
+import { tokenGet } from '../src/db/account-calls.ts'
+import { startSandbox } from '../src/sandbox/index.ts'
+import { app, connected, health, open, startOauth, stored } from './support/oauth.ts'
 
 // An OAuth app's tokens: renewed in time, once for all, and what comes when HubSpot does not.
 
 const MINUTE = 60_000
-const health = async ({ db }: Pick<OauthWorld, 'db'>, name: string) =>
-  (await db.query<{ ok: boolean; message: string; hint: string | null }>('select ok, message, hint from hubspot.health() where name = $1', [name]))[0]!
-const open = ({ db }: OauthWorld) => db.query<{ property: string; code: string }>('select property, code from hubspot.problems where object is null and resolved_at is null order by id')
-const stored = async ({ db }: OauthWorld) =>
-  (await db.query<{ refresh_token: string; former_refresh_token: string | null; secret: string; failures: number }>(
-    'select o.refresh_token, o.former_refresh_token, c.secret, o.failures from hubspot_private.oauth o join hubspot_private.credentials c on c.id = o.credential_id'))[0]!
-
-/** Connected, and its first token just asked for. */
-async function connected(name: string, settings: NonNullable<Parameters<typeof startOauth>[1]>['sandbox'] = {}): Promise<OauthWorld> {
-  const world = await startOauth(name, { sandbox: settings })
-  await world.connect()
-  expect(await world.check()).toBe('connected')
-  expect(world.renewals()).toEqual([200])
-  return world
-}
 
 test('a refresh token is a candidate until its account is seen; then the worker says what it has', async () => {
   await using world = await startOauth('candidate')
@@ -167,60 +153,6 @@ test('HubSpot that fails for a while before the end holds up nothing', async () 
   expect(await world.db.query('select code from hubspot.problems')).toEqual([])
 })
 
-test('a worker that dies renewing is taken over when its lease ends, or at once when it is seen dead', async () => {
-  await using world = await connected('dead')
-  const { db } = world.deps
-  await world.advance(40 * MINUTE)
-  const { id, renewed } = (await tokenGet(db, false))!
-  expect(await refreshClaim(db, { id, renewed, holder: 'dead', isEarly: false })).toMatchObject({ outcome: 'claimed' })
-  expect(await refreshClaim(db, { id, renewed, holder: 'other', isEarly: false })).toMatchObject({ outcome: 'held' })
-  // The world's sleep moves the clock: it waits out the lease.
-  await world.ask(world.hubspot('other'))
-  expect(world.renewals()).toEqual([200, 200])
-
-  await world.advance(40 * MINUTE)
-  const again = (await tokenGet(db, false))!
-  await refreshClaim(db, { id, renewed: again.renewed, holder: 'gone', isEarly: false })
-  await world.db.query(`insert into hubspot_private.workers (id, host, pid, is_present, started_at, beat_at) values ('gone', 'h', 1, true, hubspot_private.clock(), hubspot_private.clock())`)
-  await world.db.query('select hubspot_private.sweep()')
-  expect(await refreshClaim(db, { id, renewed: again.renewed, holder: 'other', isEarly: false })).toMatchObject({ outcome: 'claimed' })
-})
-
-test('what an overtaken worker brings is stored: HubSpot gave it, and may have ended the token before', async () => {
-  await using world = await connected('overtaken')
-  const { db } = world.deps
-  await world.advance(40 * MINUTE)
-  const { id, renewed } = (await tokenGet(db, false))!
-  const slow = await refreshClaim(db, { id, renewed, holder: 'slow', isEarly: false })
-  await world.advance(31_000)
-  const quick = await refreshClaim(db, { id, renewed, holder: 'quick', isEarly: false })
-  if (slow.outcome !== 'claimed' || quick.outcome !== 'claimed') throw new Error('not claimed')
-  await refreshFail(db, { id, epoch: quick.epoch, kind: 'refused', code: 'SH226', message: 'refused', hint: 'again' })
-  expect(await world.db.query('select is_connected from hubspot_private.account')).toEqual([{ is_connected: false }])
-  const [{ now }] = (await world.db.query<{ now: string }>('select hubspot_private.clock() as now')) as [{ now: string }]
-  const row = { id, epoch: slow.epoch, accessToken: 'given-late', refreshToken: 'another-one', isFormer: false, askedAt: now, expiresIn: 1800, scopes: undefined }
-  expect(await refreshStore(db, row)).toBe(true)
-  expect(await stored(world)).toMatchObject({ secret: 'given-late', refresh_token: 'another-one', former_refresh_token: world.granted.refreshToken })
-  expect(await open(world)).toEqual([])
-  // The account is checked at once, and goes on.
-  expect(await world.db.query(`select count(*)::integer as jobs from graphile_worker._private_jobs where key = 'hubspot:connect'`)).toEqual([{ jobs: 1 }])
-  await world.db.query('select hubspot.disconnect()')
-  expect(await refreshStore(db, row)).toBe(false)
-})
-
-test('a clock that is set back takes the end with it', async () => {
-  await using world = await connected('clock')
-  await world.db.query(`update hubspot_private.installation set clock_shift = clock_shift - interval '2 hours'`)
-  await world.db.query(`select hubspot_private.clock_set_back(hubspot_private.clock() + interval '2 hours')`)
-  const due = async () => (await tokenGet(world.deps.db, false))!.due_in_ms!
-  expect(await due()).toBeGreaterThan(20 * MINUTE)
-  expect(await due()).toBeLessThanOrEqual(25 * MINUTE)
-  // Set forward, it is renewed too early, which costs one call.
-  await world.db.query(`update hubspot_private.installation set clock_shift = clock_shift + interval '5 hours'`)
-  await world.ask(world.hubspot())
-  expect(world.renewals()).toEqual([200, 200])
-})
-
 test('a short life is renewed in its last fifth, one that is not told for half an hour', async () => {
   await using world = await startOauth('short', { sandbox: { settings: { accessTokenSeconds: 10 } } })
   await world.connect()
@@ -242,7 +174,6 @@ test('a short life is renewed in its last fifth, one that is not told for half a
 
 test('a wrong secret, a wrong refresh token and another portal never replace what is in use', async () => {
   await using world = await connected('wrong')
-  const { startSandbox } = await import('../src/sandbox/index.ts')
   await using other = await startSandbox({ portalId: 77 })
   const before = await stored(world)
   await world.connect({ secret: 'another-secret' })

@@ -1,10 +1,12 @@
 import { expect, test, vi } from 'vitest'
+import { refreshClaim, refreshFail, refreshStore, tokenGet } from '../src/db/account-calls.ts'
 import { openHouse } from './support/house.ts'
-import { app } from './support/oauth.ts'
+import { app, connected, open, stored } from './support/oauth.ts'
 
-// Several worker processes and one OAuth app.
+// Several workers and one OAuth app: who renews, who dies of it, who comes too late.
 
 vi.setConfig({ testTimeout: 90_000 })
+const MINUTE = 60_000
 
 test('three workers renew one token once each time, whoever of them is killed while it does', async () => {
   await using house = await openHouse('workers', { objects: { contacts: 200, deals: 100, companies: 50 }, settings: { refreshRotation: 'grace', accessTokenSeconds: 2 } })
@@ -39,4 +41,58 @@ test('three workers renew one token once each time, whoever of them is killed wh
   } finally {
     await Promise.all(workers.map((worker) => worker.end('SIGKILL')))
   }
+})
+
+test('a worker that dies renewing is taken over when its lease ends, or at once when it is seen dead', async () => {
+  await using world = await connected('dead')
+  const { db } = world.deps
+  await world.advance(40 * MINUTE)
+  const { id, renewed } = (await tokenGet(db, false))!
+  expect(await refreshClaim(db, { id, renewed, holder: 'dead', isEarly: false })).toMatchObject({ outcome: 'claimed' })
+  expect(await refreshClaim(db, { id, renewed, holder: 'other', isEarly: false })).toMatchObject({ outcome: 'held' })
+  // The world's sleep moves the clock: it waits out the lease.
+  await world.ask(world.hubspot('other'))
+  expect(world.renewals()).toEqual([200, 200])
+
+  await world.advance(40 * MINUTE)
+  const again = (await tokenGet(db, false))!
+  await refreshClaim(db, { id, renewed: again.renewed, holder: 'gone', isEarly: false })
+  await world.db.query(`insert into hubspot_private.workers (id, host, pid, is_present, started_at, beat_at) values ('gone', 'h', 1, true, hubspot_private.clock(), hubspot_private.clock())`)
+  await world.db.query('select hubspot_private.sweep()')
+  expect(await refreshClaim(db, { id, renewed: again.renewed, holder: 'other', isEarly: false })).toMatchObject({ outcome: 'claimed' })
+})
+
+test('what an overtaken worker brings is stored: HubSpot gave it, and may have ended the token before', async () => {
+  await using world = await connected('overtaken')
+  const { db } = world.deps
+  await world.advance(40 * MINUTE)
+  const { id, renewed } = (await tokenGet(db, false))!
+  const slow = await refreshClaim(db, { id, renewed, holder: 'slow', isEarly: false })
+  await world.advance(31_000)
+  const quick = await refreshClaim(db, { id, renewed, holder: 'quick', isEarly: false })
+  if (slow.outcome !== 'claimed' || quick.outcome !== 'claimed') throw new Error('not claimed')
+  await refreshFail(db, { id, epoch: quick.epoch, kind: 'refused', code: 'SH226', message: 'refused', hint: 'again' })
+  expect(await world.db.query('select is_connected from hubspot_private.account')).toEqual([{ is_connected: false }])
+  const [{ now }] = (await world.db.query<{ now: string }>('select hubspot_private.clock() as now')) as [{ now: string }]
+  const row = { id, epoch: slow.epoch, accessToken: 'given-late', refreshToken: 'another-one', isFormer: false, askedAt: now, expiresIn: 1800, scopes: undefined }
+  expect(await refreshStore(db, row)).toBe(true)
+  expect(await stored(world)).toMatchObject({ secret: 'given-late', refresh_token: 'another-one', former_refresh_token: world.granted.refreshToken })
+  expect(await open(world)).toEqual([])
+  // The account is checked at once, and goes on.
+  expect(await world.db.query(`select count(*)::integer as jobs from graphile_worker._private_jobs where key = 'hubspot:connect'`)).toEqual([{ jobs: 1 }])
+  await world.db.query('select hubspot.disconnect()')
+  expect(await refreshStore(db, row)).toBe(false)
+})
+
+test('a clock that is set back takes the end with it', async () => {
+  await using world = await connected('clock')
+  await world.db.query(`update hubspot_private.installation set clock_shift = clock_shift - interval '2 hours'`)
+  await world.db.query(`select hubspot_private.clock_set_back(hubspot_private.clock() + interval '2 hours')`)
+  const due = async () => (await tokenGet(world.deps.db, false))!.due_in_ms!
+  expect(await due()).toBeGreaterThan(20 * MINUTE)
+  expect(await due()).toBeLessThanOrEqual(25 * MINUTE)
+  // Set forward, it is renewed too early, which costs one call.
+  await world.db.query(`update hubspot_private.installation set clock_shift = clock_shift + interval '5 hours'`)
+  await world.ask(world.hubspot())
+  expect(world.renewals()).toEqual([200, 200])
 })

@@ -84,7 +84,7 @@ async function trouble(house: House, env: NodeJS.ProcessEnv): Promise<{ said: st
   return { said: said.join('\n'), secrets: [...secrets] }
 }
 
-test.for([['with a key', true], ['without a key', false]] as const)('%s: after every kind of trouble no secret is anywhere but where it is kept', async ([_, hasKey]) => {
+test.for([['with a key', true], ['without a key', false]] as const)('%s: after every kind of trouble no secret is anywhere but where it is kept', async ([, hasKey]) => {
   await using house = await openHouse('secrets', { objects: { contacts: 20 } })
   const key = randomBytes(32).toString('base64')
   const { said, secrets } = await trouble(house, hasKey ? { PG_HUBSPOT_KEY: key } : {})

@@ -112,15 +112,12 @@ as $$
 declare
   v_stream hubspot_private.streams;
 begin
-  -- A copy stands still until it is adopted.
-  if not hubspot_private.is_home() then
-    return;
-  end if;
   select s.* into v_stream
   from hubspot_private.streams s
   where (s.object, s.stream, s.range) = (stream_claim.object, stream_claim.stream, stream_claim.range)
   for update;
-  if not found
+  -- A copy stands still until it is adopted.
+  if not found or not hubspot_private.is_home()
     or v_stream.lease_until > hubspot_private.clock()
     or v_stream.retry_at > hubspot_private.clock()
     or not hubspot_private.stream_is_open(v_stream)

@@ -64,3 +64,22 @@ export async function startOauth(name: string, options: WorldOptions = {}): Prom
     },
   }
 }
+
+/** One of the checks of hubspot.health(). */
+export const health = async ({ db }: Pick<World, 'db'>, name: string) =>
+  (await db.query<{ ok: boolean; message: string; hint: string | null }>('select ok, message, hint from hubspot.health() where name = $1', [name]))[0]!
+/** Open problems of the account. */
+export const open = ({ db }: OauthWorld) => db.query<{ property: string; code: string }>('select property, code from hubspot.problems where object is null and resolved_at is null order by id')
+/** The tokens that the database holds. */
+export const stored = async ({ db }: OauthWorld) =>
+  (await db.query<{ refresh_token: string; former_refresh_token: string | null; secret: string; failures: number }>(
+    'select o.refresh_token, o.former_refresh_token, c.secret, o.failures from hubspot_private.oauth o join hubspot_private.credentials c on c.id = o.credential_id'))[0]!
+
+/** Connected, and its first token just asked for. */
+export async function connected(name: string, settings: NonNullable<Parameters<typeof startOauth>[1]>['sandbox'] = {}): Promise<OauthWorld> {
+  const world = await startOauth(name, { sandbox: settings })
+  await world.connect()
+  expect(await world.check()).toBe('connected')
+  expect(world.renewals()).toEqual([200])
+  return world
+}
