@@ -2,6 +2,7 @@ import { expect, test } from 'vitest'
 import { tokenGet } from '../src/db/account-calls.ts'
 import { startSandbox } from '../src/sandbox/index.ts'
 import { app, connected, health, open, startOauth, stored } from './support/oauth.ts'
+import { dueStreams } from './support/sync.ts'
 
 // An OAuth app's tokens: renewed in time, once for all, and what comes when HubSpot does not.
 
@@ -194,6 +195,21 @@ test('a wrong secret, a wrong refresh token and another portal never replace wha
   expect(await health(world, 'token')).toMatchObject({ ok: true, message: 'a token that does not end' })
 })
 
+test('a token that is changed while a call is under way costs that call a second try, and nothing else', async () => {
+  await using world = await startOauth('changed')
+  const client = world.hubspot()
+  await world.ask(client)
+  world.store.addToken({ token: 'pat-na1-the-second' })
+  world.store.revokeToken(world.sandbox.token)
+  await world.db.query(`select hubspot.connect('pat-na1-the-second')`)
+  expect(await world.check()).toBe('connected')
+  // The client remembers the first one still.
+  expect(await world.ask(client)).toBe(world.sandbox.portalId)
+  expect(world.store.calls({ status: 401 }).map(({ token }) => token)).toEqual([world.sandbox.token])
+  world.store.revokeToken('pat-na1-the-second')
+  await expect(world.ask(client)).rejects.toMatchObject({ code: 'SH201', name: 'Refused' })
+})
+
 test('a candidate whose check fails for a while stays, and is renewed no more than needed', async () => {
   await using world = await startOauth('patient')
   await world.connect()
@@ -205,6 +221,32 @@ test('a candidate whose check fails for a while stays, and is renewed no more th
   expect(await world.check()).toBe('failed')
   expect(await world.check()).toBe('connected')
   expect(world.renewals()).toEqual([502, 200])
+})
+
+test('scopes that are missing are named for each object, and what has its own goes on; authorised again with more, all of it does', async () => {
+  await using world = await startOauth('scopes', { sandbox: { objects: { contacts: 8, deals: 6 } } })
+  const scopes = ['crm.objects.contacts.read', 'crm.schemas.contacts.read', 'crm.objects.owners.read', 'crm.schemas.custom.read']
+  await world.connect({ refreshToken: world.store.installApp(app.clientId, { scopes }).refreshToken })
+  expect(await world.check()).toBe('connected')
+  expect(await world.db.query('select scopes from hubspot_private.oauth')).toEqual([{ scopes }])
+  await world.db.query(`select hubspot.track('contacts', '{firstname}'), hubspot.track('deals', '{dealname}')`)
+  const work = async () => {
+    const deps = world.worker('worker', { hubspot: world.hubspot() })
+    for (let rounds = 0; rounds < 8; rounds += 1) for (const { object, stream, range } of await dueStreams(world.db)) await world.run(object, stream, range, deps)
+  }
+  await work()
+  expect(await world.db.query(`select object, state from hubspot.status order by 1`)).toEqual([{ object: 'contacts', state: 'live' }, { object: 'deals', state: 'parked' }])
+  expect(await health(world, 'scopes')).toEqual({
+    ok: false, message: expect.stringMatching(/^missing: deals \(Add one of .*crm\.objects\.deals\.read.*\)$/) as string,
+    hint: 'Add the scopes to the app in HubSpot and authorise it again: npx pg-hubspot connect --oauth. Then: select hubspot.resume();',
+  })
+  expect(await health(world, 'account')).toMatchObject({ ok: true })
+  await world.connect()
+  expect(await world.check()).toBe('connected')
+  await world.db.query('select hubspot.resume()')
+  await work()
+  expect(await world.differences('deals')).toEqual([])
+  expect(await health(world, 'scopes')).toEqual({ ok: true, message: 'none is missing', hint: null })
 })
 
 test('with HUBSPOT_WRITES=off nothing is renewed, and it is said once the token has ended', async () => {
