@@ -257,6 +257,7 @@ test('with HUBSPOT_WRITES=off nothing is renewed, and it is said once the token 
   await world.advance(10 * MINUTE)
   await expect(world.ask(world.hubspot('off', off))).rejects.toMatchObject({ code: 'SH013', name: 'Transient' })
   expect(await world.check(off)).toBe('failed')
+  expect(await open(world)).toEqual([{ property: 'token', code: 'SH013' }])
   expect(world.renewals()).toEqual([200])
   await world.db.query(`select hubspot_private.worker_beat('off', 'h', 1, '{}', may_write => false)`)
   expect(await health(world, 'token')).toMatchObject({ ok: false, message: expect.stringContaining('no worker may renew it') as string })
@@ -264,6 +265,7 @@ test('with HUBSPOT_WRITES=off nothing is renewed, and it is said once the token 
   expect(await world.db.query('select may_write from hubspot.workers')).toEqual([{ may_write: false }])
   // Another worker may, and this one goes on with what it stored.
   await world.ask(world.hubspot('on'))
+  expect(await open(world)).toEqual([])
   expect(await world.ask(world.hubspot('off', off))).toBe(world.sandbox.portalId)
 })
 
