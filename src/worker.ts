@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { hostname } from 'node:os'
 import type { TaskList } from 'graphile-worker'
-import { accountIsSure, clock, type Held, type StreamKey, streamsDue, sweep, vacuum, workerBeat, workerStop } from './db/calls.ts'
+import { clock, type Held, type StreamKey, streamsDue, sweep, vacuum, workerBeat, workerStop } from './db/calls.ts'
 import { type Database, isConnectionLost, openDatabase } from './db/database.ts'
 import { installed } from './db/installed.ts'
 import { showPresence } from './db/presence.ts'
@@ -10,8 +10,9 @@ import { Misuse } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import { sleep } from './lib/time.ts'
 import { startQueue } from './queue.ts'
-import { checkCredentials, type Checked, createHubSpot, type HubSpotEnv } from './sync/credentials.ts'
+import { checkCredentials, createHubSpot, type HubSpotEnv } from './sync/credentials.ts'
 import { createInbox } from './sync/inbox.ts'
+import { COPIED, keepChecking } from './sync/keep-checking.ts'
 import { runStream } from './sync/step.ts'
 import { type TaskDeps, tasks } from './tasks.ts'
 import { createWeb, type Web, type WebOptions } from './web/web.ts'
@@ -43,8 +44,6 @@ export type RunningWorker = AsyncDisposable & {
 /** Heartbeats: a worker is dead after 30 s without one (hubspot_private.sweep). */
 const BEAT_MS = 10_000
 const SWEEP_MS = 20_000
-/** How often it is looked whether the token is still good. */
-const LOOK_MS = 10_000
 
 /** Starts a worker: jobs from the queue until it is stopped. */
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
@@ -112,8 +111,11 @@ export async function attend(
   }
 }
 
-const beatOf = ({ db, worker, held }: TaskDeps, queueIds: ReadonlySet<string> = new Set()) =>
-  workerBeat(db, { id: worker, host: hostname(), pid: process.pid, queueIds: [...queueIds], held: [...held], isPresent: true })
+const beatOf = ({ db, worker, held, env }: TaskDeps, queueIds: ReadonlySet<string> = new Set()) =>
+  workerBeat(db, {
+    id: worker, host: hostname(), pid: process.pid, queueIds: [...queueIds], held: [...held], isPresent: true,
+    mayWrite: env.mayWrite ?? true,
+  })
 
 /**
  * Runs every stream that is due now, and what these wake, to its end, waiting for budgets and back-offs; begins no new
@@ -127,6 +129,7 @@ export async function runOnce(
   try {
     await using _ = await showPresence(options.databaseUrl ?? '', deps.worker, log)
     const checked = await checkCredentials(deps)
+    if (checked === 'copied') throw new Misuse('SH005', 'this database is a copy of the one that was installed', { hint: COPIED })
     if (checked !== 'connected') {
       throw new Misuse('SH003', checked === 'none' ? 'no HubSpot account is connected' : 'the HubSpot account could not be confirmed', {
         hint: 'See select * from hubspot.health(); then select hubspot.connect(…), or set HUBSPOT_ACCESS_TOKEN.',
@@ -192,11 +195,11 @@ export async function compose(
   try {
     const { queueSchema } = await installed(db)
     const web = webOptions && createWeb(webOptions, { databaseUrl: databaseUrl ?? '', log, patience })
-    const hubspot = createHubSpot(db, env, log)
+    const worker = randomUUID()
+    const hubspot = createHubSpot({ db, env, log, worker, sleep })
     const parts = {
-      db, env, log, signal, sleep,
+      db, env, log, signal, sleep, worker,
       hubspot: web?.metrics.counting(hubspot) ?? hubspot,
-      worker: randomUUID(),
       held: new Set<Held>(),
     }
     return { db, queueSchema, deps: { ...parts, inbox: createInbox(parts) }, web }
@@ -222,33 +225,6 @@ export function taskList(deps: TaskDeps): TaskList {
       },
     ]),
   )
-}
-
-/**
- * Checks the token in use at the start, and again whenever something is wrong with it or it is forgotten: then the
- * environment's may serve. From a second by doubling to five minutes while it stays so.
- */
-async function keepChecking(deps: TaskDeps): Promise<void> {
-  const { db, log, signal } = deps
-  let told: Checked | undefined
-  for (let wait = 1_000, isSure = false; !signal.aborted; ) {
-    if (!isSure) {
-      const checked = await checkCredentials(deps).catch((error: unknown) => {
-        if (!signal.aborted) log.warn('the access token could not be checked', { error })
-        return 'failed' as const
-      })
-      if (checked === 'none' && told !== 'none') {
-        log.warn('no HubSpot account is connected yet', { hint: "Run pg-hubspot connect, or select hubspot.connect(access_token => '…');" })
-      }
-      told = checked
-    }
-    await deps.sleep(isSure || told === 'none' ? LOOK_MS : wait, signal).catch(() => undefined)
-    if (signal.aborted) return
-    // A database that is away says nothing of the token.
-    isSure = await accountIsSure(db).catch(() => true)
-    // A token that HubSpot takes here and refuses there must not be checked all the time.
-    wait = isSure ? Math.max(wait / 2, 1_000) : Math.min(wait * 2, 300_000)
-  }
 }
 
 function every(ms: number, action: () => Promise<unknown>, log: Log): NodeJS.Timeout {

@@ -81,7 +81,7 @@ describe('SQL and TypeScript', () => {
   })
 
   it('agree on the arguments of every function that TypeScript calls', async () => {
-    const source = ['calls', 'web-calls'].map((name) => readFileSync(join(root, `src/db/${name}.ts`), 'utf8')).join('')
+    const source = ['calls', 'account-calls', 'web-calls'].map((name) => readFileSync(join(root, `src/db/${name}.ts`), 'utf8')).join('\n')
     const called = [...source.matchAll(/hubspot_private\.(\w+)\(((?:\s*\w+ => \$\d+,?)*)\s*\)/g)].map(([, name = '', args = '']) => ({
       name,
       args: [...args.matchAll(/(\w+) =>/g)].map(([, arg]) => arg),

@@ -118,7 +118,8 @@ begin
   from hubspot_private.streams s
   where (s.object, s.stream, s.range) = (stream_claim.object, stream_claim.stream, stream_claim.range)
   for update;
-  if not found
+  -- A copy stands still until it is adopted.
+  if not found or not hubspot_private.is_home()
     or v_stream.lease_until > hubspot_private.clock()
     or v_stream.retry_at > hubspot_private.clock()
     or not hubspot_private.stream_is_open(v_stream)
@@ -227,7 +228,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
   select hubspot_private.problem_resolve('{SH201}', '*', null, 'token');
-  select hubspot_private.problem_resolve('{SH009,SH201,SH202,SH203,SH205,SH206,SH207,SH208,SH211,SH901}', s.object)
+  select hubspot_private.problem_resolve('{SH009,SH011,SH012,SH013,SH201,SH202,SH203,SH205,SH206,SH207,SH208,SH211,SH226,SH227,SH901}', s.object)
   where not exists (
     select from hubspot_private.streams o
     where o.object = s.object and o.failures > 0 and (o.stream, o.range) <> (s.stream, s.range));

@@ -144,46 +144,6 @@ export async function quotaThrottled(db: Database, budget: string, retryAfterMs:
   await db.pool.query('select hubspot_private.quota_throttled(budget => $1, retry_after_ms => $2)', [budget, retryAfterMs ?? null])
 }
 
-/** The token to check, or the token in use. */
-export async function credentialGet(db: Database, isCandidate: boolean): Promise<{ id: string; secret: string } | undefined> {
-  const { rows } = await db.pool.query<{ id: string; secret: string }>(
-    'select * from hubspot_private.credential_get(is_candidate => $1)',
-    [isCandidate],
-  )
-  return rows[0]
-}
-
-/** Whether a token is in use and nothing is known against it. */
-export async function accountIsSure(db: Database): Promise<boolean> {
-  const { rows } = await db.pool.query<{ is_sure: boolean }>('select hubspot_private.account_is_sure() as is_sure')
-  return rows[0]!.is_sure
-}
-
-/** A token answered with these account details. */
-export async function accountConfirm(
-  db: Database,
-  details: Jsonb,
-  credentialId: string | undefined,
-): Promise<'connected' | 'portal_differs' | 'superseded'> {
-  const { rows } = await db.pool.query<{ outcome: 'connected' | 'portal_differs' | 'superseded' }>(
-    'select hubspot_private.account_confirm(details => $1, credential_id => $2) as outcome',
-    [details, credentialId ?? null],
-  )
-  return rows[0]!.outcome
-}
-
-/** A candidate could not be checked. */
-export async function credentialFail(
-  db: Database,
-  credentialId: string | undefined,
-  { isRefused, code, message, hint }: { isRefused: boolean; code: string; message: string; hint: string },
-): Promise<void> {
-  await db.pool.query(
-    `select hubspot_private.credential_fail(credential_id => $1, is_refused => $2, code => $3, message => $4, hint => $5)`,
-    [credentialId ?? null, isRefused, code, message, hint],
-  )
-}
-
 /** A stream whose lease a worker holds. */
 export type Held = StreamKey & { epoch: string }
 
@@ -191,12 +151,12 @@ export type Held = StreamKey & { epoch: string }
 export async function workerBeat(
   db: Database,
   {
-    id, host, pid, queueIds, held, isPresent = false,
-  }: { id: string; host: string; pid: number; queueIds: readonly string[]; held: readonly Held[]; isPresent?: boolean },
+    id, host, pid, queueIds, held, isPresent = false, mayWrite = true,
+  }: { id: string; host: string; pid: number; queueIds: readonly string[]; held: readonly Held[]; isPresent?: boolean; mayWrite?: boolean },
 ): Promise<void> {
   await db.pool.query(
-    'select hubspot_private.worker_beat(id => $1, host => $2, pid => $3, queue_ids => $4, held => $5, is_present => $6)',
-    [id, host, pid, queueIds, JSON.stringify(held), isPresent],
+    'select hubspot_private.worker_beat(id => $1, host => $2, pid => $3, queue_ids => $4, held => $5, is_present => $6, may_write => $7)',
+    [id, host, pid, queueIds, JSON.stringify(held), isPresent, mayWrite],
   )
 }
 

@@ -738,6 +738,10 @@ export interface Workers {
    */
   id: string | null;
   /**
+   * False: started with HUBSPOT_WRITES=off, it writes nothing to HubSpot and renews no token.
+   */
+  may_write: boolean | null;
+  /**
    * Its process id there.
    */
   pid: number | null;

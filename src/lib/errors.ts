@@ -15,6 +15,9 @@ export const ERRORS = {
   SH008: 'no_worker',
   SH009: 'database_refused',
   SH010: 'database_unfit',
+  SH011: 'key_missing',
+  SH012: 'key_differs',
+  SH013: 'renewal_off',
   SH014: 'http_address',
   SH015: 'webhook_secret_missing',
   SH101: 'object_not_tracked',
@@ -54,6 +57,9 @@ export const ERRORS = {
   SH221: 'type_kept',
   SH222: 'object_archived',
   SH217: 'associations_unsaid',
+  SH226: 'refresh_refused',
+  SH227: 'client_refused',
+  SH228: 'authorisation_failed',
   SH229: 'webhook_refused',
   SH230: 'webhook_portal_differs',
   SH301: 'throttled',
@@ -122,6 +128,13 @@ export class Transient extends SyncError {
   ) {
     super(code, message, parts)
     this.retryAfterMs = retryAfterMs
+  }
+}
+
+/** The access token was renewed meanwhile: take a turn and ask again at once. SH201. */
+export class Renewed extends Transient {
+  constructor(cause?: unknown) {
+    super('SH201', 'the access token was renewed', { retryAfterMs: 0, cause, hint: 'Nothing to do: it is asked again at once.' })
   }
 }
 

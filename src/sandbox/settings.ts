@@ -109,6 +109,12 @@ export interface Settings {
   ownersMax: number
   /** What the schemas endpoint answers to an account without custom objects in its plan. */
   schemas: 'allowed' | 'empty' | 'forbidden'
+  /** Seconds that an OAuth access token is good. */
+  accessTokenSeconds: number
+  /** What a renewal does to the refresh token: nothing; gives another, and the one before ends at once (strict), or once the new one is used (grace). */
+  refreshRotation: 'never' | 'strict' | 'grace'
+  /** Whether the access tokens of a revoked refresh token end with it. */
+  revokeCascades: boolean
   /** Object types (by name) that were never activated: every call to them is refused. */
   inactive: readonly string[]
 
@@ -181,6 +187,9 @@ export const defaultSettings: Settings = {
   retryAfter: null,
   ownersMax: 500,
   schemas: 'allowed',
+  accessTokenSeconds: 1_800,
+  refreshRotation: 'never',
+  revokeCascades: false,
   inactive: [],
   webhookDelay: 0,
   webhookBatch: 100,
@@ -210,6 +219,7 @@ const choices: { readonly [K in keyof Settings]?: readonly unknown[] } = {
   mergedRead: ['survivor', 'missing'],
   archivedGet: ['hidden', 'found'],
   throttleBody: ['policy', 'category'],
+  refreshRotation: ['never', 'strict', 'grace'],
   schemas: ['allowed', 'empty', 'forbidden'],
   webhookEdges: ['both', 'one'],
   webhookPrivacy: ['with deletion', 'alone'],

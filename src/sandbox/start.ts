@@ -10,6 +10,7 @@ import { allScopes } from './data/object-types.ts'
 import { applySettings, defaultSettings, type Settings } from './settings.ts'
 import { createClock } from './store/clock.ts'
 import { randomStream } from './store/random.ts'
+import { createApps } from './oauth/apps.ts'
 import { createDataStore } from './store/store.ts'
 import { Tables } from './store/tables.ts'
 import type { Sandbox, SandboxOptions, Store } from './types.ts'
@@ -26,6 +27,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
   const tokens = createTokens(clock, (object) => allScopes(tables.get(object).type))
   const token = options.token ?? `pat-${settings.hosting}-sandbox-${portalId}`
   tokens.add({ token })
+  const apps = createApps({ settings, clock, tokens, random: randomStream(seed, 'apps') })
   const sameObject = (asked: string, object: string | null) => object !== null && tables.find(asked, true)?.type.name === object
   const limits = createLimits(settings, clock)
   const faults = createFaults(randomStream(seed, 'faults'), sameObject)
@@ -41,6 +43,12 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     addToken: tokens.add,
     changeToken: tokens.change,
     revokeToken: tokens.revoke,
+    addApp: apps.addApp,
+    apps: apps.apps,
+    installApp: apps.installApp,
+    uninstallApp: apps.uninstallApp,
+    revokeRefreshToken: apps.revokeRefreshToken,
+    endAccessTokens: apps.endAccessTokens,
     addFault: faults.add,
     faults: faults.list,
     removeFaults: faults.remove,
@@ -55,7 +63,7 @@ export async function startSandbox(options: SandboxOptions = {}): Promise<Sandbo
     if (count > 0) store.seed(object, wanted)
   }
 
-  const account = { portalId, tables, store, clock, settings, random: randomStream(seed, 'answers'), usage: limits }
+  const account = { portalId, tables, store, apps, tokenCheck: tokens.check, clock, settings, random: randomStream(seed, 'answers'), usage: limits }
   const hubspot = createHubspotServer({
     account, limits, faults, calls, tokens,
     latencies: randomStream(seed, 'latency'),

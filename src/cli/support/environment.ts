@@ -9,6 +9,8 @@ export type Environment = {
   hubspot: HubSpotEnv
   /** What the worker's HTTP server is told. */
   web: { token: string | undefined; clientSecret: string | undefined; webhookUrl: string | undefined }
+  /** The app that connect --oauth has authorised. */
+  app: { clientId?: string | undefined; clientSecret?: string | undefined }
 }
 
 const set = z.string().trim().min(1, 'is empty')
@@ -31,13 +33,21 @@ export const VARIABLES = {
     schema: set.regex(/^(v3|\d{4}-\d{2})$/, 'is neither v3 nor a date such as 2026-09'),
     help: "The version in HubSpot's paths: 2026-09 by default; v3 for the one before.",
   },
-  HUBSPOT_WRITES: {
-    schema: z.enum(['on', 'off'], 'is neither on nor off'),
-    help: 'off: HubSpot is never written to. This version writes nothing to it either way.',
+  HUBSPOT_CLIENT_ID: {
+    schema: set.regex(/^[\x21-\x7e]{1,200}$/, 'is no client id'),
+    help: 'The OAuth app, for connect --oauth.',
   },
   HUBSPOT_CLIENT_SECRET: {
     schema: set.regex(/^[\x21-\x7e]{8,4096}$/, 'is no client secret: it has no spaces'),
-    help: "The app's client secret: what webhooks are signed with.",
+    help: "That app's secret, for connect --oauth; what webhooks are signed with.",
+  },
+  PG_HUBSPOT_KEY: {
+    schema: set.regex(/^[A-Za-z0-9+/]{43}=$/, 'is not 32 bytes in base64'),
+    help: 'Seals the secrets that are stored; the same for every worker. Make one: openssl rand -base64 32',
+  },
+  HUBSPOT_WRITES: {
+    schema: z.enum(['on', 'off'], 'is neither on nor off'),
+    help: 'off: HubSpot is never written to, and no OAuth token renewed.',
   },
   HUBSPOT_WEBHOOK_URL: {
     schema: set.pipe(z.url({ protocol: /^https?$/, error: 'is not an http:// or https:// URL' })),
@@ -68,15 +78,17 @@ export function lookAtEnvironment(env: NodeJS.ProcessEnv): { environment: Enviro
     return undefined
   }
   const [baseUrl, version, token] = [read('HUBSPOT_API_URL'), read('HUBSPOT_API_VERSION'), read('HUBSPOT_ACCESS_TOKEN')]
-  read('HUBSPOT_WRITES')
   const environment = {
     DATABASE_URL: read('DATABASE_URL'),
     hubspot: {
       ...(baseUrl !== undefined && { baseUrl: baseUrl.replace(/\/$/, '') }),
       ...(version !== undefined && { version }),
       token,
+      key: read('PG_HUBSPOT_KEY'),
+      mayWrite: read('HUBSPOT_WRITES') !== 'off',
     },
     web: { token: read('PG_HUBSPOT_HTTP_TOKEN'), clientSecret: read('HUBSPOT_CLIENT_SECRET'), webhookUrl: read('HUBSPOT_WEBHOOK_URL') },
+    app: { clientId: read('HUBSPOT_CLIENT_ID'), clientSecret: read('HUBSPOT_CLIENT_SECRET') },
   }
   return { environment, wrong }
 }

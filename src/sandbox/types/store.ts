@@ -2,11 +2,12 @@ import type { Settings, Span } from '../settings.ts'
 import type { AssociationStore } from './associations.ts'
 import type { Call, CallCount, CallKind, FaultRule } from './calls.ts'
 import type { ObjectName, RecordId, Time } from './names.ts'
+import type { OauthStore } from './oauth.ts'
 import type { WebhookStore } from './webhooks.ts'
 import type { NewRecord, ObjectInput, OwnerInput, PipelineChanges, PipelineInput, PropertyInput, SandboxRecord, SeedOptions, StageChanges, TokenChanges, TokenInput, Values, WriteOptions } from './records.ts'
 
 /** The sandbox's state and everything that can be done to it. Writes take effect in the store at once, in the search index after their lag. */
-export interface Store extends AssociationStore, WebhookStore {
+export interface Store extends AssociationStore, OauthStore, WebhookStore {
   readonly portalId: number
   readonly settings: Readonly<Settings>
   configure(changes: Partial<Settings>): void
