@@ -6,6 +6,7 @@ import { type Figure, printFigures } from './support/figure.ts'
 const BENCHES = {
   load: () => import('./load.ts'),
   resync: () => import('./resync.ts'),
+  feed: () => import('./feed.ts'),
   'end-to-end': () => import('./end-to-end.ts'),
   memory: () => import('./memory.ts'),
   ceiling: () => import('./ceiling.ts'),

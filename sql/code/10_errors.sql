@@ -25,6 +25,8 @@ insert into hubspot_private.errors as e (code, name, message, hint) values
   ('SH113', 'object_parked', 'object %s is parked: %s', '%s'),
   ('SH114', 'column_in_use', 'column hubspot.%s cannot be of another type: on it depends %s', 'Drop what depends on it, run this again, and make that anew once the column has its type.'),
   ('SH115', 'associations_not_tracked', 'associations of %s with %s are not tracked', 'Run select hubspot.track_associations(%s, %s);'),
+  ('SH117', 'changes_gone', 'changes after %s are no longer kept', 'Read the tables whole, and go on from select hubspot.changes_end(), taken before that. select hubspot.configure(''changes_kept'', ''30 days''); keeps more.'),
+  ('SH118', 'subscription_unknown', 'there is no subscription %s', 'table hubspot.change_subscriptions lists them.'),
   ('SH122', 'types_differ', '%s', '%s'),
   ('SH123', 'role_owns', 'role %s owns schema hubspot', 'The owner may do everything, and needs no grant. Name another role.'),
   ('SH201', 'token_refused', 'HubSpot refused the access token', 'Create a new token in HubSpot and run select hubspot.connect(access_token => ''…'');'),
@@ -47,6 +49,9 @@ insert into hubspot_private.errors as e (code, name, message, hint) values
   ('SH220', 'table_held', 'table hubspot.%s is held by others, so its columns cannot be changed', 'End what holds it. It is tried again every 10 s, and nobody waits behind it.'),
   ('SH221', 'type_kept', 'a column of %s cannot follow its property to another type', 'Values that do not fit are in _extra. Drop what depends on the column, or keep its type with select hubspot.retype_column(…);'),
   ('SH222', 'object_archived', 'object %s is archived in HubSpot', 'Nothing is read until it is restored. To give it up: select hubspot.untrack(…);'),
+  ('SH223', 'notify_off', 'changes are not told on channel hubspot: the queue of notifications is half full', 'End the session that listens and does not read: select pg_listening_channels() tells of its own; look for old transactions in pg_stat_activity. The feed itself is complete, and telling goes on by itself.'),
+  ('SH224', 'delivery_failed', 'a change of a record of %s was not taken', 'Read the message, and mend the task or function. It is tried again by itself; changes of other records go on.'),
+  ('SH225', 'delivery_late', 'a subscription to changes of %s is further behind than changes are kept', 'Keep a worker running, or give it up: select hubspot.off_change(…);'),
   ('SH301', 'throttled', 'HubSpot asked to slow down', 'Nothing to do: the budget slows and recovers by itself. table hubspot.quota shows it.'),
   ('SH302', 'daily_spent', 'the daily budget is spent', 'It resets at midnight in the account''s time zone; select hubspot.set_quota(''daily'', …) if your limit is higher.'),
   ('SH901', 'bug', '%s', 'Please report it.')

@@ -217,7 +217,7 @@ comment on function hubspot_private.object_renamed(text) is 'Moves what was kept
 
 create or replace view hubspot.object_types as
 select o.name as object, o.object_type_id, o.table_name, o.label, o.is_custom, o.is_tracked, o.on_delete,
-  o.fully_qualified_name, o.has_search, o.archived_at
+  o.fully_qualified_name, o.has_search, o.archived_at, o.has_changes
 from hubspot_private.objects o
 where o.object_type_id is not null or o.is_tracked or not o.is_custom
 order by o.is_custom, o.name;

@@ -98,6 +98,7 @@ begin
       ('object_types', 'fully_qualified_name', 'HubSpot''s name for it with the portal''s id, custom objects only.'),
       ('object_types', 'has_search', 'Whether HubSpot can search it; else it is polled by listing it.'),
       ('object_types', 'archived_at', 'When it was archived in HubSpot.'),
+      ('object_types', 'has_changes', 'Whether its changes are written to hubspot.changes: hubspot.enable_changes(), disable_changes().'),
       ('schedules', 'object', 'The object.'),
       ('schedules', 'stream', 'poll, settle, archive, associations, schema or resync.'),
       ('schedules', 'cron', 'The cron expression; null where an interval is set.'),

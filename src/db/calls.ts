@@ -204,8 +204,10 @@ export async function workerStop(db: Database, id: string): Promise<void> {
   await db.pool.query('select hubspot_private.worker_stop(id => $1)', [id])
 }
 
-/** Wakes what nobody holds; returns how many streams. */
+/** Wakes what nobody holds, and keeps the change feed's days; returns how many streams were woken. */
 export async function sweep(db: Database): Promise<number> {
+  // In a transaction of its own: it may hold the feed for a moment.
+  await db.pool.query('select hubspot_private.changes_keep()')
   const { rows } = await db.pool.query<{ woken: number }>('select hubspot_private.sweep() as woken')
   return rows[0]!.woken
 }
