@@ -11,6 +11,7 @@ import { Misuse } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import { sleep } from './lib/time.ts'
 import { checkCredentials, type Checked, createHubSpot, type HubSpotEnv } from './sync/credentials.ts'
+import { deliver } from './sync/deliver.ts'
 import { runStream } from './sync/step.ts'
 import { type TaskDeps, tasks } from './tasks.ts'
 
@@ -171,6 +172,8 @@ export async function runOnce(
     const timer = every(BEAT_MS, beat, log)
     try {
       await drain(deps, { startedAt, concurrency })
+      const subscriptions = await db.views.selectFrom('change_subscriptions').select('id').execute()
+      for (const { id } of subscriptions) await deliver(deps, Number(id), Infinity)
     } finally {
       clearInterval(timer)
     }

@@ -184,7 +184,7 @@ describe('the feed', () => {
 describe('the end of the first load', () => {
   test('comes after every step that wrote rows and no changes: a copy of the table misses none', async () => {
     await using world = await startWorld('load end', { sandbox: { objects: { contacts: 30 } } })
-    const { db, store } = world
+    const { db } = world
     await db.query("select hubspot.track('contacts', '{firstname}')")
     await world.run('contacts', 'schema')
     await world.run('contacts', 'archive')

@@ -61,24 +61,29 @@ as $$
 $$;
 comment on function hubspot_private.changes_gone(xid8, bigint) is 'Changes up to this one are no longer kept.';
 
-create or replace function hubspot_private.change_day_drop(name name)
+create or replace function hubspot_private.change_day_drop(name name, is_forced boolean)
 returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_newest constant text := format('select c.xid, c.id from hubspot_private.%I c order by c.xid desc, c.id desc limit 1', name);
   v_last record;
 begin
+  execute v_newest into v_last;
+  if not is_forced and exists (select from hubspot_private.subscriptions s where (s.at_xid, s.at_id) < (v_last.xid, v_last.id)) then
+    return;
+  end if;
   lock table only hubspot.changes in access exclusive mode;
-  execute format('select c.xid, c.id from hubspot_private.%I c order by c.xid desc, c.id desc limit 1', name) into v_last;
+  execute v_newest into v_last;
   if v_last.xid is not null then
     perform hubspot_private.changes_gone(v_last.xid, v_last.id);
   end if;
   execute format('drop table hubspot_private.%I', name);
 end;
 $$;
-comment on function hubspot_private.change_day_drop(name) is 'Drops the table of a day. 55P03 where someone is in the way.';
+comment on function hubspot_private.change_day_drop(name, boolean) is 'Drops the table of a day, but, where it need not be, not while a subscription has still to look through it. 55P03 where someone is in the way.';
 
 create or replace function hubspot_private.changes_held_note(since timestamptz)
 returns void
@@ -97,7 +102,7 @@ as $$
 $$;
 comment on function hubspot_private.changes_held_note(timestamptz) is 'A day that should have been dropped long ago cannot be: a problem that names who holds the feed.';
 
-create or replace function hubspot_private.changes_drop(before timestamptz)
+create or replace function hubspot_private.changes_drop(before timestamptz, at_last timestamptz)
 returns void
 language plpgsql
 volatile
@@ -111,7 +116,7 @@ begin
     select d.name, d.ends_at from hubspot_private.change_days() d where d.ends_at <= before order by d.name
   loop
     begin
-      perform hubspot_private.change_day_drop(v_day.name);
+      perform hubspot_private.change_day_drop(v_day.name, v_day.ends_at <= at_last);
     exception when lock_not_available or deadlock_detected then
       if v_day.ends_at < before - interval '1 day' then
         perform hubspot_private.changes_held_note(v_day.ends_at);
@@ -131,7 +136,8 @@ begin
   end if;
 end;
 $$;
-comment on function hubspot_private.changes_drop(timestamptz) is 'Drops the changes of whole days before a time.';
+comment on function hubspot_private.changes_drop(timestamptz, timestamptz) is
+  'Drops the changes of whole days before a time; those that a subscription lacks before another.';
 
 create or replace function hubspot_private.changes_keep()
 returns void
@@ -142,12 +148,13 @@ set lock_timeout = '100ms'
 as $$
 declare
   v_now constant timestamptz := hubspot_private.clock();
+  v_kept constant interval := hubspot_private.setting_interval('changes_kept');
   v_day date;
 begin
   if not pg_try_advisory_xact_lock(hashtext('hubspot.changes')) then
     return;
   end if;
-  perform hubspot_private.changes_drop(v_now - hubspot_private.setting_interval('changes_kept'));
+  perform hubspot_private.changes_drop(v_now - v_kept, v_now - 2 * v_kept);
   for v_day in
     select d from generate_series((v_now at time zone 'UTC')::date, (v_now at time zone 'UTC')::date + 2, interval '1 day') d
     where not exists (select from hubspot_private.change_days() c where c.begins_at = d at time zone 'UTC')
@@ -159,6 +166,9 @@ begin
     end;
   end loop;
   perform hubspot_private.notify_look();
+  -- It does not heal: it is told for as long as it may matter.
+  update hubspot_private.problems p set resolved_at = v_now
+  where p.code = 'SH225' and p.resolved_at is null and p.last_seen_at < v_now - hubspot_private.setting_interval('problems_kept');
 end;
 $$;
 comment on function hubspot_private.changes_keep() is

@@ -41,9 +41,10 @@ begin
     -- Postgres takes 8,000 bytes.
     perform pg_notify('hubspot', v_head || case when octet_length(v_head) + octet_length(v_ids) > 7500 then '}' else v_ids end);
   end if;
+  perform hubspot_private.subscriptions_wake(object, op);
 end;
 $$;
-comment on function hubspot_private.changes_told(text, text, bigint[]) is 'Tells whoever listens of the changes of one statement.';
+comment on function hubspot_private.changes_told(text, text, bigint[]) is 'Tells whoever listens, and wakes subscriptions, of the changes of one statement.';
 
 create or replace function hubspot_private.change_source(
   object_number integer, out object text, out run_id bigint, out is_written boolean, out filling text[]
@@ -76,10 +77,10 @@ as $$
   -- function takes at most 100 arguments.
   select format('concat_ws('','', %s)', string_agg(format('nullif(concat_ws('','', %s), '''')', g.parts), ', ' order by g.n))
   from (
-    select x.n / 90 as n, string_agg(case when is_pair
-      then format('case when o.%1$I is distinct from n.%1$I then %2$L::text || jsonb_build_array(o.%1$I, n.%1$I) end', x.name, to_json(x.name) || ':')
-      else format('case when n.%1$I is not null then %2$L::text || jsonb_build_array(null, n.%1$I) end', x.name, to_json(x.name) || ':')
-    end, ', ' order by x.n) as parts
+    select x.n / 90 as n, string_agg(format(case when is_pair
+      then 'case when o.%1$I is distinct from n.%1$I then %2$L || coalesce(to_json(o.%1$I)::text, ''null'') || '','' || coalesce(to_json(n.%1$I)::text, ''null'') || '']'' end'
+      else 'case when n.%1$I is not null then %2$L || ''null,'' || to_json(n.%1$I)::text || '']'' end'
+    end, x.name, to_json(x.name) || ':['), ', ' order by x.n) as parts
     from unnest(columns) with ordinality x (name, n)
     group by x.n / 90
   ) g;

@@ -91,7 +91,7 @@ as $$
   -- Our own relations' names, those of later versions too, and tables that are here already.
   select table_taken.name = any (array[
       'status', 'runs', 'quota', 'properties', 'object_types', 'problems', 'changes', 'outbox', 'forecast', 'owners', 'pipelines',
-      'pipeline_stages', 'property_options', 'association_types', 'association_pairs', 'schedules', 'audits', 'merges', 'settings'])
+      'pipeline_stages', 'property_options', 'association_types', 'association_pairs', 'change_subscriptions', 'schedules', 'audits', 'merges', 'settings'])
     or exists (select from hubspot_private.objects o where o.table_name = table_taken.name)
     or exists (
       select from pg_class c

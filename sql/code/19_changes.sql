@@ -93,19 +93,39 @@ set search_path = pg_catalog, pg_temp
 as $$
   truncate hubspot.changes;
   update hubspot_private.feed set era = era + 1, gone_xid = '0', gone_id = 0;
+  update hubspot_private.subscriptions set at_xid = pg_snapshot_xmin(pg_current_snapshot()), at_id = 0;
 $$;
 comment on function hubspot_private.changes_empty() is
-  'Empties the feed: on another server its transaction ids mean nothing. Whoever reads on from a place of before gets SH117.';
+  'Empties the feed: on another server its transaction ids mean nothing. Whoever reads on from a place of before gets SH117; subscriptions go on from here, with what they had taken out of it.';
 
 create or replace function hubspot_private.changes_forget(object text, record_id bigint)
 returns void
-language sql
+language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
+begin
   delete from hubspot.changes c
   where c.object = changes_forget.object and c.record_id = changes_forget.record_id
     or c.op in ('associate', 'disassociate') and c.changed ->> 'to_object' = changes_forget.object
       and (c.changed ->> 'to')::bigint = changes_forget.record_id;
+  delete from hubspot_private.delivery_changes d
+  using hubspot_private.subscriptions s
+  where s.id = d.subscription and (
+    s.object = changes_forget.object and d.record_id = changes_forget.record_id
+    or d.change ->> 'op' in ('associate', 'disassociate') and d.change #>> '{changed,to_object}' = changes_forget.object
+      and (d.change #>> '{changed,to}')::bigint = changes_forget.record_id);
+  -- What a job carries goes with it; one that runs has it already.
+  execute format(
+    'select count(*) from %1$I.complete_jobs(array(
+       select j.id from hubspot_private.deliveries d
+       join hubspot_private.subscriptions s on s.id = d.subscription
+       join %1$I.jobs j on j.id = d.job_id and j.locked_at is null
+       where s.object = $1 and d.record_id = $2))', (select i.queue_schema from hubspot_private.installation i))
+  using changes_forget.object, changes_forget.record_id;
+  delete from hubspot_private.deliveries d
+  using hubspot_private.subscriptions s
+  where s.id = d.subscription and s.object = changes_forget.object and d.record_id = changes_forget.record_id;
+end;
 $$;
-comment on function hubspot_private.changes_forget(text, bigint) is 'Erases a record from the feed, its associations too.';
+comment on function hubspot_private.changes_forget(text, bigint) is 'Erases a record from the feed and from what subscriptions have still to get, its associations too.';
