@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { startCluster } from '../src/db/cluster.ts'
 import { migrate } from '../src/db/migrate.ts'
 import { type FreshDatabase, freshDatabase } from './support/cluster.ts'
+import { allFinal } from './support/feed.ts'
 import { query } from './support/global-setup.ts'
 
 // How the change feed is read, and how its days are kept.
@@ -16,6 +17,11 @@ const write = (session: Session, count: number, at = 'now()') =>
 
 const read = async (db: FreshDatabase, after: string | null, most = 1_000) =>
   db.query<Change>('select id, xid, record_id, next_after from hubspot.changes_after($1, $2)', [after, most])
+
+const readFinal = async (db: FreshDatabase, after: string | null, most?: number) => {
+  await allFinal(db)
+  return read(db, after, most)
+}
 
 async function session(url: string): Promise<pg.Client> {
   const client = new pg.Client({ connectionString: url })
@@ -35,12 +41,12 @@ describe('changes_after', () => {
     for (let i = 0; i < 5; i += 1) await write(db.pool, 7)
     const seen: string[] = []
     let after: string | null = null
-    for (let page: Change[]; (page = await read(db, after, 4)).length > 0; after = page.at(-1)!.next_after) seen.push(...page.map(({ id }) => id))
+    for (let page: Change[]; (page = await readFinal(db, after, 4)).length > 0; after = page.at(-1)!.next_after) seen.push(...page.map(({ id }) => id))
     expect(seen).toHaveLength(35)
     expect(seen).toEqual(seen.toSorted((a, b) => Number(a) - Number(b)))
     expect(await read(db, after)).toEqual([])
     await write(db.pool, 1)
-    expect(await read(db, after)).toHaveLength(1)
+    expect(await readFinal(db, after)).toHaveLength(1)
   })
 
   test('never passes by a change whose transaction was slow, and waits for no longer than that', async () => {
@@ -52,7 +58,7 @@ describe('changes_after', () => {
     // Lower ids are not committed yet: nothing after them shows.
     expect(await read(db, after)).toEqual([])
     await slow.query('commit')
-    expect((await read(db, after)).map(({ record_id }) => record_id)).toEqual(['1', '2', '3', '1', '2', '3', '4', '5'])
+    expect((await readFinal(db, after)).map(({ record_id }) => record_id)).toEqual(['1', '2', '3', '1', '2', '3', '4', '5'])
     await slow.end()
   })
 
@@ -89,6 +95,7 @@ describe('changes_after', () => {
       }
     })()
     await Promise.all(writers)
+    await allFinal(db)
     isOver = true
     await reader
     expect(seen).toHaveLength(kept.size)
@@ -107,11 +114,11 @@ describe('changes_after', () => {
   test('tells who comes too late, and only him', async () => {
     await using own = await freshDatabase('too late')
     await write(own.pool, 3, "now() - interval '9 days'")
-    const [first, , last] = await read(own, null)
+    const [first, , last] = await readFinal(own, null)
     await write(own.pool, 2)
     await own.query('select hubspot_private.changes_keep()')
     await expect(read(own, first!.next_after)).rejects.toMatchObject({ code: 'SH117', hint: expect.stringContaining('changes_end') as string })
-    expect(await read(own, last!.next_after)).toHaveLength(2)
+    expect(await readFinal(own, last!.next_after)).toHaveLength(2)
     expect(await read(own, null)).toHaveLength(2)
     await own.query('select hubspot_private.changes_empty()')
     await expect(read(own, last!.next_after)).rejects.toMatchObject({ code: 'SH117' })
@@ -124,6 +131,7 @@ describe('changes_after', () => {
     await db.query('select hubspot.grant_read($1)', [role])
     await db.query('select hubspot_private.changes_keep()')
     await write(db.pool, 1)
+    await allFinal(db)
     const client = await session(db.adminUrl)
     try {
       await client.query(`set role ${role}`)

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { type ObjectName, pairsOf, scenario, type Scenario } from './support/arbitraries.ts'
 import { edgeDifferences } from './support/compare.ts'
+import { followFeed } from './support/feed.ts'
 import { createPlay, type Play, trackAll } from './support/play/play.ts'
 import { smallPages } from './support/play/small-pages.ts'
 import { startWorld, type World } from './support/sync.ts'
@@ -27,10 +28,11 @@ async function converges(what: Scenario): Promise<void> {
   await world.db.query("select hubspot.configure('max_ranges', $1::integer), hubspot.configure('range_records', 1), hubspot.set_quota('burst', $2)", [what.parts, what.burst])
   const play = createPlay(world, what)
   const names = Object.keys(what.counts) as ObjectName[]
+  const feed = followFeed(world.db, names)
   const check = async (when: string, ignored?: ReadonlySet<string>) => {
     const different = await Promise.all(names.map((object) => world.differences(object, { ignore: (id) => ignored?.has(`${object} ${id}`) ?? false })))
     const edges = await Promise.all(pairsOf(what.counts).map(([from, to]) => edgeDifferences(world.db, world.sandbox, from, to)))
-    expect([...play.violations, ...different.flat(), ...edges.flat(), ...(await untidy(world, names, ignored))], when).toEqual([])
+    expect([...play.violations, ...different.flat(), ...edges.flat(), ...(await feed.differences()), ...(await untidy(world, names, ignored))], when).toEqual([])
   }
   try {
     await trackAll(world, what)

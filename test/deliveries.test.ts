@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { FreshDatabase } from './support/cluster.ts'
 import { freshDatabase } from './support/cluster.ts'
+import { allFinal } from './support/feed.ts'
 import { openDatabase } from '../src/db/database.ts'
 import { deliver } from '../src/sync/deliver.ts'
 import { startWorld, type World } from './support/sync.ts'
@@ -29,6 +30,12 @@ async function edit(world: World, id: string, firstname: string): Promise<void> 
   await world.pass(2_000, 1_000)
 }
 
+/** Delivers, once nothing that runs elsewhere on the server holds changes back. */
+async function delivered(world: World, id: number): Promise<void> {
+  await allFinal(world.db)
+  await deliver(world.deps, id)
+}
+
 async function subscribed(name: string, sql: string): Promise<{ world: World; id: number }> {
   const world = await startWorld(name, { sandbox: { objects: { contacts: 12 } } })
   await world.load('contacts', ['firstname', 'lastname'])
@@ -55,8 +62,8 @@ describe('on_change with a function', () => {
     await world.pass(2_000)
     // Writing them queued a look at each.
     expect(await world.db.query("select count(*)::integer > 3 as is_so from graphile_worker.jobs where task_identifier = 'hubspot:deliver'")).toEqual([{ is_so: true }])
-    await deliver(world.deps, id)
-    await deliver(world.deps, Number(json!.id))
+    await delivered(world, id)
+    await delivered(world, Number(json!.id))
     const got = (what: string, record: string) => world.db.query('select op, changed from got where subscription = $1 and record_id = $2 order by n', [what, record])
     expect(await got('', a)).toMatchObject([
       { op: 'update', changed: { firstname: [expect.anything(), 'one'] } }, { op: 'update', changed: { firstname: ['one', 'three'] } }, { op: 'delete', changed: { firstname: 'three' } },
@@ -66,7 +73,7 @@ describe('on_change with a function', () => {
     ])
     expect(await got('json', b)).toMatchObject([{ op: 'update', changed: { lastname: [expect.anything(), 'four'] } }])
     expect(await got('json', a)).toMatchObject([{ op: 'delete' }])
-    await deliver(world.deps, id)
+    await delivered(world, id)
     expect(await world.db.query('select count(*)::integer as n from got')).toEqual([{ n: 8 }])
     expect(await subscriptions(world.db)).toMatchObject([
       { id: String(id), object: 'contacts', task: null, function_name: 'public.note', ops: ['insert', 'update', 'delete'], columns: null, lag: null, records_waiting: '0', records_failing: '0' },
@@ -81,7 +88,7 @@ describe('on_change with a function', () => {
     await edit(world, bad, 'bad')
     await edit(world, bad, 'after')
     await edit(world, good, 'good')
-    await deliver(world.deps, id)
+    await delivered(world, id)
     const got = () => world.db.query(`select record_id, changed -> 'firstname' ->> 1 as name from got order by n`)
     expect(await got()).toEqual([{ record_id: good, name: 'good' }])
     expect(await openProblems(world.db)).toEqual([{
@@ -97,16 +104,16 @@ describe('on_change with a function', () => {
            exists (select from graphile_worker.jobs where key = 'hubspot:deliver:${id}:next') as job from hubspot_private.deliveries`)
       expect(next!.job).toBe(true)
       waits.push(next!.ms)
-      await deliver(world.deps, id)
+      await delivered(world, id)
       await world.advance(Math.max(Math.ceil(next!.ms), 0) + 1)
-      await deliver(world.deps, id)
+      await delivered(world, id)
     }
     expect(waits[5]!).toBeGreaterThan(10 * Math.max(waits[0]!, 1_000))
     expect(await got()).toHaveLength(1)
     await world.db.query(`create or replace function public.note(change hubspot.changes) returns void language sql as
       $$ insert into public.got (record_id, changed) values (change.record_id, change.changed) $$`)
     await world.advance(3_600_000)
-    await deliver(world.deps, id)
+    await delivered(world, id)
     expect((await got()).slice(1)).toEqual([{ record_id: bad, name: 'bad' }, { record_id: bad, name: 'after' }])
     expect(await openProblems(world.db)).toEqual([])
     expect(await subscriptions(world.db)).toMatchObject([{ records_waiting: '0', last_error: null }])
@@ -122,7 +129,7 @@ describe('on_change with a function', () => {
     await edit(world, a, 'one')
     await edit(world, bad, 'bad')
     await edit(world, c, 'three')
-    await deliver(world.deps, id)
+    await delivered(world, id)
     expect((await world.db.query('select record_id from got order by 1')).map(({ record_id }) => record_id as string)).toEqual([a, c].toSorted((x, y) => Number(x) - Number(y)))
     expect(await openProblems(world.db)).toMatchObject([{ code: 'SH224', record_id: bad, message: expect.stringContaining('too late') as string }])
   })
@@ -133,7 +140,7 @@ describe('on_change with a function', () => {
     await world.db.query(`create or replace function public.note_json(change jsonb) returns void language sql as
       $$ insert into public.got (subscription) select current_setting('search_path') || ' ' || current_setting('timezone') || ' ' || current_setting('enable_nestloop') $$`)
     await edit(world, idsOf(world)[0]!, 'one')
-    await deliver(world.deps, id)
+    await delivered(world, id)
     const [own] = await world.db.query<{ settings: string }>(`select current_setting('search_path') || ' ' || current_setting('timezone') || ' on' as settings`)
     expect(await world.db.query('select subscription from got')).toEqual([{ subscription: own!.settings }])
   })
@@ -146,14 +153,14 @@ describe('on_change with a function', () => {
     await edit(world, a, 'bad')
     const [late] = await db.query<{ id: string }>(`select hubspot.on_change('contacts', function_name => 'public.note_json') as id`)
     await edit(world, b, 'two')
-    await deliver(world.deps, id)
-    await deliver(world.deps, Number(late!.id))
+    await delivered(world, id)
+    await delivered(world, Number(late!.id))
     expect(await db.query('select subscription, record_id from got order by n')).toEqual([{ subscription: '', record_id: b }, { subscription: 'json', record_id: b }])
     expect(await openProblems(db)).toHaveLength(1)
     await db.query('select hubspot.off_change($1)', [id])
     expect(await openProblems(db)).toEqual([])
     expect(await db.query('select from hubspot_private.deliveries union all select from hubspot_private.delivery_changes')).toEqual([])
-    await deliver(world.deps, id)
+    await delivered(world, id)
     await expect(db.query('select hubspot.off_change($1)', [id])).rejects.toMatchObject({ code: 'SH118' })
     await expect(db.query('select hubspot.off_change(null)')).rejects.toMatchObject({ code: 'SH118' })
     const refused: [string, string][] = [
@@ -198,6 +205,7 @@ describe('a subscription', () => {
     expect((await subscriptions(it.db))[0]!['lag']).not.toBeNull()
     await slow.query('commit')
     slow.release()
+    await allFinal(it.db)
     await it.deliver()
     expect(await it.db.query('select record_id from got order by n')).toEqual([{ record_id: '1' }, { record_id: '2' }])
   })
@@ -243,6 +251,7 @@ describe('a subscription', () => {
     await shift('9 days')
     await keep()
     expect(await count()).toBe(1)
+    await allFinal(it.db)
     await it.deliver()
     await keep()
     expect(await count()).toBe(0)
@@ -254,6 +263,7 @@ describe('a subscription', () => {
     await it.deliver()
     expect(await openProblems(it.db)).toMatchObject([{ code: 'SH225', object: 'contacts', property: `on_change ${it.id}` }])
     await write(it.db, [3], 'hubspot_private.clock()')
+    await allFinal(it.db)
     await it.deliver()
     expect(await it.db.query('select record_id from got order by n')).toEqual([{ record_id: '1' }, { record_id: '3' }])
   })
@@ -262,6 +272,7 @@ describe('a subscription', () => {
     await using it = await prepared('forget')
     await write(it.db, [1, 2, 1])
     await it.db.query('drop function public.note_json')
+    await allFinal(it.db)
     await it.deliver()
     expect(await it.db.query('select distinct record_id from hubspot_private.delivery_changes order by 1')).toHaveLength(2)
     await it.db.query("select hubspot_private.changes_forget('contacts', 1)")

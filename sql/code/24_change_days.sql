@@ -25,6 +25,7 @@ declare
   v_name constant name := to_char(day, '"changes_"YYYYMMDD');
   v_from constant timestamptz := day::timestamp at time zone 'UTC';
   v_until constant timestamptz := (day + 1)::timestamp at time zone 'UTC';
+  v_moved hubspot.changes[];
 begin
   -- To move many would hold the readers up: that day stays where it is, and its rows are deleted when they are old.
   if (select count(*) from (
@@ -38,12 +39,15 @@ begin
   execute format('comment on table hubspot_private.%I is %L', v_name, format('Changes of %s, UTC.', day));
   lock table only hubspot.changes in share update exclusive mode;
   lock table hubspot_private.changes_rest in access exclusive mode;
-  execute format(
-    'with moved as (delete from hubspot_private.changes_rest r where r.at >= $1 and r.at < $2 returning r.*)
-     insert into hubspot_private.%I (id, xid, at, object, record_id, op, changed, run_id)
-     select m.id, m.xid, m.at, m.object, m.record_id, m.op, m.changed, m.run_id from moved m', v_name)
-  using v_from, v_until;
+  with moved as (
+    delete from hubspot_private.changes_rest r where r.at >= v_from and r.at < v_until
+    returning row (r.id, r.xid, r.at, r.object, r.record_id, r.op, r.changed, r.run_id)::hubspot.changes as change
+  )
+  select array_agg(m.change) into v_moved from moved m;
   execute format('alter table hubspot.changes attach partition hubspot_private.%I for values from (%L) to (%L)', v_name, v_from, v_until);
+  -- Only now: written to a table that is not yet part of the feed, they would be gone for whoever follows a publication of it.
+  insert into hubspot.changes (id, xid, at, object, record_id, op, changed, run_id)
+  select m.id, m.xid, m.at, m.object, m.record_id, m.op, m.changed, m.run_id from unnest(v_moved) m;
 end;
 $$;
 comment on function hubspot_private.change_day_make(date) is
