@@ -26,7 +26,7 @@ async function kill(child: ChildProcess, db: FreshDatabase): Promise<void> {
 async function prepared(name: string) {
   const db = await freshDatabase(name)
   const database = openDatabase(db.url, { max: 4 })
-  await db.query(`create table public.got (n serial, record_id bigint, change_id bigint, op text, changed jsonb)`)
+  await db.query(`create table public.got (n serial, who text, record_id bigint, change_id bigint, op text, changed jsonb)`)
   await db.query(`select hubspot.track('contacts')`)
   const [row] = await db.query<{ id: string }>(`select hubspot.on_change('contacts', task => 'note') as id`)
   const id = Number(row!.id)

@@ -18,7 +18,7 @@ await run({
       const { record_id, changes } = Payload.parse(raw)
       for (const { id, op, changed } of changes) {
         if (JSON.stringify(changed).includes('"bad"')) throw new Error('not this one')
-        await query('insert into public.got (record_id, change_id, op, changed) values ($1, $2, $3, $4)', [record_id, id, op, JSON.stringify(changed)])
+        await query('insert into public.got (who, record_id, change_id, op, changed) values ($1, $2, $3, $4, $5)', ['task', record_id, id, op, JSON.stringify(changed)])
       }
     },
   },
