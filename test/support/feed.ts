@@ -60,7 +60,8 @@ async function replay(db: Pick<FreshDatabase, 'query'>, object: string, copy: Co
       const row: Values = { ...copy.rows.get(record_id) }
       if (op === 'delete') copy.rows.delete(record_id)
       if (op !== 'insert' && op !== 'update') continue
-      if (op === 'insert' !== !copy.rows.has(record_id)) throw new Error(`${object} ${record_id}: ${op} of a record that ${op === 'insert' ? 'is here' : 'is not'}`)
+      const isHere = copy.rows.has(record_id)
+      if (isHere === (op === 'insert')) throw new Error(`${object} ${record_id}: ${op} of a record that is ${isHere ? 'here' : 'not here'}`)
       for (const [column, [was, is]] of Object.entries(changed as Record<string, [unknown, unknown]>)) {
         if (JSON.stringify(row[column] ?? null) !== JSON.stringify(was)) throw new Error(`${object} ${record_id}.${column} was ${JSON.stringify(row[column])}, not ${JSON.stringify(was)}`)
         if (is === null) delete row[column]
