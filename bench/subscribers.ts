@@ -39,7 +39,7 @@ export async function run(): Promise<Figure[]> {
       if (!isDone) child = start()
     }
   }
-  const env = { ...process.env, DATABASE_URL: house.url, HUBSPOT_API_URL: 'http://127.0.0.1:9', HUBSPOT_ACCESS_TOKEN: 'none' }
+  const env = { ...process.env, DATABASE_URL: house.url, HUBSPOT_API_URL: 'http://127.0.0.1:9' }
   const node = (...args: string[]) => () => spawn(process.execPath, args, { cwd: root, env, stdio: 'ignore' })
   const killing = Promise.all([
     killed('function', node('src/cli.ts', 'worker'), async () => undefined),
