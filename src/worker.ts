@@ -11,6 +11,7 @@ import type { Log } from './lib/log.ts'
 import { sleep } from './lib/time.ts'
 import { startQueue } from './queue.ts'
 import { checkCredentials, createHubSpot, type HubSpotEnv } from './sync/credentials.ts'
+import { deliver } from './sync/deliver.ts'
 import { createInbox } from './sync/inbox.ts'
 import { COPIED, keepChecking } from './sync/keep-checking.ts'
 import { runStream } from './sync/step.ts'
@@ -144,6 +145,8 @@ export async function runOnce(
     const timer = every(BEAT_MS, beat, log)
     try {
       await drain(deps, { startedAt, concurrency })
+      const subscriptions = await db.views.selectFrom('change_subscriptions').select('id').execute()
+      for (const { id } of subscriptions) await deliver(deps, Number(id), Infinity)
     } finally {
       clearInterval(timer)
     }

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { type ObjectName, pairsOf, scenario, type Scenario } from './support/arbitraries.ts'
 import { edgeDifferences } from './support/compare.ts'
 import { definitionDifferences, mergeDifferences } from './support/compare-definitions.ts'
+import { followFeed } from './support/feed.ts'
 import { createPlay, type Play, trackAll } from './support/play/play.ts'
 import { smallPages } from './support/play/small-pages.ts'
 import { startWorld, type World } from './support/sync.ts'
@@ -28,13 +29,14 @@ async function converges(what: Scenario): Promise<void> {
   await world.db.query("select hubspot.configure('max_ranges', $1::integer), hubspot.configure('range_records', 1), hubspot.set_quota('burst', $2)", [what.parts, what.burst])
   const play = createPlay(world, what)
   const names = Object.keys(what.counts) as ObjectName[]
+  const feed = followFeed(world.db, names)
   const check = async (when: string, ignored?: ReadonlySet<string>) => {
     const different = await Promise.all(names.map((object) => world.differences(object, { ignore: (id) => ignored?.has(`${object} ${id}`) ?? false })))
     const edges = await Promise.all(pairsOf(what.counts).map(([from, to]) => edgeDifferences(world.db, world.sandbox, from, to)))
     const merges = await Promise.all(names.map((object) => mergeDifferences(world.db, world.sandbox, object, play.merges(object))))
     const definitions = await definitionDifferences(world.db, world.sandbox, names)
     const left = await untidy(world, play, names, ignored)
-    expect([...play.violations, ...different.flat(), ...edges.flat(), ...merges.flat(), ...definitions, ...left], when).toEqual([])
+    expect([...play.violations, ...different.flat(), ...edges.flat(), ...merges.flat(), ...definitions, ...(await feed.differences()), ...left], when).toEqual([])
   }
   try {
     await trackAll(world, what)

@@ -91,7 +91,8 @@ as $$
   -- Our own relations' names, those of later versions too, and tables that are here already.
   select table_taken.name = any (array[
       'status', 'runs', 'quota', 'properties', 'object_types', 'problems', 'changes', 'outbox', 'forecast', 'owners', 'pipelines',
-      'pipeline_stages', 'property_options', 'association_types', 'association_pairs', 'schedules', 'audits', 'merges', 'settings', 'webhooks'])
+      'pipeline_stages', 'property_options', 'association_types', 'association_pairs', 'change_subscriptions', 'schedules', 'audits', 'merges', 'settings',
+      'webhooks'])
     or exists (select from hubspot_private.objects o where o.table_name = table_taken.name)
     or exists (
       select from pg_class c
@@ -231,7 +232,7 @@ comment on function hubspot_private.object_renamed(text) is 'Moves what was kept
 
 create or replace view hubspot.object_types as
 select o.name as object, o.object_type_id, o.table_name, o.label, o.is_custom, o.is_tracked, o.on_delete,
-  o.fully_qualified_name, o.has_search, o.archived_at
+  o.fully_qualified_name, o.has_search, o.archived_at, o.has_changes
 from hubspot_private.objects o
 where o.object_type_id is not null or o.is_tracked or not o.is_custom
 order by o.is_custom, o.name;

@@ -187,6 +187,7 @@ begin
   select array_agg(q) into v_dead from dead, unnest(dead.queue_ids) q;
   perform hubspot_private.jobs_sweep(coalesce(v_dead, '{}'));
   select count(hubspot_private.stream_wake(d.object, d.stream, d.range)) into v_count from hubspot_private.streams_due() d;
+  perform hubspot_private.subscriptions_sweep();
   if exists (
     select from hubspot_private.credentials c
     where c.state = 'candidate' and coalesce(c.retry_at, '-infinity') <= hubspot_private.clock()
@@ -211,4 +212,4 @@ begin
 end;
 $$;
 comment on function hubspot_private.sweep() is
-  'Every 20 s: wakes due streams whose lease is dead or whose job was lost, frees jobs of dead workers, forgets what is old. Returns the streams woken.';
+  'Every 20 s: wakes due streams whose lease is dead or whose job was lost, and subscriptions, frees jobs of dead workers, forgets what is old. Returns the streams woken.';

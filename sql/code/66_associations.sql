@@ -86,6 +86,8 @@ begin
     format('Associations of %s with %s in HubSpot, a row for each type. Rows follow HubSpot; status: select * from hubspot.association_pairs;',
       coalesce(v_from.label, v_from.name), coalesce(v_to.label, v_to.name)),
     format('HubSpot''s id of the record of %s.', v_from.name), format('HubSpot''s id of the record of %s.', v_to.name));
+  perform hubspot_private.change_triggers(format('hubspot.%I', v_pair.table_name)::regclass,
+    format('hubspot_private.changes_pair(%L)', v_pair.number), v_from.has_changes);
   perform hubspot_private.grants_apply(v_pair.table_name);
 end;
 $$;

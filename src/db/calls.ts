@@ -165,10 +165,26 @@ export async function workerStop(db: Database, id: string): Promise<void> {
   await db.pool.query('select hubspot_private.worker_stop(id => $1)', [id])
 }
 
-/** Wakes what nobody holds; returns how many streams. */
+/** Wakes what nobody holds, and keeps the change feed's days; returns how many streams were woken. */
 export async function sweep(db: Database): Promise<number> {
+  // In a transaction of its own: it may hold the feed for a moment.
+  await db.pool.query('select hubspot_private.changes_keep()')
   const { rows } = await db.pool.query<{ woken: number }>('select hubspot_private.sweep() as woken')
   return rows[0]!.woken
+}
+
+/** Delivers changes of a subscription, for about a second; true where more is due now. `isCareful`: one change, whose own fault an error is. */
+export async function deliverStep(db: Database, subscription: number, isCareful: boolean): Promise<boolean> {
+  const { rows } = await db.pool.query<{ is_more: boolean }>(
+    'select hubspot_private.deliver_step(subscription => $1, is_careful => $2) as is_more',
+    [subscription, isCareful],
+  )
+  return rows[0]!.is_more
+}
+
+/** Queues a look at a subscription. */
+export async function subscriptionWake(db: Database, id: number): Promise<void> {
+  await db.pool.query('select hubspot_private.subscription_wake(id => $1)', [id])
 }
 
 /** Streams that nobody holds and that are due; since a time: all that everything due then still needs. */

@@ -134,6 +134,92 @@ export interface Audits {
   run_id: Int8;
 }
 
+export interface Changes {
+  /**
+   * When it was written, by this database's clock.
+   */
+  at: string;
+  /**
+   * By column, [old, new]: those that changed; of an insert those that have a value. Of a delete the whole old row, nulls left out. Of an association {to_object, to, type_id, category, label}.
+   */
+  changed: Json;
+  /**
+   * Counts up.
+   */
+  id: Generated<Int8>;
+  /**
+   * The object; of an association the one that it is from.
+   */
+  object: string;
+  /**
+   * insert, update, delete; associate, disassociate. A row that is marked as archived is deleted here, and inserted when it is unmarked.
+   */
+  op: string;
+  /**
+   * HubSpot's id of the record; of an association the one that it is from.
+   */
+  record_id: Int8;
+  /**
+   * The run that wrote it: hubspot.runs.id.
+   */
+  run_id: Int8 | null;
+  /**
+   * The transaction that wrote the change.
+   */
+  xid: Generated<string>;
+}
+
+export interface ChangeSubscriptions {
+  /**
+   * Only where one of these changed; null: any.
+   */
+  columns: string[] | null;
+  /**
+   * When it began.
+   */
+  created_at: string | null;
+  /**
+   * The function that gets them.
+   */
+  function_name: string | null;
+  /**
+   * As hubspot.on_change() returned it.
+   */
+  id: Int8 | null;
+  /**
+   * How old the oldest change is that it has still to get; null: it has all.
+   */
+  lag: string | null;
+  /**
+   * Why, of one of them.
+   */
+  last_error: string | null;
+  /**
+   * Whose changes.
+   */
+  object: string | null;
+  /**
+   * Which kinds of change.
+   */
+  ops: string[] | null;
+  /**
+   * How far the feed was looked through for it.
+   */
+  position: string | null;
+  /**
+   * Of these, those whose change was not taken when it was last tried.
+   */
+  records_failing: Int8 | null;
+  /**
+   * Records with changes that it has still to get.
+   */
+  records_waiting: Int8 | null;
+  /**
+   * The graphile-worker task that gets them.
+   */
+  task: string | null;
+}
+
 export interface Merges {
   /**
    * The record that the lost one is part of now.
@@ -162,6 +248,10 @@ export interface ObjectTypes {
    * HubSpot's name for it with the portal's id, custom objects only.
    */
   fully_qualified_name: string | null;
+  /**
+   * Whether its changes are written to hubspot.changes: hubspot.enable_changes(), disable_changes().
+   */
+  has_changes: boolean | null;
   /**
    * Whether HubSpot can search it; else it is polled by listing it.
    */
@@ -759,6 +849,8 @@ export interface DB {
   association_pairs: AssociationPairs;
   association_types: AssociationTypes;
   audits: Audits;
+  change_subscriptions: ChangeSubscriptions;
+  changes: Changes;
   merges: Merges;
   object_types: ObjectTypes;
   owners: Owners;
