@@ -197,7 +197,7 @@ export async function compose(
   })
   try {
     const { queueSchema } = await installed(db)
-    const web = webOptions && createWeb(webOptions, { databaseUrl: databaseUrl ?? '', log, patience })
+    const web = webOptions && createWeb(webOptions, { databaseUrl: databaseUrl ?? '', log, patience, key: env.key })
     const worker = randomUUID()
     const hubspot = createHubSpot({ db, env, log, worker, sleep })
     const parts = {

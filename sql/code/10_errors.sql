@@ -14,7 +14,7 @@ insert into hubspot_private.errors as e (code, name, message, hint) values
   ('SH012', 'key_differs', 'the stored secrets were sealed with another PG_HUBSPOT_KEY', 'Start the worker with the PG_HUBSPOT_KEY they were sealed with, or connect again.'),
   ('SH013', 'renewal_off', 'the access token has ended, and must not be renewed here: %s', '%s'),
   ('SH014', 'http_address', 'HTTP cannot be served at %s: %s', 'Give a free address, as in pg-hubspot worker --http 127.0.0.1:8470, or --http off.'),
-  ('SH015', 'webhook_secret_missing', 'webhooks arrive, and there is no client secret to check them with', 'Set HUBSPOT_CLIENT_SECRET in the worker''s environment: the app''s client secret, from its page in HubSpot.'),
+  ('SH015', 'webhook_secret_missing', 'webhooks arrive, and there is no client secret to check them with', 'Set HUBSPOT_CLIENT_SECRET in the worker''s environment: the app''s client secret, from its page in HubSpot; or connect by OAuth.'),
   ('SH101', 'object_not_tracked', 'object %s is not tracked', 'Run select hubspot.track(%s);'),
   ('SH102', 'object_unknown', 'HubSpot has no object %s', '%s'),
   ('SH103', 'property_unknown', 'object %s has no property %s', '%s'),
