@@ -156,7 +156,7 @@ const COURSES: Record<string, Course> = {
 }
 
 /** What is told to whoever asks or starts something, and never noted. */
-const TOLD = /^SH(00[1-46-8]|010|10[14-9]|11\d|228|301)$/
+const TOLD = /^SH(00[1-46-8]|010|10[14-9]|11\d|12[23]|228|301)$/
 
 /** Those whose course is a test of its own. */
 const ELSEWHERE: Record<string, string> = {
