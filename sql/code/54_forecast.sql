@@ -1,5 +1,5 @@
 -- What is expected: of the rest of the day, which the lower classes leave to the higher ones (31_quota_take.sql); of any day, by
--- which schedules are stretched (37_stretch.sql) and people see what they cost.
+-- which schedules are stretched (28_stretch.sql) and people see what they cost.
 create or replace function hubspot_private.quota_forecast(at timestamptz, until timestamptz)
 returns bigint[]
 language sql
