@@ -34,6 +34,8 @@ insert into hubspot_private.errors as e (code, name, message, hint) values
   ('SH118', 'subscription_unknown', 'there is no subscription %s', 'table hubspot.change_subscriptions lists them.'),
   ('SH122', 'types_differ', '%s', '%s'),
   ('SH123', 'role_owns', 'role %s owns schema hubspot', 'The owner may do everything, and needs no grant. Name another role.'),
+  ('SH120', 'schedule_stretched', '%s', 'table hubspot.forecast shows all of it. Lengthen what matters less, or raise the share: select hubspot.set_quota_share(…);'),
+  ('SH121', 'budget_too_small', 'schedules need more requests a day than may be made', 'Lengthen schedules, track fewer objects, or raise the share with select hubspot.set_quota_share(…); table hubspot.forecast shows what each costs.'),
   ('SH201', 'token_refused', 'HubSpot refused the access token', 'Create a new token in HubSpot and run select hubspot.connect(access_token => ''…'');'),
   ('SH202', 'scope_missing', 'the access token may not read %s', 'Grant the app the scopes named and run select hubspot.resume();'),
   ('SH203', 'request_refused', 'HubSpot refused a request', 'Read the message; after mending run select hubspot.resume();'),

@@ -39,6 +39,8 @@ export const ERRORS = {
   SH118: 'subscription_unknown',
   SH122: 'types_differ',
   SH123: 'role_owns',
+  SH120: 'schedule_stretched',
+  SH121: 'budget_too_small',
   SH201: 'token_refused',
   SH202: 'scope_missing',
   SH203: 'request_refused',
