@@ -13,6 +13,8 @@ export async function startLoad(db: Database, object: string, properties: readon
   await db.pool.query('select hubspot_private.properties_apply($1, $2), hubspot_private.selection_apply($1)', [
     object, asJsonb(propertiesAnswer(properties)),
   ])
+  // The archived list comes first; there is nothing on it.
+  await (await continueStream(db, { object, stream: 'archive', range: 0 })).commit(Buffer.from('{"results": []}'))
   return continueStream(db, { object, stream: 'backfill', range: 0 })
 }
 

@@ -28,6 +28,8 @@ insert into hubspot_private.errors as e (code, name, message, hint) values
   ('SH113', 'object_parked', 'object %s is parked: %s', '%s'),
   ('SH114', 'column_in_use', 'column hubspot.%s cannot be of another type: on it depends %s', 'Drop what depends on it, run this again, and make that anew once the column has its type.'),
   ('SH115', 'associations_not_tracked', 'associations of %s with %s are not tracked', 'Run select hubspot.track_associations(%s, %s);'),
+  ('SH122', 'types_differ', '%s', '%s'),
+  ('SH123', 'role_owns', 'role %s owns schema hubspot', 'The owner may do everything, and needs no grant. Name another role.'),
   ('SH201', 'token_refused', 'HubSpot refused the access token', 'Create a new token in HubSpot and run select hubspot.connect(access_token => ''…'');'),
   ('SH202', 'scope_missing', 'the access token may not read %s', 'Grant the app the scopes named and run select hubspot.resume();'),
   ('SH203', 'request_refused', 'HubSpot refused a request', 'Read the message; after mending run select hubspot.resume();'),

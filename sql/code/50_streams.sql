@@ -28,62 +28,6 @@ $$;
 comment on function hubspot_private.run_request(text, text, integer) is
   'Asks for a run of a stream, besides its schedule, and returns its id. One that waits already serves both.';
 
-create or replace function hubspot_private.stream_is_open(s hubspot_private.streams)
-returns boolean
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-  -- Open: connected, not paused, and what the stream builds on is there.
-  select a.is_connected and not a.is_paused and (
-    s.object = '*' or exists (
-      select from hubspot_private.objects o
-      where o.name = s.object and o.is_tracked and not o.is_paused and o.archived_at is null
-        and (o.object_type_id is not null or o.label is not null)
-        and (s.stream = 'schema' or o.column_set > 0)
-        -- Polls begin where the first load's first answer says.
-        and (s.stream not in ('poll', 'settle') or o.searches_from is not null)
-        and (s.stream not in ('resync', 'fill', 'associations') or o.loaded_at is not null)
-        and (s.stream <> 'associations' or exists (
-          select from hubspot_private.pairs p
-          join hubspot_private.objects t on t.name = p.to_object and t.archived_at is null
-          where p.number = s.range and p.is_tracked and p.table_name is not null))))
-  from hubspot_private.account a;
-$$;
-comment on function hubspot_private.stream_is_open(hubspot_private.streams) is 'Whether a stream may run at all now.';
-
-create or replace function hubspot_private.stream_is_held(s hubspot_private.streams)
-returns boolean
-language sql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-  select s.run_id is not null and s.cursor ->> 'absences' is not distinct from 'held';
-$$;
-comment on function hubspot_private.stream_is_held(hubspot_private.streams) is 'Whether a full read waits for hubspot.confirm_deletes().';
-
-create or replace function hubspot_private.stream_has_work(s hubspot_private.streams, horizon timestamptz)
-returns boolean
-language sql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-  -- Never null: to a claim an unknown would be a yes. While parts of a full read are under way, none begins.
-  select s.run_id is not null and not hubspot_private.stream_is_held(s) or (coalesce(s.next_at <= horizon, false)
-    or exists (
-      select from hubspot_private.runs r
-      where r.object = s.object and r.stream = s.stream and r.range = s.range and r.state = 'waiting')
-    or s.stream = 'fetch' and exists (
-      select from hubspot_private.fetch_queue q where q.object = s.object and q.not_before <= horizon)
-    or s.stream = 'associations' and exists (
-      select from hubspot_private.association_dirty d where d.pair = s.range and d.not_before <= horizon)
-    ) and (s.stream not in ('backfill', 'resync') or not exists (
-      select from hubspot_private.streams p
-      where p.object = s.object and p.stream = s.stream and p.range <> s.range and p.run_id is not null));
-$$;
-comment on function hubspot_private.stream_has_work(hubspot_private.streams, timestamptz) is
-  'Whether a stream has something to do by then: a run under way or asked for, its time come, or ids to fetch.';
-
 create or replace function hubspot_private.run_begin(s hubspot_private.streams)
 returns hubspot_private.streams
 language plpgsql

@@ -33,6 +33,8 @@ export const ERRORS = {
   SH113: 'object_parked',
   SH114: 'column_in_use',
   SH115: 'associations_not_tracked',
+  SH122: 'types_differ',
+  SH123: 'role_owns',
   SH201: 'token_refused',
   SH202: 'scope_missing',
   SH203: 'request_refused',
