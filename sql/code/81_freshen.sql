@@ -1,6 +1,6 @@
 -- Freshening: what the gateway does before it forwards a query. By id: a batch read, applied by the rule of 43_apply.sql as any
 -- store read, so nothing is lost by doing it beside the streams. Anything else: a run of the poll, and the reads that it asks for.
-create or replace function hubspot_private.live_tables()
+create or replace function hubspot_private.live_tables(names text[])
 returns table (
   table_name name, object text, pair integer, keys text[], to_object text, column_set integer, is_loaded boolean, unasked text,
   max_age_ms double precision, timeout_ms double precision, on_late text
@@ -21,9 +21,10 @@ as $$
   join hubspot_private.objects o on o.name = n.object
   cross join hubspot_private.account a
   left join hubspot_private.pairs p on p.number = n.pair
-  left join hubspot_private.max_ages m on m.table_name = n.table_name;
+  left join hubspot_private.max_ages m on m.table_name = n.table_name
+  where n.table_name = any (live_tables.names);
 $$;
-comment on function hubspot_private.live_tables() is 'What the gateway knows of each table of the mirror, and how long a query waits.';
+comment on function hubspot_private.live_tables(text[]) is 'What the gateway has to know of tables of the mirror, and how long a query waits. Others are left out.';
 
 -- Like page_apply invoker, no SET, everything qualified, since users' triggers run under it.
 create or replace function hubspot_private.live_apply(object text, column_set integer, ids jsonb, asked_at timestamptz, answer jsonb)
@@ -103,13 +104,15 @@ $$;
 comment on function hubspot_private.live_wanted(text, text, integer, double precision) is
   'Someone waits for what a stream reads: for so long it asks in class live.';
 
-create or replace function hubspot_private.live_poll(object text, most_ms double precision, out run_id bigint, out fresh_ms double precision)
-returns record
+create or replace function hubspot_private.live_poll(object text, most_ms double precision)
+returns bigint
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
+declare
+  run_id bigint;
 begin
   perform hubspot_private.live_wanted(object, s, 0, most_ms) from unnest('{poll,fetch}'::text[]) s;
   loop
@@ -123,6 +126,7 @@ begin
     end if;
     exit when run_id is not null;
   end loop;
+  return run_id;
 end;
 $$;
 comment on function hubspot_private.live_poll(text, double precision) is
@@ -144,29 +148,51 @@ $$;
 comment on function hubspot_private.live_age(text) is
   'How long ago the last poll began whose finds have been read, in ms; null: not within the hour.';
 
-create or replace function hubspot_private.live_look(object text, run_id bigint)
-returns table (state text, waiting bigint, retry_ms double precision, code text, message text)
+create or replace function hubspot_private.live_look(object text, stream text, range integer, run_id bigint, since timestamptz)
+returns table (is_done boolean, started_at timestamptz, retry_ms double precision, code text, message text)
 language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-  select r.state,
-    -- What it found, and what is as urgent: read since, or in doubt, is done.
-    (select count(*) from hubspot_private.fetch_queue q
-     where r.state = 'done' and q.object = r.object and q.class <= 2 and q.not_before <= (select hubspot_private.clock())
-       and coalesce(q.asked_at, '-infinity') < r.started_at),
-    f.retry_ms, f.error_code, f.error
-  from hubspot_private.runs r
-  left join lateral (
-    select extract(epoch from s.retry_at - hubspot_private.clock()) * 1000 as retry_ms, e.error_code, e.error
-    from hubspot_private.streams s
-    left join hubspot_private.runs e on e.id = s.run_id
-    where s.object = r.object and s.stream = case when r.state = 'done' then 'fetch' else 'poll' end and s.retry_at > hubspot_private.clock()
-  ) f on true
-  where r.id = live_look.run_id and r.object = live_look.object;
+  select case
+      when live_look.stream = 'poll' then a.state is distinct from 'waiting' and a.state is distinct from 'running'
+      -- What is as urgent as what a poll finds: read since, or in doubt, is done.
+      when live_look.stream = 'fetch' then not exists (
+        select from hubspot_private.fetch_queue q
+        where q.object = live_look.object and q.class <= 2 and q.not_before <= (select hubspot_private.clock())
+          and coalesce(q.asked_at, '-infinity') < live_look.since)
+      else not exists (
+        select from hubspot_private.association_dirty d
+        where d.pair = live_look.range and d.attempts = 0 and d.not_before <= (select hubspot_private.clock())
+          and coalesce(d.asked_at, '-infinity') < live_look.since)
+    end,
+    a.started_at, extract(epoch from s.retry_at - hubspot_private.clock()) * 1000, r.error_code, r.error
+  from (select 1) one
+  left join hubspot_private.runs a on a.id = live_look.run_id
+  left join hubspot_private.streams s
+    on (s.object, s.stream, s.range) = (live_look.object, live_look.stream, live_look.range) and s.retry_at > hubspot_private.clock()
+  left join hubspot_private.runs r on r.id = s.run_id;
 $$;
-comment on function hubspot_private.live_look(text, bigint) is
-  'How far a poll that someone waits for is: its state, then how many ids are still to be read; and when the stream is next tried, where it failed.';
+comment on function hubspot_private.live_look(text, text, integer, bigint, timestamptz) is
+  'Whether what someone waits for has been read: a run of the poll, ids queued, or associations, asked since then. Where the stream failed, when it is next tried, and why.';
+
+create or replace function hubspot_private.live_queue(object text, ids bigint[], most_ms double precision)
+returns timestamptz
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_since constant timestamptz := hubspot_private.clock();
+begin
+  perform hubspot_private.live_wanted(object, 'fetch', 0, most_ms);
+  perform hubspot_private.fetch_enqueue(object, ids, 'refresh', v_since);
+  return v_since;
+end;
+$$;
+comment on function hubspot_private.live_queue(text, bigint[], double precision) is
+  'Puts ids that a query waits for on the list of those to read: the slower way, which gets round whatever refuses a page.';
 
 create or replace function hubspot_private.live_edges(pair integer, from_ids bigint[], to_ids bigint[], most_ms double precision)
 returns table (since timestamptz, lacking bigint[])
@@ -198,23 +224,3 @@ end;
 $$;
 comment on function hubspot_private.live_edges(integer, bigint[], bigint[], double precision) is
   'Has the associations of these records read, from their own side or, for to_ids, from the other; lacking: those of from_ids that the mirror does not have.';
-
-create or replace function hubspot_private.live_edges_look(pair integer, since timestamptz)
-returns table (waiting bigint, retry_ms double precision, code text, message text)
-language sql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-  select (
-      select count(*) from hubspot_private.association_dirty d
-      where d.pair = p.number and d.attempts = 0 and d.not_before <= (select hubspot_private.clock())
-        and coalesce(d.asked_at, '-infinity') < live_edges_look.since),
-    extract(epoch from s.retry_at - hubspot_private.clock()) * 1000, r.error_code, r.error
-  from hubspot_private.pairs p
-  left join hubspot_private.streams s
-    on s.object = p.from_object and s.stream = 'associations' and s.range = p.number and s.retry_at > hubspot_private.clock()
-  left join hubspot_private.runs r on r.id = s.run_id
-  where p.number = live_edges_look.pair;
-$$;
-comment on function hubspot_private.live_edges_look(integer, timestamptz) is
-  'How many records'' associations are still to be read for someone who asked then; and when the stream is next tried, where it failed.';
