@@ -248,7 +248,8 @@ export class Session {
       let verdict = await consult.prepare(statement, !this.#isOpen)
       if (verdict.do === 'forward' && isAlone && isCommit(statement.text)) verdict = await consult.commit()
       if (verdict.do === 'refuse') {
-        const token = `refused_by_the_pg_hubspot_gateway_${this.#parts.id.replaceAll('-', '')}`
+        // Below 64 characters, or the server would say that it cuts it.
+        const token = `refused_by_pg_hubspot_${this.#parts.id.replaceAll('-', '')}`
         server.plant(token, verdict.error)
         out[out.length - 1] = message.kind === 'Q' ? query(token) : parse('', token)
         if (end !== message && 'SH'.includes(end.kind)) out.push(end.bytes)
