@@ -113,7 +113,7 @@ class Records {
   }
 
   async #ask(object: string, batch: Batch): Promise<'done' | 'unsure' | 'again'> {
-    const { db, hubspot, signal } = this.#deps
+    const { hubspot, signal } = this.#deps
     const plan = await this.#planOf(object)
     let ids: string[] = []
     let sentAt = 0
