@@ -2,27 +2,41 @@
 -- store read, so nothing is lost by doing it beside the streams. Anything else: a run of the poll, and the reads that it asks for.
 create or replace function hubspot_private.live_tables(names text[])
 returns table (
-  table_name name, object text, pair integer, keys text[], to_object text, column_set integer, is_loaded boolean, unasked text,
+  table_name name, object text, pair integer, keys text[], is_loaded boolean, unasked text,
   max_age_ms double precision, timeout_ms double precision, on_late text
 )
-language sql
+language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-  select n.table_name, n.object, n.pair, n.keys, p.to_object, o.column_set, o.loaded_at is not null,
+#variable_conflict use_column
+declare
+  v_account hubspot_private.account;
+  v_timeout double precision;
+  v_on_late text;
+begin
+  -- Each query waits for this one: plans are kept, and nothing is asked of a setting that was never set.
+  select a.* into v_account from hubspot_private.account a;
+  v_timeout := extract(epoch from hubspot_private.setting_interval('live_timeout')) * 1000;
+  v_on_late := hubspot_private.setting('live_on_late') #>> '{}';
+  return query
+  select n.table_name, n.object, n.pair, n.keys, o.loaded_at is not null,
     case
-      when not a.is_connected then 'no HubSpot account is connected'
-      when a.is_paused or o.is_paused then 'reading is paused: select hubspot.resume();'
+      when not v_account.is_connected then 'no HubSpot account is connected'
+      when v_account.is_paused or o.is_paused then 'reading is paused: select hubspot.resume();'
       when o.archived_at is not null then format('object %s is archived in HubSpot', o.name)
     end,
-    extract(epoch from coalesce(m.max_age, '0')) * 1000, extract(epoch from hubspot_private.setting_interval('live_timeout')) * 1000,
-    hubspot_private.setting('live_on_late') #>> '{}'
-  from hubspot_private.live_names() n
-  join hubspot_private.objects o on o.name = n.object
-  cross join hubspot_private.account a
-  left join hubspot_private.pairs p on p.number = n.pair
-  left join hubspot_private.max_ages m on m.table_name = n.table_name
-  where n.table_name = any (live_tables.names);
+    extract(epoch from coalesce(m.max_age, '0')) * 1000::double precision, v_timeout, v_on_late
+  from (
+    select x.table_name, x.name as object, null::integer as pair, '{id}'::text[] as keys
+    from hubspot_private.objects x where x.table_name = any (live_tables.names::name[]) and x.column_set > 0
+    union all
+    select p.table_name, p.from_object, p.number, array[p.from_column, p.to_column]::text[]
+    from hubspot_private.pairs p where p.table_name = any (live_tables.names::name[]) and p.is_tracked
+  ) n
+  join hubspot_private.objects o on o.name = n.object and o.is_tracked
+  left join hubspot_private.max_ages m on m.table_name = n.table_name;
+end;
 $$;
 comment on function hubspot_private.live_tables(text[]) is 'What the gateway has to know of tables of the mirror, and how long a query waits. Others are left out.';
 

@@ -7,8 +7,8 @@ import type { LiveReads } from '../sync/live.ts'
 import { idsOf, type Param } from './ids.ts'
 import type { Live, LiveSession, ServerNotice, Statement, Verdict } from './live.ts'
 import { Refusal } from './live.ts'
-import { type Act, acts, loadParser, type Touch, withoutSnapshot } from './query.ts'
-import { lookUp, type Meant, nameOf, preparedText } from './relations.ts'
+import { type Act, acts, loadParser, type Relation, type Touch, withoutSnapshot } from './query.ts'
+import { lookUp, lookUpTables, type Meant, nameOf, preparedText } from './relations.ts'
 
 /** What freshening needs. */
 export type FreshenDeps = { db: Database; reads: LiveReads; log: Log }
@@ -84,12 +84,7 @@ async function preparedActs(session: LiveSession, name: string): Promise<Pick<Ac
 }
 
 async function freshen(deps: FreshenDeps, wanted: readonly Wanted[], session: LiveSession, transaction: Transaction): Promise<Verdict> {
-  const relations = wanted.flatMap(({ touches, targets }) => [...touches, ...targets])
-  const ours = relations.flatMap(({ relation }) => (relation.schema === 'hubspot' ? [relation.name] : []))
-  // At once: each is a way to the server and back.
-  const [meant, early] = await Promise.all([lookUp(session, relations), ours.length === 0 ? [] : liveTables(deps.db, ours)])
-  const late = [...new Set(meant.relations.flatMap(({ tables }) => tables))].filter((name) => !ours.includes(name))
-  const tables = new Map([...early, ...(late.length === 0 ? [] : await liveTables(deps.db, late))].map((table) => [table.table_name, table]))
+  const { meant, tables } = await meaningOf(deps, wanted.flatMap(({ touches, targets }) => [...touches, ...targets].map(({ relation }) => relation)), session)
   const refused = refusedWrite(wanted, meant, tables)
   if (refused !== undefined) return { do: 'refuse', error: refused.error }
   const needs = needsOf(wanted, meant, tables)
@@ -100,6 +95,32 @@ async function freshen(deps: FreshenDeps, wanted: readonly Wanted[], session: Li
     if (notice !== undefined) notices.push(notice)
   }))
   return { do: 'forward', ...(notices.length > 0 && { notices }) }
+}
+
+type Meaning = { meant: Meant; tables: ReadonlyMap<string, LiveTable> }
+
+/** Names as the session's process has them, and what is to be known of the tables they come to. */
+async function meaningOf({ db }: FreshenDeps, relations: readonly Relation[], session: LiveSession): Promise<Meaning> {
+  const ours = [...new Set(relations.flatMap(({ schema, name }) => (schema === 'hubspot' ? [name] : [])))]
+  const known = state(session, 'tables', () => new Set<string>())
+  if (relations.every(({ schema, name }) => schema === 'hubspot' && known.has(name))) {
+    // At once: each is a way to the server and back.
+    const [meant, found] = await Promise.all([lookUpTables(session, relations), liveTables(db, ours)])
+    if (found.length === ours.length) return { meant, tables: byName(found) }
+    known.clear()
+  }
+  const meant = await lookUp(session, relations)
+  const tables = byName(await liveTables(db, [...new Set(meant.relations.flatMap((one) => one.tables))]))
+  for (const { isTable, tables: [name] } of meant.relations) if (isTable && name !== undefined && tables.has(name)) known.add(name)
+  return { meant, tables }
+}
+
+const byName = (tables: readonly LiveTable[]) => new Map(tables.map((table) => [table.table_name, table]))
+
+/** What a session keeps under a name. */
+function state<Kept>({ state: kept }: LiveSession, name: string, make: () => Kept): Kept {
+  if (!kept.has(name)) kept.set(name, make())
+  return kept.get(name) as Kept
 }
 
 /** Writes do not reach HubSpot yet: those of its tables are refused before they come to nothing. */

@@ -49,10 +49,16 @@ const LOOK_UP = `
   left join pg_catalog.pg_class c on c.oid = n.oid
   left join pg_catalog.pg_namespace h on h.nspname = 'hubspot'`
 
+// Of names that are known to be tables of ours there is nothing to expand, and planning the above takes a millisecond.
+const LOOK_UP_TABLES = `
+  select n.at, pg_catalog.has_any_column_privilege(pg_catalog.to_regclass(n.name)::oid, 'select'),
+    extract(epoch from nullif(pg_catalog.current_setting('hubspot.max_age', true), '')::interval) * 1000
+  from pg_catalog.unnest($1::text[]) with ordinality as n (name, at)`
+
 /** Looks names up as the session's own server process has them. */
-export async function lookUp({ inject }: LiveSession, relations: readonly { relation: Relation }[]): Promise<Meant> {
-  const names = [...new Set(relations.map(({ relation }) => nameOf(relation)))]
-  const rows = await inject(LOOK_UP, [`{${names.map((name) => `"${name.replaceAll(/["\\]/g, '\\$&')}"`).join()}}`])
+export async function lookUp({ inject }: LiveSession, relations: readonly Relation[]): Promise<Meant> {
+  const names = namesOf(relations)
+  const rows = await inject(LOOK_UP, [arrayOf(names)])
   return {
     relations: rows.flatMap(([at, kind, isTable, mayRead, tables]) => (at === null || at === undefined ? [] : [{
       name: names[Number(at) - 1]!,
@@ -61,9 +67,27 @@ export async function lookUp({ inject }: LiveSession, relations: readonly { rela
       mayRead: mayRead === 't',
       tables: tables === null || tables === undefined ? [] : (JSON.parse(tables) as string[]),
     }])),
-    maxAgeMs: Math.max(Number(rows[0]?.[5] ?? 0), 0),
+    maxAgeMs: msOf(rows[0]?.[5]),
   }
 }
+
+/** The same for tables of the mirror, which mean themselves. */
+export async function lookUpTables({ inject }: LiveSession, relations: readonly Relation[]): Promise<Meant> {
+  const names = namesOf(relations)
+  const rows = await inject(LOOK_UP_TABLES, [arrayOf(names)])
+  const tables = new Map(relations.map((relation) => [nameOf(relation), relation.name]))
+  return {
+    relations: rows.map(([at, mayRead]) => {
+      const name = names[Number(at) - 1]!
+      return { name, isTable: true, isStored: false, mayRead: mayRead === 't', tables: [tables.get(name)!] }
+    }),
+    maxAgeMs: msOf(rows[0]?.[2]),
+  }
+}
+
+const namesOf = (relations: readonly Relation[]) => [...new Set(relations.map(nameOf))]
+const arrayOf = (names: readonly string[]) => `{${names.map((name) => `"${name.replaceAll(/["\\]/g, '\\$&')}"`).join()}}`
+const msOf = (text: string | null | undefined) => Math.max(Number(text ?? 0), 0)
 
 /** The text of a statement that a session prepared, by SQL or the protocol. */
 export async function preparedText({ inject }: LiveSession, name: string): Promise<string | undefined> {
