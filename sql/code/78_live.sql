@@ -196,23 +196,21 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
-declare
-  v_was text[];
 begin
-  select coalesce(m.umoptions, '{}') into v_was from pg_user_mappings m where m.srvname = 'hubspot_live' and m.usename = role_name;
-  if not found then
+  if not exists (select from pg_user_mappings m where m.srvname = 'hubspot_live' and m.usename = role_name) then
     execute format('create user mapping for %I server hubspot_live options (%s)', role_name,
       hubspot_private.live_options(null, jsonb_build_object('user', role_name, 'password', password), '{}'));
+    if password is null and current_setting('server_version_num')::integer < 180000 then
+      raise notice 'the user mapping of % has no password: before PostgreSQL 18 postgres_fdw asks for one', role_name
+        using hint = format('select hubspot.grant_live(%L, password => ''…'');', role_name);
+    end if;
   elsif password is not null then
-    execute format('alter user mapping for %I server hubspot_live options (%s)', role_name,
-      -- What a mapping of another's holds may not be seen, so it is taken out first.
-      case when exists (select from unnest(v_was) o where o like 'password=%') then 'set' else 'add' end || format(' password %L', password));
-  end if;
-  if password is null and current_setting('server_version_num')::integer < 180000 and not exists (
-    select from unnest(v_was) o where o like 'password=%')
-  then
-    raise notice 'the user mapping of % has no password: before PostgreSQL 18 postgres_fdw asks for one', role_name
-      using hint = format('select hubspot.grant_live(%L, password => ''…'');', role_name);
+    -- What another's mapping holds is not shown, to the server's owner either.
+    begin
+      execute format('alter user mapping for %I server hubspot_live options (add password %L)', role_name, password);
+    exception when duplicate_object then
+      execute format('alter user mapping for %I server hubspot_live options (set password %L)', role_name, password);
+    end;
   end if;
 end;
 $$;
