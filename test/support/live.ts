@@ -13,8 +13,10 @@ export type LiveWorld = World & {
   local: pg.Client
   /** Rows of one statement of that session's. */
   ask<Row extends pg.QueryResultRow = pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]>
-  /** A client at the gateway itself; ended with the world. */
-  direct(config?: pg.ClientConfig): Promise<pg.Client>
+  /** A client at the gateway itself, of the database's role or another, whose password is `secret`; ended with the world. */
+  direct(user?: string): Promise<pg.Client>
+  /** A client of the database itself, of another role; ended with the world. */
+  as(user: string): Promise<pg.Client>
   /** Calls of HubSpot since the last time this was asked: their kinds. */
   calls(): string[]
 }
@@ -33,25 +35,24 @@ export async function startLiveWorld(name: string, { gateway: options, ...worldO
   const { host, port } = gateway.at
   await world.db.query('select hubspot.enable_live($1, $2, $3)', [host, port, new URL(world.db.url).password])
   const clients: pg.Client[] = []
-  const connect = async (config: pg.ClientConfig) => {
-    const client = new pg.Client(config)
+  const connect = async (changes: { host?: string; port?: number; user?: string | undefined } = {}) => {
+    const url = new URL(world.db.url)
+    if (changes.host !== undefined) [url.hostname, url.port] = [changes.host, String(changes.port)]
+    if (changes.user !== undefined) [url.username, url.password] = [changes.user, 'secret']
+    const client = new pg.Client(url.href)
     client.on('error', () => undefined)
     clients.push(client)
     await client.connect()
     return client
   }
-  const local = await connect({ connectionString: world.db.url })
+  const local = await connect()
   return {
     ...world,
     gateway,
     local,
     ask: async (text, values) => (await local.query(text, values)).rows,
-    direct(config = {}) {
-      const url = new URL(world.db.url)
-      url.hostname = host
-      url.port = String(port)
-      return connect({ connectionString: url.href, ...config })
-    },
+    direct: (user) => connect({ host, port, user }),
+    as: (user) => connect({ user }),
     calls() {
       const kinds = world.store.calls().map(({ kind }) => kind)
       world.store.resetCalls()
