@@ -18,11 +18,10 @@ export async function greet(plain: Socket, { tls, needsTls }: { tls: (() => Secu
   let isTls = false
   // A client may ask for both encryptions before it signs on, and for none twice.
   for (let asks = 0; asks < 3; asks += 1) {
-    const size = (await take(socket, 4))?.readInt32BE(0)
-    if (size === undefined || size < 8 || size > LARGEST_STARTUP) break
-    const body = await take(socket, size - 4)
-    if (body === undefined) break
-    const startup = readStartup(body)
+    const opening = new Opening(socket)
+    const startup = await opening.read()
+    const isMore = opening.leave()
+    if (startup === undefined) break
     if (startup.kind === 'cancel') return { ...startup, socket, isTls }
     if (startup.kind === 'session') {
       if (!needsTls || isTls) return { ...startup, socket, isTls }
@@ -39,7 +38,7 @@ export async function greet(plain: Socket, { tls, needsTls }: { tls: (() => Secu
       continue
     }
     // Sent before it was encrypted, and by whom nobody knows.
-    if (socket.readableLength > 0) break
+    if (isMore) break
     const secure = await upgrade(socket, tls())
     if (secure === undefined) break
     socket = secure
@@ -58,19 +57,53 @@ async function upgrade(plain: Socket, secureContext: SecureContext): Promise<Soc
   return secure.destroyed ? undefined : secure
 }
 
-/** So many bytes, and not one more; undefined where they do not come. */
-async function take(socket: Socket, count: number): Promise<Buffer | undefined> {
-  for (;;) {
-    const bytes = socket.read(count) as Buffer | null
-    if (bytes !== null) return bytes.length === count ? bytes : undefined
-    if (socket.readableEnded || socket.destroyed) return undefined
-    await new Promise<void>((resolve) => {
-      const events = ['readable', 'end', 'close'] as const
-      const on = () => {
-        for (const event of events) socket.off(event, on)
-        resolve()
-      }
-      for (const event of events) socket.on(event, on)
-    })
+/** Reads one start-up packet from a socket, and leaves what follows it there. */
+class Opening {
+  readonly #socket: Socket
+  #bytes: Buffer = Buffer.alloc(0)
+  #isOver = false
+  #wake: () => void = () => undefined
+
+  constructor(socket: Socket) {
+    this.#socket = socket
+    socket.on('data', this.#more).on('end', this.#ends).on('close', this.#ends).resume()
+    this.#isOver = socket.destroyed
+  }
+
+  /** Undefined: it is none, or does not come. */
+  async read(): Promise<Startup | undefined> {
+    const size = (await this.#take(4))?.readInt32BE(0)
+    if (size === undefined || size < 8 || size > LARGEST_STARTUP) return undefined
+    const body = await this.#take(size - 4)
+    return body && readStartup(body)
+  }
+
+  /** Gives the socket back; whether something is there to be read already. */
+  leave(): boolean {
+    this.#socket.off('data', this.#more).off('end', this.#ends).off('close', this.#ends).pause()
+    if (this.#bytes.length > 0) this.#socket.unshift(this.#bytes)
+    return this.#bytes.length > 0
+  }
+
+  readonly #more = (chunk: Buffer) => {
+    this.#bytes = Buffer.concat([this.#bytes, chunk])
+    this.#wake()
+  }
+
+  readonly #ends = () => {
+    this.#isOver = true
+    this.#wake()
+  }
+
+  async #take(count: number): Promise<Buffer | undefined> {
+    while (this.#bytes.length < count) {
+      if (this.#isOver) return undefined
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+    }
+    const taken = this.#bytes.subarray(0, count)
+    this.#bytes = this.#bytes.subarray(count)
+    return taken
   }
 }

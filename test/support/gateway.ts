@@ -14,6 +14,8 @@ export type Gate = AsyncDisposable & {
   urlOf(changes: { user?: string; password?: string; database?: string }): string
   /** A client through the gateway; ended with the gate. */
   client(config?: pg.ClientConfig): Promise<pg.Client>
+  /** Ends all of these clients. */
+  leave(): Promise<void>
   /** What Live was asked, in order. */
   asked: Statement[]
   /** What Live answers; forward by default. */
@@ -76,6 +78,9 @@ export async function openGate(
       await client.connect()
       return client
     },
+    async leave() {
+      await Promise.all(clients.splice(0).map((client) => client.end().catch(() => undefined)))
+    },
     async backends() {
       const [row] = await db.query<{ count: number }>(
         `select count(*)::integer as count from pg_stat_activity where datname = current_database() and application_name = '${APPLICATION}'`)
@@ -83,7 +88,7 @@ export async function openGate(
     },
     async [Symbol.asyncDispose]() {
       await gateway.stop()
-      await Promise.all(clients.map((client) => client.end().catch(() => undefined)))
+      await gate.leave()
       if (given === undefined) await db[Symbol.asyncDispose]()
     },
   }
