@@ -11,6 +11,7 @@ const BENCHES = {
   ceiling: () => import('./ceiling.ts'),
   poll: () => import('./poll.ts'),
   requests: () => import('./requests.ts'),
+  live: () => import('./live.ts'),
   budgets: () => import('./budgets.ts'),
   kills: () => import('./kills.ts'),
 } satisfies Record<string, () => Promise<{ run(): Promise<Figure[]> }>>

@@ -54,7 +54,7 @@ describe('the catalogue', () => {
        order by 1`,
     )
     const names = loose.map(({ name }) => name)
-    const writers = ['absences_step', 'archive_step', 'associations_step', 'backfill_step', 'build_step', 'edges_apply', 'edges_apply_careful', 'edges_delete', 'edges_forget', 'fetch_step', 'fill_apply', 'fill_step', 'gone_apply', 'list_step', 'orphans_delete', 'page_apply', 'step_commit', 'wait']
+    const writers = ['absences_step', 'archive_step', 'associations_step', 'backfill_step', 'build_step', 'edges_apply', 'edges_apply_careful', 'edges_delete', 'edges_forget', 'fetch_step', 'fill_apply', 'fill_step', 'gone_apply', 'list_step', 'live_apply', 'orphans_delete', 'page_apply', 'step_commit', 'wait']
     // Casts are fully qualified instead: SET would keep the planner from inlining them.
     expect(names.filter((name) => !/^(cast|read|input)_|^is_castable$/.test(name))).toEqual(writers)
   })

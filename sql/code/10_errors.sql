@@ -30,6 +30,9 @@ insert into hubspot_private.errors as e (code, name, message, hint) values
   ('SH115', 'associations_not_tracked', 'associations of %s with %s are not tracked', 'Run select hubspot.track_associations(%s, %s);'),
   ('SH122', 'types_differ', '%s', '%s'),
   ('SH123', 'role_owns', 'role %s owns schema hubspot', 'The owner may do everything, and needs no grant. Name another role.'),
+  ('SH124', 'live_unavailable', 'live tables cannot be made: %s', '%s'),
+  ('SH125', 'live_disabled', 'live tables are not enabled', 'Run select hubspot.enable_live(host => ''…'', port => 5433); with where the database reaches the worker''s gateway.'),
+  ('SH126', 'live_in_use', 'live tables cannot go: %s', 'Drop what depends on them first.'),
   ('SH201', 'token_refused', 'HubSpot refused the access token', 'Create a new token in HubSpot and run select hubspot.connect(access_token => ''…'');'),
   ('SH202', 'scope_missing', 'the access token may not read %s', 'Grant the app the scopes named and run select hubspot.resume();'),
   ('SH203', 'request_refused', 'HubSpot refused a request', 'Read the message; after mending run select hubspot.resume();'),
@@ -50,6 +53,8 @@ insert into hubspot_private.errors as e (code, name, message, hint) values
   ('SH220', 'table_held', 'table hubspot.%s is held by others, so its columns cannot be changed', 'End what holds it. It is tried again every 10 s, and nobody waits behind it.'),
   ('SH221', 'type_kept', 'a column of %s cannot follow its property to another type', 'Values that do not fit are in _extra. Drop what depends on the column, or keep its type with select hubspot.retype_column(…);'),
   ('SH222', 'object_archived', 'object %s is archived in HubSpot', 'Nothing is read until it is restored. To give it up: select hubspot.untrack(…);'),
+  ('SH231', 'live_behind', 'live table hubspot_live.%s is not as its table is', 'Drop what depends on it, or let its owner run select hubspot.enable_live(…); again. It is tried again by itself.'),
+  ('SH232', 'live_late', 'HubSpot could not be asked in time: %s', 'Try again, read the mirror in schema hubspot, or let answers be older: set hubspot.max_age = ''1 minute''. Settings live_timeout and live_on_late say how long is waited and what then.'),
   ('SH301', 'throttled', 'HubSpot asked to slow down', 'Nothing to do: the budget slows and recovers by itself. table hubspot.quota shows it.'),
   ('SH302', 'daily_spent', 'the daily budget is spent', 'It resets at midnight in the account''s time zone; select hubspot.set_quota(''daily'', …) if your limit is higher.'),
   ('SH901', 'bug', '%s', 'Please report it.')

@@ -177,6 +177,7 @@ begin
   ) then
     perform hubspot_private.enqueue('hubspot:connect', '{}', 'connect');
   end if;
+  perform hubspot_private.live_follow();
   delete from hubspot_private.hints h
   where h.seen_at < hubspot_private.clock() - hubspot_private.setting_interval('hints_kept')
     -- Until it is read, complete_until rests on it.

@@ -96,6 +96,7 @@ begin
       coalesce(v_from.label, v_from.name), coalesce(v_to.label, v_to.name)),
     format('HubSpot''s id of the record of %s.', v_from.name), format('HubSpot''s id of the record of %s.', v_to.name));
   perform hubspot_private.grants_apply(v_pair.table_name);
+  perform hubspot_private.live_follow(v_pair.table_name);
 end;
 $$;
 comment on function hubspot_private.pair_build(integer) is
