@@ -2,10 +2,10 @@ import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, inject, test, vi } from 'vitest'
-import { allCommands, main } from '../src/cli/main.ts'
+import { allCommands } from '../src/cli/main.ts'
 import { type Sandbox, startSandbox } from '../src/sandbox/index.ts'
 import { VERSION } from '../src/lib/version.ts'
-import { runCli, startCli } from './support/cli.ts'
+import { callCli, runCli, startCli } from './support/cli.ts'
 import { type FreshDatabase, freshDatabase } from './support/cluster.ts'
 import { at, query } from './support/global-setup.ts'
 
@@ -33,28 +33,14 @@ async function emptyDatabase(): Promise<string> {
   return at(appUrl, name)
 }
 
-/** A command line without a process of its own, for what needs no more than its words. */
-async function called(args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const written = { stdout: '', stderr: '' }
-  const spies = (['stdout', 'stderr'] as const).map((name) => vi.spyOn(process[name], 'write').mockImplementation((text) => {
-    written[name] += String(text)
-    return true
-  }))
-  try {
-    return { code: await main(args), ...written }
-  } finally {
-    for (const spy of spies) spy.mockRestore()
-  }
-}
-
 describe('the command line', () => {
   test('help names every command, and every command has its own help', async () => {
-    const { code, stdout } = await called(['help'])
+    const { code, stdout } = await callCli(['help'])
     expect(code).toBe(0)
     for (const { name, summary } of await allCommands()) {
       expect(stdout).toMatch(new RegExp(`^  ${name}\\b.*  ${summary.slice(0, 20)}`, 'm'))
       for (const args of [[name, '--help'], ['help', name], [name, '--nonsense', '-h']]) {
-        expect(await called(args)).toMatchObject({ code: 0, stderr: '', stdout: expect.stringContaining(`Usage: pg-hubspot ${name}`) as string })
+        expect(await callCli(args)).toMatchObject({ code: 0, stderr: '', stdout: expect.stringContaining(`Usage: pg-hubspot ${name}`) as string })
       }
     }
   })
@@ -76,7 +62,7 @@ describe('the command line', () => {
     [['sandbox', '--set', 'lag=late'], 64, /--set lag: milliseconds/],
     [['status', '--log-level', 'loud'], 64, /--log-level one of debug, info, warn, error/],
   ])('%j ends with %i', async (args, code, text) => {
-    const ended = await called(args)
+    const ended = await callCli(args)
     expect(ended.stdout + ended.stderr).toMatch(text)
     expect(ended.code).toBe(code)
   })

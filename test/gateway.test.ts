@@ -68,6 +68,16 @@ test('notifications reach a client that waits, and one that asks', async () => {
   expect(await heard).toBe('now')
 })
 
+test('Live is told which transaction a statement is of, however the one before ended', async () => {
+  const told: [number, boolean][] = []
+  gate.answer = (_, { transaction, isInTransaction }) => (told.push([transaction, isInTransaction]), { do: 'forward' })
+  const client = await gate.client()
+  for (const sql of ['begin', 'select 1', 'selec', 'rollback', 'select 2', 'begin', 'select 3', 'commit']) await client.query(sql).catch(() => undefined)
+  const first = told[0]![0]
+  // The rollback is not asked about.
+  expect(told.map(([transaction, isIn]) => [transaction - first, isIn])).toEqual([[0, false], [0, true], [0, true], [1, false], [2, false], [2, true], [2, true]])
+})
+
 test('what is sent ahead is done in order, each after the one before', async () => {
   await using wire = await openWire(gate.url)
   const part = (sql: string) => [parse('', sql), bind('', '', []), execute(''), SYNC]

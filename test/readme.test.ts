@@ -7,38 +7,11 @@ import { type Sandbox, startSandbox } from '../src/sandbox/index.ts'
 import { type Running, runCli, startCli } from './support/cli.ts'
 import { type FreshDatabase, freshDatabase } from './support/cluster.ts'
 import { query } from './support/global-setup.ts'
+import { blocksOf, commandsOf, ELSEWHERE, statementsOf } from './support/docs.ts'
 import { cliReference, errorReference, settingReference, sqlReference } from './support/reference.ts'
 
 vi.setConfig({ testTimeout: 90_000 })
 const root = join(import.meta.dirname, '..')
-type Block = { language: string; text: string }
-
-/** The fenced blocks of a document, in order. */
-async function blocksOf(file: string): Promise<Block[]> {
-  const text = await readFile(join(root, file), 'utf8')
-  return [...text.matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)].map(([, language = '', inner = '']) => ({ language, text: inner }))
-}
-
-/** The statements of a script: what ends in a semicolon outside of quotes. */
-function statementsOf(script: string): string[] {
-  const parts = script.match(/--[^\n]*|'(?:[^']|'')*'|\$\$[\s\S]*?\$\$|;|[^;'$-]+|./g) ?? []
-  const statements = ['']
-  for (const part of parts) {
-    if (part === ';') statements.push('')
-    else if (!part.startsWith('--')) statements[statements.length - 1] += part
-  }
-  return statements.map((statement) => statement.trim()).filter((statement) => statement !== '')
-}
-
-/** Shell lines that other tests run, or that cannot run here, with the reason. */
-const ELSEWHERE: Record<string, string> = {
-  'npm ci && npm run demo': 'demo.test.ts runs the demo; .ci/run runs npm ci before it',
-  'npm ci && npm test': 'this is it',
-  'HUBSPOT_ACCESS_TOKEN=pat-na1-… npm run demo': 'it needs an account; demo.test.ts runs it against the sandbox',
-  'export DATABASE_URL=postgres://user:password@localhost:5432/mydb': "the reader's own database; the others run with the test's",
-  'npx graphile-worker -c "$DATABASE_URL"': 'cli-worker.test.ts runs it',
-}
-
 describe('README.md, from its first block to its last', () => {
   let sandbox: Sandbox
   let database: FreshDatabase
@@ -66,7 +39,7 @@ describe('README.md, from its first block to its last', () => {
         }
       }
       if (language !== 'sh') continue
-      for (const line of text.trim().split('\n').filter((one) => !(one in ELSEWHERE))) {
+      for (const line of commandsOf(text).filter((one) => !(one in ELSEWHERE))) {
         const [, args = '', , file] = /^npx pg-hubspot ([^<]*?)( < (\S+))?$/.exec(line) ?? expect.fail(`what is ${line}?`)
         if (args === 'worker') {
           worker = startCli(['worker'], { env })
@@ -126,13 +99,6 @@ describe('docs/', () => {
     await expect(await errorReference(database)).toMatchFileSnapshot('../docs/errors.md')
     await expect(await settingReference(database)).toMatchFileSnapshot('../docs/settings.md')
     await expect(await sqlReference(database)).toMatchFileSnapshot('../docs/sql.md')
-  })
-
-  test('blocks of other documents are known commands', async () => {
-    for (const { language, text } of await blocksOf('docs/graphile-worker.md')) {
-      expect(language).toBe('sh')
-      for (const line of text.trim().split('\n')) expect(Object.keys(ELSEWHERE)).toContain(line)
-    }
   })
 })
 

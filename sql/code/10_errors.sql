@@ -28,6 +28,8 @@ insert into hubspot_private.errors as e (code, name, message, hint) values
   ('SH113', 'object_parked', 'object %s is parked: %s', '%s'),
   ('SH114', 'column_in_use', 'column hubspot.%s cannot be of another type: on it depends %s', 'Drop what depends on it, run this again, and make that anew once the column has its type.'),
   ('SH115', 'associations_not_tracked', 'associations of %s with %s are not tracked', 'Run select hubspot.track_associations(%s, %s);'),
+  ('SH122', 'types_differ', '%s', '%s'),
+  ('SH123', 'role_owns', 'role %s owns schema hubspot', 'The owner may do everything, and needs no grant. Name another role.'),
   ('SH124', 'live_unavailable', 'live tables cannot be made: %s', '%s'),
   ('SH125', 'live_disabled', 'live tables are not enabled', 'Run select hubspot.enable_live(host => ''…'', port => 5433); with where the database reaches the worker''s gateway.'),
   ('SH126', 'live_in_use', 'live tables cannot go: %s', 'Drop what depends on them first.'),

@@ -1,5 +1,5 @@
 -- Waiting: a procedure that commits before and after every look, so that no old snapshot of it holds vacuum back.
-create or replace function hubspot_private.wait_look(object text, out is_done boolean, out message text)
+create or replace function hubspot.progress(object text default null, out is_done boolean, out message text)
 returns record
 language plpgsql
 volatile
@@ -40,7 +40,8 @@ begin
   end;
 end;
 $$;
-comment on function hubspot_private.wait_look(text) is 'Whether the first load is done, and what to say while it is not. SH101, SH113.';
+comment on function hubspot.progress(text) is
+  'Whether the first load of an object (null: of all) is done, and while it is not, how far it is or what it waits for. SH101, SH104, SH113.';
 
 create or replace procedure hubspot.wait(object text default null, timeout interval default '1 hour')
 language plpgsql
@@ -51,24 +52,25 @@ declare
   v_told text;
   v_told_at timestamptz;
 begin
+  -- It runs with the caller's rights, who may use nothing of hubspot_private: so it raises errors itself.
   -- Several statements in one string of the simple protocol are one transaction, too, and begin at the same time. The error
   -- of COMMIT there cannot be caught: a block that could catch it would itself forbid to commit. So the string is looked at.
   if pg_catalog.now() <> pg_catalog.statement_timestamp()
     or pg_catalog.regexp_replace(pg_catalog.current_query(),
       $r$--[^\n]*|/\*.*?\*/|\$(\w*)\$.*?\$\1\$|'[^']*'|"[^"]*"$r$, '', 'g') ~ ';\s*[^\s;]'
   then
-    perform hubspot_private.fail('in_transaction', 'wait', 'wait');
+    raise exception using errcode = 'SH108', message = 'wait cannot run inside a transaction block', hint = 'Run it alone: call hubspot.wait(…);';
   end if;
   if wait.timeout is null then
-    perform hubspot_private.fail('argument_invalid', 'timeout is null', 'Give an interval such as ''10 min''.');
+    raise exception using errcode = 'SH104', message = 'timeout is null', hint = 'Give an interval such as ''10 min''.';
   end if;
   loop
     commit;
-    select l.is_done, l.message into v_look from hubspot_private.wait_look(wait.object) l;
+    select l.is_done, l.message into v_look from hubspot.progress(wait.object) l;
     commit;
     exit when v_look.is_done;
     if pg_catalog.clock_timestamp() - v_began > wait.timeout then
-      perform hubspot_private.fail('wait_timed_out', wait.timeout::text, v_look.message);
+      raise exception using errcode = 'SH110', message = pg_catalog.format('timed out after %s', wait.timeout), hint = v_look.message;
     end if;
     if v_look.message is distinct from v_told and coalesce(pg_catalog.clock_timestamp() > v_told_at + interval '2 seconds', true) then
       raise notice '%', v_look.message;

@@ -1,7 +1,7 @@
 import { constants } from 'node:os'
 import { z } from 'zod'
 import { type Call, type Command, EXIT, flag, type Options, parse, Usage, value } from './support/command.ts'
-import { readEnvironment } from './support/environment.ts'
+import { lookAtEnvironment } from './support/environment.ts'
 import { helpOf, overview } from './support/help.ts'
 import { nearest } from './support/near.ts'
 import { createLog, LOG_LEVELS } from '../lib/log.ts'
@@ -15,6 +15,8 @@ const commands: Readonly<Record<string, () => Promise<Command>>> = {
   status: async () => (await import('./status.ts')).status,
   resync: async () => (await import('./resync.ts')).resync,
   verify: async () => (await import('./verify.ts')).verify,
+  doctor: async () => (await import('./doctor.ts')).doctor,
+  types: async () => (await import('./types.ts')).types,
   sandbox: async () => (await import('./sandbox.ts')).sandbox,
   demo: async () => (await import('./demo.ts')).demo,
   uninstall: async () => (await import('./setup.ts')).uninstall,
@@ -58,7 +60,9 @@ async function run(command: Command, args: string[]): Promise<number> {
   const log = createLog({ level: level ?? command.logLevel ?? 'info' })
   const ending = new AbortController()
   if (command.endsInOrder === true) listen(ending)
-  const call = { options, ...rest, env: readEnvironment(process.env), log, signal: ending.signal } as Call<Options>
+  const { environment, wrong } = lookAtEnvironment(process.env)
+  if (wrong[0] !== undefined && command.mayBeWrong !== true) throw wrong[0]
+  const call = { options, ...rest, env: environment, wrong, log, signal: ending.signal } as Call<Options>
   try {
     return (await command.run(call)) ?? EXIT.ok
   } catch (error) {

@@ -1,8 +1,8 @@
 import { type Database, isConnectionLost, openDatabase } from '../db/database.ts'
-import { Misuse } from '../lib/errors.ts'
 import { sleep } from '../lib/time.ts'
 import { command, duration, flag, value } from './support/command.ts'
 import { databaseUrl } from './support/environment.ts'
+import { checkInstalled } from './support/installed.ts'
 import { hideCursor, type Out, paint, Picture } from './support/screen.ts'
 import { page, type Status } from './support/status-page.ts'
 
@@ -91,12 +91,4 @@ async function look({ pool }: Database): Promise<Status> {
       'workers', (select coalesce(jsonb_agg(jsonb_build_object('id', w.id, 'host', w.host, 'pid', w.pid, 'started_at', w.started_at,
           'streams', w.streams) order by w.started_at, w.id), '[]') from hubspot.workers w)) as seen`)
   return rows[0]!.seen
-}
-
-/** A reader cannot see hubspot_private, so that the installation is known by its view. */
-async function checkInstalled({ pool }: Database): Promise<void> {
-  const { rows } = await pool.query<{ is_there: boolean }>(
-    `select exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'hubspot' and c.relname = 'status') as is_there`,
-  )
-  if (rows[0]?.is_there !== true) throw new Misuse('SH003', 'pg-hubspot is not installed in this database', { hint: 'Run: npx pg-hubspot install' })
 }

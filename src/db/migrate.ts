@@ -30,6 +30,8 @@ export async function migrate(
     const hash = digest(code.map((file) => file.name + file.text).join('\n'))
     const isCodeApplied = pending.length > 0 || before.codeHash !== hash
     if (isCodeApplied) await apply(client, { pending, code, hash, schema })
+    // A restore may have left out privileges; grants are rows, and rows it brought.
+    else await client.query('select hubspot_private.grants_apply()')
     return { from: before.version, to: VERSION, files: pending.map((file) => file.name), isCodeApplied, queueSchema: schema }
   } finally {
     await client.end()
@@ -101,7 +103,8 @@ async function files(folder: 'schema' | 'code'): Promise<SqlFile[]> {
 
 const digest = (text: string) => createHash('sha256').update(text).digest('hex')
 
-async function checkServer(client: pg.Client): Promise<void> {
+/** Whether the product can live there, for this role. Misuse SH002, SH007, SH010. */
+export async function checkServer(client: pg.Client | pg.Pool): Promise<void> {
   const { rows } = await client.query<{ version: number; encoding: string; is_read_only: boolean; owner: string; database: string; may_create: boolean; not_ours: string | null; role: string }>(
     `select current_setting('server_version_num')::integer / 10000 as version, current_setting('server_encoding') as encoding,
        current_setting('transaction_read_only')::boolean as is_read_only, current_database() as database, current_user as role,

@@ -68,6 +68,18 @@ export async function showPresence(databaseUrl: string, worker: string, log: Log
   }
 }
 
+/** Whether connections of this URL are sessions, and no transaction pooler's. Misuse SH004. */
+export async function checkSession(databaseUrl: string): Promise<void> {
+  const client = new pg.Client({ connectionString: databaseUrl, application_name: 'pg-hubspot presence', connectionTimeoutMillis: 15_000 })
+  client.on('error', () => undefined)
+  await client.connect()
+  try {
+    await checkNotifications(client, databaseUrl)
+  } finally {
+    await client.end()
+  }
+}
+
 /**
  * Another connection notifies: a pooler that gave both transactions of one client the same connection would else pass for a
  * session, until there are more of them.

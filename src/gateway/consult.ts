@@ -61,8 +61,10 @@ export class Consult {
       signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
     })
     const inject: LiveSession['inject'] = (sql, params = []) => this.#inject(question, sql, params)
+    const { transaction, status } = this.#server
+    const session = { ...this.#who, transaction, isInTransaction: status === 'T', state: this.#state, signal, inject }
     try {
-      return await Promise.race([what({ ...this.#who, state: this.#state, signal, inject }), aborted])
+      return await Promise.race([what(session), aborted])
     } catch (error) {
       if (error instanceof Closed) throw error
       return { do: 'refuse', error: asRefusal(error, this.#log).error }

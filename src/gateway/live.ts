@@ -34,6 +34,9 @@ export type LiveSession = {
   user: string
   database: string
   inject: Inject
+  /** Another number for each transaction, whichever way the one before ended; whether one is under way, begun by BEGIN. */
+  transaction: number
+  isInTransaction: boolean
   /** Aborted when the client cancels or is gone, and when the gateway stops. */
   signal: AbortSignal
   /** Lives as long as the session. */
@@ -47,7 +50,10 @@ export type Verdict =
 
 /** What a session does with a statement before it is forwarded. An error thrown is a refusal. */
 export type Live = {
-  /** Called for each simple query, and for each statement bound: the server takes its snapshot then, and not at Execute. */
+  /**
+   * Called for each simple query, and for each statement bound: the server takes its snapshot then, and not at Execute. Not
+   * called in a transaction that failed, for a ROLLBACK neither: the server runs nothing else there.
+   */
   prepare(statement: Statement, session: LiveSession): Promise<Verdict>
   /**
    * Called before a COMMIT that stands alone is forwarded. Refused, the transaction is rolled back and over. Once it was

@@ -43,6 +43,8 @@ export class ServerSide {
   #waiters: { resolve(hasFailed: boolean): void; reject(error: Error): void }[] = []
   /** Where its transaction stands: I, T, E. */
   status = 'I'
+  /** How many transactions ended so far. */
+  transaction = 0
   /** An error was answered since the last ReadyForQuery: the server skips what comes, up to the next Sync. */
   hasFailed = false
   encoding: Encoding = 'utf8'
@@ -171,6 +173,7 @@ export class ServerSide {
 
   #isReady(bytes: Buffer): Fate {
     this.status = readStatus(bytes)
+    if (this.status === 'I') this.transaction += 1
     const { hasFailed } = this
     this.hasFailed = false
     this.#planted = undefined

@@ -33,6 +33,8 @@ export const ERRORS = {
   SH113: 'object_parked',
   SH114: 'column_in_use',
   SH115: 'associations_not_tracked',
+  SH122: 'types_differ',
+  SH123: 'role_owns',
   SH124: 'live_unavailable',
   SH125: 'live_disabled',
   SH126: 'live_in_use',

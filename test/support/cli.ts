@@ -1,6 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import { vi } from 'vitest'
+import { main } from '../../src/cli/main.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 /** The variables that a developer's own shell may have set, and that must not reach a test. */
@@ -18,9 +20,9 @@ export type Running = AsyncDisposable & {
 }
 
 /** Starts the command line, or another program of the repository, as a child process. Never outlives who disposes of it. */
-export function startCli(args: string[], { env = {}, program = 'src/cli.ts' }: { env?: NodeJS.ProcessEnv; program?: string } = {}): Running {
+export function startCli(args: string[], { env = {}, program = 'src/cli.ts', cwd = root }: { env?: NodeJS.ProcessEnv; program?: string; cwd?: string } = {}): Running {
   const clean = Object.fromEntries(Object.entries(process.env).filter(([name]) => !OURS.includes(name)))
-  const child = spawn(process.execPath, [join(root, program), ...args], { cwd: root, env: { ...clean, ...env }, stdio: 'pipe' })
+  const child = spawn(process.execPath, [join(root, program), ...args], { cwd, env: { ...clean, ...env }, stdio: 'pipe' })
   let [stdout, stderr] = ['', '']
   const listeners = new Set<() => void>()
   const heard = () => {
@@ -57,8 +59,27 @@ export function startCli(args: string[], { env = {}, program = 'src/cli.ts' }: {
 }
 
 /** Runs a command to its end, with a text on its standard input. */
-export async function runCli(args: string[], { input = '', ...options }: { env?: NodeJS.ProcessEnv; program?: string; input?: string } = {}): Promise<Ended> {
+export async function runCli(args: string[], { input = '', ...options }: { env?: NodeJS.ProcessEnv; program?: string; cwd?: string; input?: string } = {}): Promise<Ended> {
   await using running = startCli(args, options)
   running.child.stdin?.end(input)
   return await running.ended
+}
+
+/** Runs a command in this process, where nothing of a process is tried: in a tenth of the time. One at a time. */
+export async function callCli(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Omit<Ended, 'signal'>> {
+  const written = { stdout: '', stderr: '' }
+  const spies = [
+    ...(['stdout', 'stderr'] as const).map((name) => vi.spyOn(process[name], 'write').mockImplementation((text) => {
+      written[name] += String(text)
+      return true
+    })),
+    vi.spyOn(console, 'log').mockImplementation((text: string) => void (written.stdout += `${text}\n`)),
+  ]
+  for (const name of OURS) vi.stubEnv(name, env[name])
+  try {
+    return { code: await main(args), ...written }
+  } finally {
+    vi.unstubAllEnvs()
+    for (const spy of spies) spy.mockRestore()
+  }
 }

@@ -2,7 +2,8 @@ import { allCommands } from '../../src/cli/main.ts'
 import { helpOf, overview } from '../../src/cli/support/help.ts'
 import type { FreshDatabase } from './cluster.ts'
 
-const GENERATED = '<!-- Written from the product itself: npx vitest run test/readme.test.ts -u -->'
+const generatedBy = (test: string) => `<!-- Written from the product itself: npx vitest run ${test} -u -->`
+const GENERATED = generatedBy('test/readme.test.ts')
 
 const cell = (text: string) => text.replaceAll('|', '\\|').replaceAll('\n', ' ')
 const row = (...cells: string[]) => `| ${cells.map(cell).join(' | ')} |`
@@ -60,6 +61,41 @@ ${streams.map(({ stream, every }) => row(stream, every)).join('\n')}
 
 ${head('budget', 'requests', 'in')}
 ${budgets.map(({ budget, max_requests, period }) => row(budget, max_requests, period)).join('\n')}
+`
+}
+
+/** docs/rights.md: what roles may do with each relation and function; `roles` are those that were granted something. */
+export async function rightsReference(
+  { query }: FreshDatabase, { reader, writer, controller }: { reader: string; writer: string; controller: string }, mirror: readonly string[],
+): Promise<string> {
+  const cells = (each: (role: string) => string) => ['$1', '$2', '$3'].map((role, at) => `${each(role)} as r${at}`).join(', ')
+  const relations = await query<{ name: string; r0: string; r1: string; r2: string }>(
+    `select case when c.relname = any ($4) then '(each table of the mirror)' else c.relname end as name, ${cells((role) => `(
+         select coalesce(string_agg(lower(p.name), ', ' order by p.n), '')
+         from unnest('{SELECT,INSERT,UPDATE,DELETE,TRUNCATE,REFERENCES,TRIGGER}'::text[]) with ordinality p (name, n)
+         where has_table_privilege(${role}, c.oid, p.name))`)}
+     from pg_class c where c.relnamespace = 'hubspot'::regnamespace and c.relkind in ('r', 'p', 'v', 'f') and not c.relispartition
+     group by 1, 2, 3, 4 order by 1`,
+    [reader, writer, controller, mirror],
+  )
+  const functions = await query<{ name: string; r0: boolean; r1: boolean; r2: boolean }>(
+    `select format('%s(%s)', p.proname, pg_get_function_identity_arguments(p.oid)) as name, ${cells((role) => `has_function_privilege(${role}, p.oid, 'execute')`)}
+     from pg_proc p where p.pronamespace = 'hubspot'::regnamespace order by p.proname, pg_get_function_identity_arguments(p.oid) collate "C"`,
+    [reader, writer, controller],
+  )
+  const runs = (is: boolean) => (is ? 'runs' : '')
+  return `# Who may do what
+
+${generatedBy('test/rights.test.ts')}
+
+What a role may do with each relation and function of schema \`hubspot\`, by what it was granted; a role that was granted nothing may do nothing,
+the owner, who installed it, everything. The mirror's tables are read-only, to a writer too. See [roles.md](roles.md).
+
+${head('relation', 'grant_read', 'grant_write', 'grant_control')}
+${relations.map(({ name, r0, r1, r2 }) => row(name, r0, r1, r2)).join('\n')}
+
+${head('function', 'grant_read', 'grant_write', 'grant_control')}
+${functions.map(({ name, r0, r1, r2 }) => row(`\`${name}\``, runs(r0), runs(r1), runs(r2))).join('\n')}
 `
 }
 

@@ -1,6 +1,6 @@
 import { parseArgs } from 'node:util'
 import { z } from 'zod'
-import { SyncError } from '../../lib/errors.ts'
+import { type Misuse, SyncError } from '../../lib/errors.ts'
 import type { Log, LogLevel } from '../../lib/log.ts'
 import { parseDuration } from '../../lib/time.ts'
 import type { Environment } from './environment.ts'
@@ -22,6 +22,8 @@ export type Call<O extends Options> = {
   /** Options that the command does not declare; only where `isOpen`. */
   others: Record<string, string>
   env: Environment
+  /** Where `mayBeWrong`: what is wrong in the environment, and missing in `env` therefore. */
+  wrong: Misuse[]
   log: Log
   /** Where `endsInOrder`: aborted by the first SIGINT or SIGTERM; a second one ends the process at once. */
   signal: AbortSignal
@@ -38,6 +40,8 @@ export type Command<O extends Options = Options> = {
   isOpen?: boolean
   /** What it logs unless told otherwise; `info` by default. */
   logLevel?: LogLevel
+  /** Runs whatever is wrong in the environment. */
+  mayBeWrong?: boolean
   /** Heeds `signal`; else a signal ends it as it stands. */
   endsInOrder?: boolean
   summary: string

@@ -37,16 +37,25 @@ export const VARIABLES = {
 
 /** Reads the environment. Misuse SH104 names the variable that is wrong, never its value. */
 export function readEnvironment(env: NodeJS.ProcessEnv): Environment {
+  const { environment, wrong } = lookAtEnvironment(env)
+  if (wrong[0] !== undefined) throw wrong[0]
+  return environment
+}
+
+/** Reads what can be read of the environment. `wrong`: Misuse SH104 for each variable that cannot be used, by its name, never its value. */
+export function lookAtEnvironment(env: NodeJS.ProcessEnv): { environment: Environment; wrong: Misuse[] } {
+  const wrong: Misuse[] = []
   const read = (name: keyof typeof VARIABLES) => {
     // Set to nothing is how compose files and shells say "not set".
     if (env[name] === undefined || env[name] === '') return undefined
     const result = VARIABLES[name].schema.safeParse(env[name])
     if (result.success) return result.data
-    throw new Misuse('SH104', `${name} ${result.error.issues[0]?.message}`, { hint: `Set or unset it. ${VARIABLES[name].help}` })
+    wrong.push(new Misuse('SH104', `${name} ${result.error.issues[0]?.message}`, { hint: `Set or unset it. ${VARIABLES[name].help}` }))
+    return undefined
   }
   const [baseUrl, version, token] = [read('HUBSPOT_API_URL'), read('HUBSPOT_API_VERSION'), read('HUBSPOT_ACCESS_TOKEN')]
   read('HUBSPOT_WRITES')
-  return {
+  const environment = {
     DATABASE_URL: read('DATABASE_URL'),
     hubspot: {
       ...(baseUrl !== undefined && { baseUrl: baseUrl.replace(/\/$/, '') }),
@@ -54,6 +63,7 @@ export function readEnvironment(env: NodeJS.ProcessEnv): Environment {
       token,
     },
   }
+  return { environment, wrong }
 }
 
 /** Where the database is. Misuse SH104 when nobody said. */
