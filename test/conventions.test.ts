@@ -81,7 +81,7 @@ describe('SQL and TypeScript', () => {
   })
 
   it('agree on the arguments of every function that TypeScript calls', async () => {
-    const source = readFileSync(join(root, 'src/db/calls.ts'), 'utf8')
+    const source = ['src/db/calls.ts', 'src/db/live-calls.ts'].map((file) => readFileSync(join(root, file), 'utf8')).join('\n')
     const called = [...source.matchAll(/hubspot_private\.(\w+)\(((?:\s*\w+ => \$\d+,?)*)\s*\)/g)].map(([, name = '', args = '']) => ({
       name,
       args: [...args.matchAll(/(\w+) =>/g)].map(([, arg]) => arg),

@@ -208,6 +208,12 @@ describe('an answer that may be older', () => {
     await client.query('rollback')
     await client.query('select count(*) from hubspot.contacts')
     expect(world.calls()).toEqual([])
+    // Of a foreign table's session, by the server's options.
+    await world.db.query(`alter server hubspot_live options (add options '-c hubspot.max_age=1h')`)
+    await world.ask(`select postgres_fdw_disconnect('hubspot_live')`)
+    await byId()
+    await all()
+    expect(world.calls()).toEqual([])
     await client.query(`set hubspot.max_age = 'soon'`)
     await expect(client.query('select count(*) from hubspot.contacts')).rejects.toMatchObject({ code: '22007', message: expect.stringContaining('soon') as string })
   })

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, test } from 'vitest'
-import { idsOf, type Param } from '../src/gateway/ids.ts'
-import { type Act, acts, loadParser, withoutSnapshot } from '../src/gateway/query.ts'
+import { idsOf, type Param } from '../src/gateway/query/ids.ts'
+import { type Act, acts, loadParser, TooComplex, withoutSnapshot } from '../src/gateway/query.ts'
 
 beforeAll(loadParser)
 
@@ -141,6 +141,25 @@ describe('what others send', () => {
   test('transactions are seen to begin and end', () => {
     const boundaries = acts('begin; commit and chain; savepoint a; rollback to a; end; abort; prepare transaction \'x\'; start transaction')?.map(({ boundary }) => boundary)
     expect(boundaries).toEqual(['begin', 'end', undefined, undefined, 'end', 'end', 'end', 'begin'])
+  })
+})
+
+describe('what cannot be looked into in a moment', () => {
+  test.for<[string, string]>([
+    ['long', `select 1 where 1 in (${Array.from({ length: 30_000 }, (_, i) => i).join()})`],
+    ['deep', `select ${'1+'.repeat(20_000)}1`],
+  ])('%s', ([, statement]) => {
+    expect(() => acts(statement)).toThrow(TooComplex)
+    expect(touched('select * from hubspot.deals where id = 7')).toEqual(['deals id=7'])
+  })
+
+  test('nested as deep as the server itself does not read, it is left to the server', () => {
+    expect(acts(`select ${'('.repeat(20_000)}1${')'.repeat(20_000)}`)).toBeUndefined()
+  })
+
+  test('many ids in one array are no trouble', () => {
+    const many = Array.from({ length: 20_000 }, (_, i) => String(i + 1))
+    expect(touched(`select * from hubspot.deals where id = any ('{${many.join()}}')`)).toEqual([`deals id=${many.join()}`])
   })
 })
 

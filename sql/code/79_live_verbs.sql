@@ -186,4 +186,4 @@ begin
 end;
 $$;
 comment on function hubspot.set_max_age(name, interval) is
-  'How old the answer may be that a live table is read from; null: HubSpot is asked each time, as it is by default. A session or role may say it too: set hubspot.max_age = ''5 seconds''; the longer one counts. SH104.';
+  'How old the answer may be that a live table is read from; null: HubSpot is asked each time, as it is by default. A session of the gateway''s may say it too: set hubspot.max_age = ''5 seconds''; the longer one counts. SH104.';

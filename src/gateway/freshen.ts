@@ -4,11 +4,11 @@ import { SyncError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { sleep } from '../lib/time.ts'
 import type { LiveReads } from '../sync/live.ts'
-import { idsOf, type Param } from './ids.ts'
-import type { Live, LiveSession, ServerNotice, Statement, Verdict } from './live.ts'
+import { idsOf, type Param } from './query/ids.ts'
+import type { Live, LiveSession, ServerError, ServerNotice, Statement, Verdict } from './live.ts'
 import { Refusal } from './live.ts'
-import { type Act, acts, loadParser, type Relation, type Touch, withoutSnapshot } from './query.ts'
-import { lookUp, lookUpTables, type Meant, nameOf, preparedText } from './relations.ts'
+import { type Act, acts, loadParser, type Relation, TooComplex, type Touch, withoutSnapshot } from './query.ts'
+import { lookUp, lookUpTables, type Meant, nameOf, preparedText } from './query/relations.ts'
 
 /** What freshening needs. */
 export type FreshenDeps = { db: Database; reads: LiveReads; log: Log }
@@ -35,6 +35,7 @@ export async function createLive({ db, reads, log }: FreshenDeps): Promise<Live>
     async prepare(statement, session) {
       const all = parsed.acts(statement.text)
       if (all === undefined) return { do: 'forward' }
+      if (all === 'too complex') return { do: 'refuse', error: TOO_COMPLEX }
       const transaction = transactionOf(session, all)
       const wanted = await wantedOf(all, statement, session)
       const named = wanted.flatMap(({ touches, targets }) => [...touches, ...targets]).filter(({ relation }) => !isCatalogue(relation.schema))
@@ -81,6 +82,12 @@ async function preparedActs(session: LiveSession, name: string): Promise<Pick<Ac
   const text = await preparedText(session, name)
   const [first] = (text === undefined ? undefined : acts(text)) ?? []
   return first?.prepares ?? first
+}
+
+const TOO_COMPLEX: ServerError = {
+  code: '54001',
+  message: 'the statement is too long or too deeply nested for the gateway',
+  hint: "Give many ids as one array: id = any ('{1,2,3}'); write your own tables on a connection of the database itself.",
 }
 
 async function freshen(deps: FreshenDeps, wanted: readonly Wanted[], session: LiveSession, transaction: Transaction): Promise<Verdict> {
@@ -233,15 +240,19 @@ function late({ table_name: name, on_late: onLate }: LiveTable, error: unknown, 
 class Parsed {
   readonly #known = new Map<string, readonly Act[] | undefined>()
 
-  acts(text: string): readonly Act[] | undefined {
-    // As `FETCH 100 FROM c1`, of which there are many and long ones.
-    if (text.length > LONGEST_KEPT) return acts(text)
+  acts(text: string): readonly Act[] | 'too complex' | undefined {
     if (this.#known.has(text)) return this.#known.get(text)
-    const found = acts(text)
-    this.#known.set(text, found)
-    const [oldest] = this.#known.keys()
-    if (this.#known.size > MOST_KEPT && oldest !== undefined) this.#known.delete(oldest)
-    return found
+    try {
+      const found = acts(text)
+      if (text.length > LONGEST_KEPT) return found
+      this.#known.set(text, found)
+      const [oldest] = this.#known.keys()
+      if (this.#known.size > MOST_KEPT && oldest !== undefined) this.#known.delete(oldest)
+      return found
+    } catch (error) {
+      if (error instanceof TooComplex) return 'too complex'
+      throw error
+    }
   }
 }
 

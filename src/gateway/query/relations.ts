@@ -1,5 +1,5 @@
-import type { LiveSession } from './live.ts'
-import type { Relation } from './query.ts'
+import type { LiveSession } from '../live.ts'
+import type { Relation } from '../query.ts'
 
 /** What names of relations mean to a session, by its search path, rights and views. */
 export type Meant = {
