@@ -1,15 +1,18 @@
 import { randomUUID } from 'node:crypto'
 import { EventEmitter } from 'node:events'
 import { hostname } from 'node:os'
-import { Logger, run, type TaskList, type WorkerEvents } from 'graphile-worker'
+import { run, type TaskList, type WorkerEvents } from 'graphile-worker'
 import { accountIsSure, clock, type Held, type StreamKey, streamsDue, sweep, vacuum, workerBeat, workerStop } from './db/calls.ts'
 import { type Database, isConnectionLost, openDatabase } from './db/database.ts'
 import { installed } from './db/installed.ts'
 import { showPresence } from './db/presence.ts'
 import { PATIENCE, type Patience } from './db/silence.ts'
+import { openGateway } from './gateway/open.ts'
+import type { Gateway, GatewayOptions } from './gateway/server.ts'
 import { Misuse } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import { sleep } from './lib/time.ts'
+import { queueLogger } from './queue-logger.ts'
 import { checkCredentials, type Checked, createHubSpot, type HubSpotEnv } from './sync/credentials.ts'
 import { runStream } from './sync/step.ts'
 import { type TaskDeps, tasks } from './tasks.ts'
@@ -23,6 +26,8 @@ export type WorkerOptions = {
   concurrency?: number
   /** How long the database may be silent. */
   patience?: Patience
+  /** Where live sessions are served; nowhere by default. */
+  gateway?: GatewayOptions | undefined
 }
 
 /** A running worker. */
@@ -43,28 +48,35 @@ const LOOK_MS = 10_000
 const LONGEST_PAUSE_MS = 10_000
 /** How late a job due in the future may start: the queue looks that often. */
 const POLL_MS = 500
+/** Connections for what live sessions ask, beside one of each session's own. */
+const LIVE_CONNECTIONS = 8
 
 /** Starts a worker: jobs from the queue until it is stopped. */
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
   const { databaseUrl, log, concurrency = 12 } = options
   const stopping = new AbortController()
   const { db, queueSchema, deps } = await compose(options, stopping.signal)
+  let gateway: Gateway | undefined
   try {
+    gateway = options.gateway && (await openGateway(deps, databaseUrl ?? '', options.gateway))
     const queueIds = new Set<string>()
     const leave = await attend(deps, databaseUrl ?? '', queueIds, options.patience)
     const queue = startQueue({ deps, schema: queueSchema, concurrency, queueIds })
     const timer = every(SWEEP_MS, () => sweep(db), log)
     let stopped: Promise<void> | undefined
     const stop = () => (stopped ??= (async () => {
+      // First, so that sessions hear of it and not of reads that were broken off.
+      const served = gateway?.stop()
       stopping.abort(new Error('the worker stops'))
       clearInterval(timer)
-      await queue
+      await Promise.all([queue, served])
       await leave()
       log.info('worker stopped')
     })())
     log.info('worker started', { worker: deps.worker, concurrency })
     return { id: deps.worker, stop, done: queue.then(stop), [Symbol.asyncDispose]: stop }
   } catch (error) {
+    await gateway?.stop()
     await deps.hubspot.close()
     await db.close()
     throw error
@@ -209,12 +221,12 @@ export async function drain(deps: TaskDeps, { startedAt, concurrency }: { starte
 
 /** Builds what tasks need. The only place, with graphile-tasks.ts, where dependencies come together. */
 export async function compose(
-  { databaseUrl, hubspot: env, log, concurrency = 12, patience = PATIENCE }: WorkerOptions,
+  { databaseUrl, hubspot: env, log, concurrency = 12, patience = PATIENCE, gateway }: WorkerOptions,
   signal: AbortSignal,
 ): Promise<{ db: Database; queueSchema: string; deps: TaskDeps }> {
   const db = openDatabase(databaseUrl, {
-    // Each stream holds one connection while it commits; the queue, heartbeat and sweep need theirs.
-    max: concurrency + 4,
+    // Each stream holds one connection while it commits; the queue, heartbeat and sweep need theirs, and live sessions share some.
+    max: concurrency + 4 + (gateway === undefined ? 0 : LIVE_CONNECTIONS),
     applicationName: 'pg-hubspot worker',
     patience,
     onError: (error) => log.debug('an idle connection was lost', { error }),
@@ -283,13 +295,4 @@ function every(ms: number, action: () => Promise<unknown>, log: Log): NodeJS.Tim
   return setInterval(() => {
     action().catch((error: unknown) => log.warn('heartbeat or sweep failed', { error }))
   }, ms)
-}
-
-function queueLogger(log: Log): Logger {
-  return new Logger(() => (level, message, meta) => {
-    // What a database that is away does to the queue is told once, by whoever starts it again.
-    const isAway = isConnectionLost(meta?.['error'] ?? meta?.['fatalError'])
-    const to = isAway ? 'debug' : level === 'error' ? 'error' : level === 'warning' ? 'warn' : 'debug'
-    log[to](`queue: ${message}`, meta)
-  })
 }

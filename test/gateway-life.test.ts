@@ -4,8 +4,8 @@ import fc from 'fast-check'
 import pg from 'pg'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import type { LiveSession, Verdict } from '../src/gateway/live.ts'
-import { bind, execute, message, parse, query, SYNC } from '../src/gateway/messages.ts'
-import { startupPacket } from '../src/gateway/startup.ts'
+import { bind, execute, message, parse, query, SYNC } from '../src/gateway/wire/messages.ts'
+import { startupPacket } from '../src/gateway/wire/startup.ts'
 import { type Gate, NO_BACKENDS, openGate } from './support/gateway.ts'
 import { query as run } from './support/global-setup.ts'
 import { errorOf, openWire } from './support/wire.ts'
@@ -178,7 +178,7 @@ test('what is longer than the gateway takes ends the session with a word, and th
 
 test('any bytes after sign-on, or instead of it, harm nobody else and leave nothing behind', async () => {
   const other = await gate.client()
-  const kinds = fc.constantFrom(...'QPBEDCSHFXpdcfz\0')
+  const kinds = fc.constantFrom(...Array.from('QPBEDCSHFXpdcfz\0'))
   const messages = fc.tuple(kinds, fc.uint8Array({ maxLength: 30 })).map(([kind, body]) => message(kind, Buffer.from(body)))
   const anything = fc.array(fc.oneof(messages, fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes))), { maxLength: 6 })
   await fc.assert(fc.asyncProperty(anything, fc.boolean(), async (chunks, isSignedOn) => {

@@ -1,9 +1,9 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { authenticationSasl, bind, close, errorResponse, execute, message, noticeResponse, parse, parseWith, query, readBind, readError, readMechanisms, readParse, readQuery, readRow, readTarget, SYNC, text } from '../src/gateway/messages.ts'
-import { Framer, Scanner, Violation } from '../src/gateway/protocol.ts'
-import { cancelPacket, isReplication, markLive, readStartup, startupPacket, utf8 } from '../src/gateway/startup.ts'
-import { isCommit, shown } from '../src/gateway/statements.ts'
+import { authenticationSasl, bind, close, errorResponse, execute, message, noticeResponse, parse, parseWith, query, readBind, readError, readMechanisms, readParse, readQuery, readRow, readTarget, SYNC, text } from '../src/gateway/wire/messages.ts'
+import { Framer, Scanner, Violation } from '../src/gateway/wire/protocol.ts'
+import { cancelPacket, isReplication, markLive, readStartup, startupPacket, utf8 } from '../src/gateway/wire/startup.ts'
+import { isCommit, shown } from '../src/gateway/session/statements.ts'
 
 const SENT = [query('select 1'), parse('a', 'select $1'), bind('', 'a', ['x', null]), execute(''), close('S', 'a'), SYNC, message('d', Buffer.alloc(300, 7)), message('c')]
 const stream = Buffer.concat(SENT)

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import pg from 'pg'
-import { readError, readRow } from '../../src/gateway/messages.ts'
-import { type Message, Scanner } from '../../src/gateway/protocol.ts'
+import { readError, readRow } from '../../src/gateway/wire/messages.ts'
+import { type Message, Scanner } from '../../src/gateway/wire/protocol.ts'
 
 /** A session spoken by hand, message by message. */
 export type Wire = AsyncDisposable & {

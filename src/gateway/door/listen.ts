@@ -3,7 +3,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs'
 import { chmod, unlink } from 'node:fs/promises'
 import { connect, type Server } from 'node:net'
 import { createSecureContext, type SecureContext } from 'node:tls'
-import { Misuse } from '../lib/errors.ts'
+import { Misuse } from '../../lib/errors.ts'
 
 /** Where the gateway is reached. `directory`: of a Unix socket, named by the port as libpq does. */
 export type ListenAt = { host: string; port: number } | { directory: string; port: number }

@@ -1,7 +1,7 @@
-import { SyncError } from '../lib/errors.ts'
-import type { Log } from '../lib/log.ts'
-import { Refusal, type ServerError } from './live.ts'
-import { Violation } from './protocol.ts'
+import { SyncError } from '../../lib/errors.ts'
+import type { Log } from '../../lib/log.ts'
+import { Refusal, type ServerError } from '../live.ts'
+import { Violation } from '../wire/protocol.ts'
 
 /** The client asked for it. */
 export const CANCELED = new Refusal({ code: '57014', message: 'canceling statement due to user request' })

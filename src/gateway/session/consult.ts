@@ -1,5 +1,5 @@
-import type { Log } from '../lib/log.ts'
-import { type Live, type LiveSession, Refusal, type Statement, type Verdict } from './live.ts'
+import type { Log } from '../../lib/log.ts'
+import { type Live, type LiveSession, Refusal, type Statement, type Verdict } from '../live.ts'
 import { asRefusal } from './refusals.ts'
 import { Closed, type ServerSide } from './server-side.ts'
 

@@ -1,8 +1,8 @@
 import { once } from 'node:events'
 import { connect, isIP, type Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
-import type { ServerAddress } from '../db/server-address.ts'
-import { cancelPacket, TLS_REQUEST } from './startup.ts'
+import type { ServerAddress } from '../../db/server-address.ts'
+import { cancelPacket, TLS_REQUEST } from '../wire/startup.ts'
 
 /** How long a server may take to be reached, and to take a cancel request; ms. */
 const DIAL_MS = 10_000

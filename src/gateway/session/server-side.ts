@@ -1,10 +1,10 @@
 import type { Socket } from 'node:net'
-import { hangUp } from './hang-up.ts'
-import { Refusal, type ServerError } from './live.ts'
+import { hangUp } from '../door/hang-up.ts'
+import { Refusal, type ServerError } from '../live.ts'
 import {
   bind, close, type Encoding, errorResponse, execute, parse, readError, readParameter, readRow, readStatus, SYNC, TERMINATE,
-} from './messages.ts'
-import { type Fate, type Message, Scanner } from './protocol.ts'
+} from '../wire/messages.ts'
+import { type Fate, type Message, Scanner } from '../wire/protocol.ts'
 
 /** What a server's side tells its session. */
 export type ServerEvents = {

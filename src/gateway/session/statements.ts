@@ -1,6 +1,6 @@
-import type { Statement } from './live.ts'
-import { type Encoding, parseWith, query, readBind, readParse, readQuery, readTarget } from './messages.ts'
-import type { Message } from './protocol.ts'
+import type { Statement } from '../live.ts'
+import { type Encoding, parseWith, query, readBind, readParse, readQuery, readTarget } from '../wire/messages.ts'
+import type { Message } from '../wire/protocol.ts'
 
 /** Texts of this many prepared statements are kept, the oldest go first: a session has dozens. */
 const MOST = 2_000

@@ -1,4 +1,4 @@
-import type { ServerError, ServerNotice } from './live.ts'
+import type { ServerError, ServerNotice } from '../live.ts'
 import { Violation } from './protocol.ts'
 
 /** How a session's texts are read and written: as UTF-8, or byte for byte where the client speaks another encoding. */

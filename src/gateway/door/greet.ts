@@ -2,9 +2,9 @@ import { once } from 'node:events'
 import type { Socket } from 'node:net'
 import { type SecureContext, TLSSocket } from 'node:tls'
 import { hangUp } from './hang-up.ts'
-import { errorResponse } from './messages.ts'
-import { refused, violates } from './refusals.ts'
-import { LARGEST_STARTUP, readStartup, type Startup } from './startup.ts'
+import { errorResponse } from '../wire/messages.ts'
+import { refused, violates } from '../session/refusals.ts'
+import { LARGEST_STARTUP, readStartup, type Startup } from '../wire/startup.ts'
 
 /** What a connection turned out to be for. `socket`: to go on with. */
 export type Greeted = Exclude<Startup, { kind: 'tls' | 'gss' | 'unfit' }> & { socket: Socket; isTls: boolean }

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
-import { hangUp } from './hang-up.ts'
-import { Framer, type Message, Violation } from './protocol.ts'
+import { hangUp } from '../door/hang-up.ts'
+import { Framer, type Message, Violation } from '../wire/protocol.ts'
 
 /** How much a session holds of what its client sends ahead, before it stops reading; bytes. */
 const MOST_QUEUED = 4 * 2 ** 20
