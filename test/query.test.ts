@@ -137,11 +137,6 @@ describe('what others send', () => {
     expect(targets('explain analyze delete from hubspot.deals')).toEqual(['deleted from deals'])
     expect(targets('select * from hubspot.deals')).toEqual([])
   })
-
-  test('transactions are seen to begin and end', () => {
-    const boundaries = acts('begin; commit and chain; savepoint a; rollback to a; end; abort; prepare transaction \'x\'; start transaction')?.map(({ boundary }) => boundary)
-    expect(boundaries).toEqual(['begin', 'end', undefined, undefined, 'end', 'end', 'end', 'begin'])
-  })
 })
 
 describe('what cannot be looked into in a moment', () => {

@@ -19,8 +19,8 @@ type Wanted = { touches: readonly Touch[]; targets: Act['targets']; params: read
 /** What of one table a statement needs: records by the values of each key column, or whatever changed. */
 type Need = { table: LiveTable; ids: Map<string, Set<string>>; all: boolean }
 
-/** Of a session: its transaction, and how often each table was freshened in it. */
-type Transaction = { isOpen: boolean; freshened: Map<string, number> }
+/** Of a transaction: how often each table was freshened in it. */
+type Freshened = { transaction: number; times: Map<string, number> }
 
 /** A table that is looked up more often than this in one transaction is caught up with once, and then left: a loop is at work. */
 const MOST_LOOKUPS = 5
@@ -36,10 +36,9 @@ export async function createLive({ db, reads, log }: FreshenDeps): Promise<Live>
       const all = parsed.acts(statement.text)
       if (all === undefined) return { do: 'forward' }
       if (all === 'too complex') return { do: 'refuse', error: TOO_COMPLEX }
-      const transaction = transactionOf(session, all)
       const wanted = await wantedOf(all, statement, session)
       const named = wanted.flatMap(({ touches, targets }) => [...touches, ...targets]).filter(({ relation }) => !isCatalogue(relation.schema))
-      const verdict = named.length === 0 ? undefined : await freshen({ db, reads, log }, wanted, session, transaction)
+      const verdict = named.length === 0 ? undefined : await freshen({ db, reads, log }, wanted, session)
       const text = withoutSnapshot(statement.text)
       if (verdict?.do === 'refuse' || text === undefined) return verdict ?? { do: 'forward' }
       return { ...verdict, do: 'forward', text }
@@ -49,17 +48,6 @@ export async function createLive({ db, reads, log }: FreshenDeps): Promise<Live>
 
 /** Where nothing of ours is. */
 const isCatalogue = (schema: string | undefined) => schema === 'pg_catalog' || schema === 'information_schema'
-
-/** The transaction that statements run in: each of its own, unless one was begun. */
-function transactionOf({ state }: LiveSession, all: readonly Act[]): Transaction {
-  const known = state.get('transaction') as Transaction | undefined
-  const transaction: Transaction = known?.isOpen ? known : { isOpen: false, freshened: new Map() }
-  state.set('transaction', transaction)
-  for (const { boundary } of all) {
-    if (boundary !== undefined) state.set('transaction', { isOpen: boundary === 'begin', freshened: new Map() })
-  }
-  return transaction
-}
 
 async function wantedOf(all: readonly Act[], { params = [], formats = [] }: Statement, session: LiveSession): Promise<Wanted[]> {
   // One format may be given for all.
@@ -90,12 +78,14 @@ const TOO_COMPLEX: ServerError = {
   hint: "Give many ids as one array: id = any ('{1,2,3}'); write your own tables on a connection of the database itself.",
 }
 
-async function freshen(deps: FreshenDeps, wanted: readonly Wanted[], session: LiveSession, transaction: Transaction): Promise<Verdict> {
+async function freshen(deps: FreshenDeps, wanted: readonly Wanted[], session: LiveSession): Promise<Verdict> {
   const { meant, tables } = await meaningOf(deps, wanted.flatMap(({ touches, targets }) => [...touches, ...targets].map(({ relation }) => relation)), session)
   const refused = refusedWrite(wanted, meant, tables)
   if (refused !== undefined) return { do: 'refuse', error: refused.error }
   const needs = needsOf(wanted, meant, tables)
-  for (const need of needs) limit(need, transaction)
+  const freshened = state<Freshened>(session, 'freshened', () => ({ transaction: session.transaction, times: new Map() }))
+  if (freshened.transaction !== session.transaction) Object.assign(freshened, { transaction: session.transaction, times: new Map() })
+  for (const need of needs) limit(need, freshened)
   const notices: ServerNotice[] = []
   await Promise.all(needs.map(async (need) => {
     const notice = await meet(deps, need, meant.maxAgeMs)
@@ -175,13 +165,13 @@ function idsIn(lists: Touch['keys'] extends ReadonlyMap<string, infer Lists> ? L
 }
 
 /** Look-ups without end, as of a nested loop, become one look at what changed. */
-function limit(need: Need, { freshened }: Transaction): void {
+function limit(need: Need, { times }: Freshened): void {
   const name = need.table.table_name
-  const times = (freshened.get(name) ?? 0) + 1
-  freshened.set(name, times)
-  if (times <= MOST_LOOKUPS) return
+  const now = (times.get(name) ?? 0) + 1
+  times.set(name, now)
+  if (now <= MOST_LOOKUPS) return
   need.ids.clear()
-  need.all = times === MOST_LOOKUPS + 1
+  need.all = now === MOST_LOOKUPS + 1
 }
 
 /** Has HubSpot asked for what is needed of a table; a warning where it was not in time, and that is what was chosen. */

@@ -1,6 +1,6 @@
 import {
   type A_Expr, type Alias, type CopyStmt, type ExplainStmt, type JoinExpr, loadModule, type Node, parseSync, type RangeVar, type SelectStmt,
-  SqlError, type TransactionStmt, type WithClause,
+  SqlError, type WithClause,
 } from 'libpg-query'
 import { allTerms, arrayTerms, scalarTerm, type Term } from './query/ids.ts'
 
@@ -21,8 +21,6 @@ export type Act = {
   touches: readonly Touch[]
   /** Relations that it writes. */
   targets: readonly { relation: Relation; verb: string }[]
-  /** Where a transaction begins or ends. */
-  boundary?: 'begin' | 'end'
   /** What `prepare` gives a name to: for `execute` in the same text. */
   prepares?: { name: string; touches: Act['touches']; targets: Act['targets'] }
   /** `execute`: the name, and the arguments; an argument that is not known before it runs is undefined. */
@@ -64,7 +62,6 @@ export function withoutSnapshot(text: string): string | undefined {
 }
 
 function act(node: Node): Act {
-  if ('TransactionStmt' in node) return boundary(node.TransactionStmt)
   if ('ExplainStmt' in node) return isRun(node.ExplainStmt) && node.ExplainStmt.query ? act(node.ExplainStmt.query) : NOTHING
   if ('PrepareStmt' in node) {
     const { name = '', query } = node.PrepareStmt
@@ -87,12 +84,6 @@ function act(node: Node): Act {
 }
 
 const QUERIES = new Set(['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt'])
-
-function boundary({ kind }: TransactionStmt): Act {
-  if (kind === 'TRANS_STMT_BEGIN' || kind === 'TRANS_STMT_START') return { ...NOTHING, boundary: 'begin' }
-  const isEnd = kind === 'TRANS_STMT_COMMIT' || kind === 'TRANS_STMT_ROLLBACK' || kind === 'TRANS_STMT_PREPARE'
-  return isEnd ? { ...NOTHING, boundary: 'end' } : NOTHING
-}
 
 function copy({ relation, query, is_from: isFrom }: CopyStmt): Act {
   if (query !== undefined) return act(query)
