@@ -12,6 +12,7 @@ const BENCHES = {
   poll: () => import('./poll.ts'),
   requests: () => import('./requests.ts'),
   live: () => import('./live.ts'),
+  gateway: () => import('./gateway.ts'),
   budgets: () => import('./budgets.ts'),
   kills: () => import('./kills.ts'),
 } satisfies Record<string, () => Promise<{ run(): Promise<Figure[]> }>>
