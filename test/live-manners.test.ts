@@ -97,6 +97,18 @@ describe('who may not read', () => {
   })
 })
 
+test('PostgreSQL 18 signs on at the gateway without a password that is stored anywhere', async ({ skip }) => {
+  await using world = await contacts(3)
+  const [{ version } = { version: 0 }] = await world.db.query<{ version: number }>(`select current_setting('server_version_num')::integer / 10000 as version`)
+  if (version < 18) skip()
+  const reader = await role()
+  await world.db.query('select hubspot.grant_live($1)', [reader])
+  const client = await world.as(reader)
+  expect((await client.query('select count(*)::integer as n from hubspot_live.contacts')).rows).toEqual([{ n: 3 }])
+  await client.end()
+  await query(world.db.adminUrl, `drop owned by ${reader}`)
+})
+
 describe('views', () => {
   test('of live tables, and of the mirror through the gateway, are looked through', async () => {
     await using world = await contacts(3)
@@ -255,7 +267,10 @@ describe('HubSpot that cannot be asked', () => {
     await expect(all()).rejects.toMatchObject({ code: 'SH232' })
     world.store.removeFaults()
     await byId()
+    // It was tried a moment ago; from a second later on it is tried again, however long the polls themselves would wait.
+    await world.advance(1_001)
     await all()
+    expect(await world.db.query('select from hubspot_private.streams where failures > 0')).toEqual([])
   })
 
   test('429s are waited out', async () => {

@@ -141,12 +141,22 @@ set lock_timeout = '2s'
 as $$
 #variable_conflict use_variable
 begin
-  -- One that was failing is tried at once, unless someone who waits has just had it tried.
+  -- One that fails is tried now, once a second at most, whatever its back-off: HubSpot may be back. So that the back-off of an
+  -- hour, which many such tries would lead to, is not what remains when nobody waits any more, it stays below a minute or so.
   update hubspot_private.streams s
   set live_until = hubspot_private.clock() + make_interval(secs => most_ms / 1000),
-    retry_at = case when s.live_until > hubspot_private.clock() then s.retry_at end
-  where (s.object, s.stream, s.range) = (live_wanted.object, live_wanted.stream, live_wanted.range)
-    and coalesce(s.live_until, '-infinity') < hubspot_private.clock() + make_interval(secs => most_ms / 2000);
+    live_tried_at = case when f.is_tried then hubspot_private.clock() else s.live_tried_at end,
+    retry_at = case when f.is_tried then null else s.retry_at end,
+    failures = case when f.is_tried then least(s.failures, 6) else s.failures end
+  from (
+    select t.object, t.stream, t.range,
+      t.retry_at > hubspot_private.clock() and coalesce(t.live_tried_at, '-infinity') < hubspot_private.clock() - interval '1 second' as is_tried
+    from hubspot_private.streams t
+    where (t.object, t.stream, t.range) = (live_wanted.object, live_wanted.stream, live_wanted.range)
+    for update
+  ) f
+  where (s.object, s.stream, s.range) = (f.object, f.stream, f.range)
+    and (f.is_tried or coalesce(s.live_until, '-infinity') < hubspot_private.clock() + make_interval(secs => most_ms / 2000));
 end;
 $$;
 comment on function hubspot_private.live_wanted(text, text, integer, double precision) is

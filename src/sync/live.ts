@@ -30,7 +30,8 @@ const LOOKS_MS = [4, 64] as const
 
 /** Reads for queries, beside a worker's own streams. */
 export function createLiveReads(deps: SyncDeps): LiveReads {
-  const records = new Records(deps)
+  const ages = new Ages()
+  const records = new Records(deps, ages)
   const catchUps = new Map<string, Promise<void>>()
 
   async function catchUp(object: string, { maxAgeMs, mostMs }: Patience): Promise<void> {
@@ -38,7 +39,7 @@ export function createLiveReads(deps: SyncDeps): LiveReads {
       const age = await liveAge(deps.db, object)
       if (age !== null && age <= maxAgeMs) return
     }
-    const run = await livePoll(deps.db, object, mostMs)
+    const run = await patiently(() => livePoll(deps.db, object, mostMs))
     // All who asked before it began wait for the same.
     const running = catchUps.get(run) ?? (async () => {
       const since = await settle(deps, { object, stream: 'poll', range: 0 }, { run }, mostMs)
@@ -50,16 +51,56 @@ export function createLiveReads(deps: SyncDeps): LiveReads {
 
   async function edges({ object, pair, from = [], to = [] }: Parameters<LiveReads['edges']>[0], patience: Patience): Promise<void> {
     if (from.length === 0 && to.length === 0) await catchUp(object, patience)
-    const { mostMs } = patience
-    let { since, lacking } = await liveEdges(deps.db, { pair, from, to, mostMs })
+    const { mostMs, maxAgeMs } = patience
+    const askedAt = performance.now()
+    const due = { from: ages.due(`${pair} from`, from, maxAgeMs), to: ages.due(`${pair} to`, to, maxAgeMs) }
+    if (from.length + to.length > 0 && due.from.length + due.to.length === 0) return
+    const ask = (ids: typeof due) => patiently(() => liveEdges(deps.db, { pair, ...ids, mostMs }))
+    let { since, lacking } = await ask(due)
     if (lacking !== null) {
       await records.read(object, lacking, patience)
-      ;({ since } = await liveEdges(deps.db, { pair, from: lacking, to: [], mostMs }))
+      ;({ since } = await ask({ from: lacking, to: [] }))
     }
     await settle(deps, { object, stream: 'associations', range: pair }, { since }, mostMs)
+    ages.note(`${pair} from`, due.from, askedAt)
+    ages.note(`${pair} to`, due.to, askedAt)
   }
 
   return { records: (object, ids, patience) => records.read(object, ids, patience), catchUp, edges }
+}
+
+/** When each record was last asked for, by `performance.now()`. */
+class Ages {
+  readonly #askedAt = new Map<string, number>()
+
+  /** Those that an answer of that age does not serve. */
+  due(of: string, ids: readonly string[], maxAgeMs: number): string[] {
+    const since = performance.now() - maxAgeMs
+    return ids.filter((id) => maxAgeMs === 0 || (this.#askedAt.get(`${of} ${id}`) ?? -Infinity) < since)
+  }
+
+  note(of: string, ids: readonly string[], at: number): void {
+    for (const id of ids) {
+      const record = `${of} ${id}`
+      this.#askedAt.delete(record)
+      this.#askedAt.set(record, at)
+    }
+    for (const oldest of this.#askedAt.keys()) {
+      if (this.#askedAt.size <= MOST_READS) return
+      this.#askedAt.delete(oldest)
+    }
+  }
+}
+
+/** What a step of a stream holds for the moment is asked again. */
+async function patiently<T>(ask: () => Promise<T>): Promise<T> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await ask()
+    } catch (error) {
+      if (!isWorthRepeating(error) || tries === 2) throw error
+    }
+  }
 }
 
 /** Batch reads that queries wait for, a call for all that ask while it waits for its turn. */
@@ -68,17 +109,16 @@ class Records {
   readonly #caller: Caller
   readonly #open = new Map<string, Batch>()
   readonly #plans = new Map<string, Plan>()
-  readonly #readAt = new Map<string, number>()
+  readonly #ages: Ages
 
-  constructor(deps: SyncDeps) {
+  constructor(deps: SyncDeps, ages: Ages) {
     this.#deps = deps
+    this.#ages = ages
     this.#caller = createCaller(deps).in('live')
   }
 
   async read(object: string, ids: readonly string[], { maxAgeMs, mostMs }: Patience): Promise<void> {
-    const since = performance.now() - maxAgeMs
-    const due = ids.filter((id) => maxAgeMs === 0 || (this.#readAt.get(`${object} ${id}`) ?? -Infinity) < since)
-    await Promise.all(new Set(due.map((id) => this.#join(object, id, mostMs))))
+    await Promise.all(new Set(this.#ages.due(object, ids, maxAgeMs).map((id) => this.#join(object, id, mostMs))))
   }
 
   /** The call that a record is read by. */
@@ -99,7 +139,9 @@ class Records {
   async #send(object: string, batch: Batch, mostMs: number): Promise<void> {
     try {
       for (let tries = 0; tries < 3; tries += 1) {
-        if ((await this.#ask(object, batch)) === 'done') return
+        const outcome = await this.#ask(object, batch)
+        if (outcome === 'done') return
+        if (outcome === 'unsure') break
       }
     } catch (error) {
       const isRefusedHere = sqlState(error) !== undefined && !isConnectionLost(error)
@@ -108,7 +150,7 @@ class Records {
     } finally {
       if (this.#open.get(object) === batch) this.#open.delete(object)
     }
-    const since = await liveQueue(this.#deps.db, object, [...batch.ids], mostMs)
+    const since = await patiently(() => liveQueue(this.#deps.db, object, [...batch.ids], mostMs))
     await settle(this.#deps, { object, stream: 'fetch', range: 0 }, { since }, mostMs)
   }
 
@@ -124,20 +166,11 @@ class Records {
       sentAt = performance.now()
       return batchRead(hubspot, { type: plan.type, ids, properties: plan.properties, signal })
     })
-    const outcome = await this.#apply({ object, columnSet: plan.column_set, ids, askedAt, body: asJsonb(answer.body) })
+    const read = { object, columnSet: plan.column_set, ids, askedAt, body: asJsonb(answer.body) }
+    const outcome = await patiently(() => liveApply(this.#deps.db, read))
     if (outcome === 'again') this.#plans.delete(object)
-    else for (const id of ids) this.#remember(`${object} ${id}`, sentAt)
+    if (outcome === 'done') this.#ages.note(object, ids, sentAt)
     return outcome
-  }
-
-  async #apply(read: Parameters<typeof liveApply>[1]): Promise<'done' | 'unsure' | 'again'> {
-    for (let tries = 0; ; tries += 1) {
-      try {
-        return await liveApply(this.#deps.db, read)
-      } catch (error) {
-        if (!isWorthRepeating(error) || tries === 2) throw error
-      }
-    }
   }
 
   async #planOf(object: string): Promise<Plan> {
@@ -147,13 +180,6 @@ class Records {
     if (plan === null) throw new Transient('SH101', `object ${object} is not tracked`, { hint: `Run select hubspot.track('${object}');` })
     this.#plans.set(object, plan)
     return plan
-  }
-
-  #remember(record: string, at: number): void {
-    this.#readAt.delete(record)
-    this.#readAt.set(record, at)
-    const [oldest] = this.#readAt.keys()
-    if (this.#readAt.size > MOST_READS && oldest !== undefined) this.#readAt.delete(oldest)
   }
 }
 
