@@ -6,6 +6,8 @@ import { type Database, isConnectionLost, openDatabase } from './db/database.ts'
 import { installed } from './db/installed.ts'
 import { showPresence } from './db/presence.ts'
 import { PATIENCE, type Patience } from './db/silence.ts'
+import { openGateway } from './gateway/open.ts'
+import type { Gateway, GatewayOptions } from './gateway/server.ts'
 import { Misuse } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import { sleep } from './lib/time.ts'
@@ -29,6 +31,8 @@ export type WorkerOptions = {
   patience?: Patience
   /** Webhooks, metrics and probes; nothing: no port is opened. */
   web?: WebOptions | undefined
+  /** Where live sessions are served; nowhere by default. */
+  gateway?: GatewayOptions | undefined
 }
 
 /** A running worker. */
@@ -45,13 +49,17 @@ export type RunningWorker = AsyncDisposable & {
 /** Heartbeats: a worker is dead after 30 s without one (hubspot_private.sweep). */
 const BEAT_MS = 10_000
 const SWEEP_MS = 20_000
+/** Connections for what live sessions ask, beside one of each session's own. */
+const LIVE_CONNECTIONS = 8
 
 /** Starts a worker: jobs from the queue until it is stopped. */
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
   const { databaseUrl, log, concurrency = 12 } = options
   const stopping = new AbortController()
   const { db, queueSchema, deps, web } = await compose(options, stopping.signal)
+  let gateway: Gateway | undefined
   try {
+    gateway = options.gateway && (await openGateway(deps, databaseUrl ?? '', options.gateway))
     const queueIds = new Set<string>()
     const leave = await attend(deps, databaseUrl ?? '', queueIds, options.patience)
     const queue = startQueue(deps, { schema: queueSchema, concurrency, queueIds, taskList: taskList(deps) })
@@ -60,8 +68,11 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     const stop = () => (stopped ??= (async () => {
       // What was stored and not yet acted on is left to the next worker.
       await web?.[Symbol.asyncDispose]()
+      // Before the signal, so that sessions hear of the end and not of reads that were broken off.
+      const served = gateway?.stop()
       stopping.abort(new Error('the worker stops'))
       clearInterval(timer)
+      await served
       await deps.inbox.idle()
       await queue
       await leave()
@@ -76,6 +87,7 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     }
     return { id: deps.worker, url: () => web?.url(), stop, done: queue.then(stop), [Symbol.asyncDispose]: stop }
   } catch (error) {
+    await gateway?.stop()
     await web?.[Symbol.asyncDispose]()
     await deps.hubspot.close()
     await db.close()
@@ -185,12 +197,12 @@ export async function drain(deps: TaskDeps, { startedAt, concurrency }: { starte
 
 /** Builds what tasks need. The only place, with graphile-tasks.ts, where dependencies come together. */
 export async function compose(
-  { databaseUrl, hubspot: env, log, concurrency = 12, patience = PATIENCE, web: webOptions }: WorkerOptions,
+  { databaseUrl, hubspot: env, log, concurrency = 12, patience = PATIENCE, web: webOptions, gateway }: WorkerOptions,
   signal: AbortSignal,
 ): Promise<{ db: Database; queueSchema: string; deps: TaskDeps; web: Web | undefined }> {
   const db = openDatabase(databaseUrl, {
-    // Each stream holds one connection while it commits; the queue, heartbeat and sweep need theirs.
-    max: concurrency + 4,
+    // Each stream holds one connection while it commits; the queue, heartbeat and sweep need theirs, and live sessions share some.
+    max: concurrency + 4 + (gateway === undefined ? 0 : LIVE_CONNECTIONS),
     applicationName: 'pg-hubspot worker',
     patience,
     onError: (error) => log.debug('an idle connection was lost', { error }),

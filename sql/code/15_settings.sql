@@ -36,7 +36,13 @@ select * from (values
   ('notify', 'true'::jsonb, 'boolean',
     'Whether each statement that changes rows is told on channel hubspot.'),
   ('problems_kept', '"30 days"'::jsonb, 'interval',
-    'How long hubspot.problems keeps what is resolved.')
+    'How long hubspot.problems keeps what is resolved.'),
+  ('live_timeout', '"10 seconds"'::jsonb, 'interval',
+    'How long a query of a live table waits for HubSpot, its turn in the rate budgets included.'),
+  ('live_on_late', '"error"'::jsonb, 'string',
+    'What a query of a live table gets when that was not enough: error, or warn: the mirror''s rows and a warning, which postgres_fdw writes to the server''s log.'),
+  ('live_overlap', '"1 minute"'::jsonb, 'interval',
+    'How far back a query of a live table that names no ids searches again, for what HubSpot''s search shows late and out of order.')
 ) as d (name, default_value, kind, description);
 comment on view hubspot_private.setting_defaults is 'Name, default, kind and meaning of every setting.';
 
@@ -122,6 +128,10 @@ begin
     exception when invalid_datetime_format or datetime_field_overflow or interval_field_overflow then
       perform hubspot_private.fail('setting_invalid', name, value::text, 'Give a duration, such as ''7 days''.');
     end;
+  elsif setting_check.name = 'live_on_late' then
+    if setting_check.value not in ('"error"', '"warn"') then
+      perform hubspot_private.fail('setting_invalid', name, value::text, 'Give ''error'' or ''warn''.');
+    end if;
   elsif setting_check.name = 'settle_windows' then
     begin
       select case when bool_and(jsonb_typeof(w) = 'string') then array_agg((w #>> '{}')::interval) end into v_windows

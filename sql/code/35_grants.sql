@@ -13,10 +13,10 @@ as $$
     -- What to mirror and when: another read of HubSpot puts all of it right again.
     ('control', '{track,untrack,track_associations,untrack_associations,rename_column,retype_column}'),
     ('control', '{sync,resync,refresh,verify,confirm_deletes,forget,pause,resume,wait}'),
-    ('control', '{schedule,unschedule,configure,set_quota,set_quota_share}'),
+    ('control', '{schedule,unschedule,configure,set_quota,set_quota_share,set_max_age}'),
     ('control', '{enable_changes,disable_changes,off_change,"on_change(text,text,text[],text[])"}'),
     -- Secrets, whose database this is, rights, and what makes code run with the worker's rights.
-    ('owner', '{connect,disconnect,adopt,grant_read,grant_write,grant_control,revoke_all,"on_change(text,regproc,text[],text[])"}');
+    ('owner', '{connect,disconnect,adopt,grant_read,grant_write,grant_control,revoke_all,enable_live,disable_live,grant_live,"on_change(text,regproc,text[],text[])"}');
 $$;
 comment on function hubspot_private.function_kinds() is
   'Who may run which public functions: read, whoever was granted anything; control, whom grant_control() named; owner, nobody else.';

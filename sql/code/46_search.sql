@@ -49,6 +49,19 @@ $$;
 comment on function hubspot_private.search_request(text, jsonb, bigint) is
   'The search that a cursor stands at: up to a date (ms) where one is given.';
 
+create or replace function hubspot_private.search_rewind(cursor jsonb, by interval)
+returns jsonb
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  -- What is found again is known by its version and read once.
+  select case when (search_rewind.cursor ->> 'date')::bigint > d.date then jsonb_build_object('date', d.date) else search_rewind.cursor end
+  from (select hubspot_private.as_ms(hubspot_private.hubspot_now() - search_rewind.by)) d (date);
+$$;
+comment on function hubspot_private.search_rewind(jsonb, interval) is
+  'A search cursor that stands at least so far behind HubSpot''s now: the index shows late, and out of order.';
+
 create or replace function hubspot_private.search_hits(object text, answer jsonb)
 returns table (n bigint, id bigint, changed_at timestamptz, version timestamptz)
 language plpgsql

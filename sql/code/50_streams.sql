@@ -54,6 +54,9 @@ begin
     -- Its time has come, or it was asked for; else only what is dirty is read.
     s.cursor := hubspot_private.sweep_begin(s.cursor);
   end if;
+  if s.stream = 'poll' and s.live_until > hubspot_private.clock() then
+    s.cursor := hubspot_private.search_rewind(s.cursor, hubspot_private.setting_interval('live_overlap'));
+  end if;
   if s.run_id is null then
     insert into hubspot_private.runs (object, stream, range, state, requested_at, started_at)
     values (s.object, s.stream, s.range, 'running', hubspot_private.clock(), hubspot_private.clock())

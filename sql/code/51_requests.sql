@@ -78,7 +78,8 @@ language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-  select jsonb_build_object('class', hubspot_private.quota_class(s.stream)) || hubspot_private.stream_question(s);
+  select jsonb_build_object('class', hubspot_private.quota_class(s.stream)) || hubspot_private.stream_question(s)
+    || case when s.live_until > hubspot_private.clock() then '{"class": "live"}' else '{}' end::jsonb;
 $$;
 comment on function hubspot_private.stream_request(hubspot_private.streams) is
   'The request that a stream''s cursor stands at, and the class of the budgets that it is asked in.';

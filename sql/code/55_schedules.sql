@@ -45,6 +45,7 @@ declare
   v_object text := (hubspot_private.object_tracked(object)).name;
   v_streams constant text[] := '{poll,settle,archive,associations,schema,resync}';
   v_before jsonb;
+  v_moved hubspot_private.streams;
 begin
   if stream is null or stream <> all (v_streams) then
     perform hubspot_private.fail('stream_unknown', coalesce(stream, 'null'), array_to_string(v_streams, ', '));
@@ -68,13 +69,14 @@ begin
   perform hubspot_private.forecast_make();
   perform hubspot_private.schedule_tell(v_object, stream, v_before);
   -- A stream that has not begun yet begins when what it builds on is there.
-  with moved as (
+  for v_moved in
     update hubspot_private.streams s
     set next_at = hubspot_private.schedule_next(v_object, s.stream, hubspot_private.clock())
     where s.object = v_object and s.stream = schedule_set.stream and s.next_at is not null
     returning s.*
-  )
-  select hubspot_private.stream_wake(m.object, m.stream, m.range, m.next_at - hubspot_private.schedule_lead(m.stream)) from moved m into v_object;
+  loop
+    perform hubspot_private.stream_wake(v_moved.object, v_moved.stream, v_moved.range, v_moved.next_at - hubspot_private.schedule_lead(v_moved.stream));
+  end loop;
 end;
 $$;
 comment on function hubspot_private.schedule_set(text, text, interval, text, text) is

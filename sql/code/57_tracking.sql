@@ -109,6 +109,7 @@ begin
   if v_object.column_set > 0 and v_object.on_delete <> on_delete and to_regclass('hubspot.' || quote_ident(v_object.table_name)) is not null then
     perform hubspot_private.marks_build(v_object.table_name);
     perform hubspot_private.apply_generate(v_object.name);
+    perform hubspot_private.live_follow(v_object.table_name);
   end if;
   perform hubspot_private.streams_make(v_object.name);
   if v_object.is_tracked then
@@ -119,6 +120,7 @@ begin
     where s.object = v_object.name and s.stream = 'backfill';
     update hubspot_private.objects o set is_kept = v_rows > 0 where o.name = v_object.name;
     perform hubspot_private.stream_wake(v_object.name, 'schema');
+    perform hubspot_private.live_follow();
   end if;
 end;
 $$;
@@ -170,6 +172,7 @@ begin
     where o.name = v_object.name;
   end if;
   delete from hubspot_private.objects o where o.name = v_object.name and o.object_type_id is null and o.label is null;
+  perform hubspot_private.live_follow();
 end;
 $$;
 comment on function hubspot.untrack(text, boolean) is
@@ -242,6 +245,7 @@ begin
     set column_name = rename_column.column_name, locked_at = hubspot_private.clock()
     where p.object = v_object.name and p.property = v_property.property;
     perform hubspot_private.apply_generate(v_object.name);
+    perform hubspot_private.live_rename(v_object.table_name, v_property.column_name, column_name);
   end if;
 end;
 $$;

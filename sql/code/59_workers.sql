@@ -196,6 +196,7 @@ begin
   ) then
     perform hubspot_private.enqueue('hubspot:connect', '{}', 'connect');
   end if;
+  perform hubspot_private.live_follow();
   perform hubspot_private.inbox_sweep();
   delete from hubspot_private.hints h
   where h.seen_at < hubspot_private.clock() - hubspot_private.setting_interval('hints_kept')

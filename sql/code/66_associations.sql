@@ -89,6 +89,7 @@ begin
   perform hubspot_private.change_triggers(format('hubspot.%I', v_pair.table_name)::regclass,
     format('hubspot_private.changes_pair(%L)', v_pair.number), v_from.has_changes);
   perform hubspot_private.grants_apply(v_pair.table_name);
+  perform hubspot_private.live_follow(v_pair.table_name);
 end;
 $$;
 comment on function hubspot_private.pair_build(integer) is

@@ -149,6 +149,7 @@ begin
     -- A vacuum, or an index being made: comments can wait.
     null;
   end;
+  perform hubspot_private.live_follow(v_object.table_name);
 end;
 $$;
 comment on function hubspot_private.selection_apply(text) is

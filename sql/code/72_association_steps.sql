@@ -133,6 +133,8 @@ begin
   delete from hubspot_private.association_dirty d
   where d.pair = v_pair.number and d.is_reverse = v_is_reverse and d.from_id = any (v_done)
     and d.seq = (v_states -> d.from_id::text ->> 'seq')::bigint;
+  update hubspot_private.association_dirty d set asked_at = associations_step.asked_at
+  where d.pair = v_pair.number and d.is_reverse = v_is_reverse and d.from_id = any (v_done);
   if v_refused <> '{}' then
     perform hubspot_private.associations_dirty(s.object, v_refused);
     update hubspot_private.association_dirty d set not_before = hubspot_private.clock() + interval '15 minutes'

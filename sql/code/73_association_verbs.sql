@@ -79,6 +79,7 @@ begin
   set is_tracked = true, tracked_at = case when p.is_tracked then p.tracked_at else excluded.tracked_at end
   returning p.* into v_pair;
   perform hubspot_private.pair_build(v_pair.number);
+  perform hubspot_private.live_follow(v_pair.table_name);
   perform hubspot_private.pair_streams_make(v_from.name);
   perform hubspot_private.stream_call(v_from.name, 'associations', v_pair.number);
 end;
@@ -116,6 +117,7 @@ begin
   if drop_table or v_pair.table_name is null then
     perform hubspot_private.pair_drop(v_pair);
   end if;
+  perform hubspot_private.live_follow(v_pair.table_name);
   -- Named here alone, and not known.
   if not exists (select from hubspot_private.pairs p where v_to in (p.from_object, p.to_object) and p.is_tracked) then
     perform hubspot_private.problem_resolve('{SH102}', o.name)

@@ -79,7 +79,8 @@ export async function uninstall(databaseUrl: string): Promise<void> {
       )
       await client.query(`select ${pg.escapeIdentifier(schema)}.complete_jobs($1)`, [rows[0]?.ids ?? []])
     }
-    await client.query('drop schema if exists hubspot, hubspot_private cascade')
+    await client.query('drop schema if exists hubspot, hubspot_private, hubspot_live cascade')
+    await client.query('drop server if exists hubspot_live cascade')
     await client.query('commit')
   } finally {
     await client.end()

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { type ListenAt, parseListenAt } from '../../gateway/door/listen.ts'
 import { Misuse } from '../../lib/errors.ts'
 import type { HubSpotEnv } from '../../sync/credentials.ts'
 
@@ -7,6 +8,8 @@ export type Environment = {
   /** Undefined where it is not set; `databaseUrl()` insists. */
   DATABASE_URL?: string | undefined
   hubspot: HubSpotEnv
+  /** As the options of `worker` have them, which go before. */
+  gateway: { at?: ListenAt | undefined; cert?: string | undefined; key?: string | undefined }
   /** What the worker's HTTP server is told. */
   web: { token: string | undefined; clientSecret: string | undefined; webhookUrl: string | undefined }
   /** The app that connect --oauth has authorised. */
@@ -14,6 +17,14 @@ export type Environment = {
 }
 
 const set = z.string().trim().min(1, 'is empty')
+
+/** Where a gateway listens. */
+export const listenAt = z.string().transform((text, context) => {
+  const at = parseListenAt(text)
+  if (at !== undefined) return at
+  context.addIssue('is no HOST:PORT, such as 127.0.0.1:5433, and no /DIRECTORY:PORT of a Unix socket')
+  return z.NEVER
+})
 
 /** The variables that are read, and what each is for; anything else in the environment is left alone. */
 export const VARIABLES = {
@@ -57,7 +68,10 @@ export const VARIABLES = {
     schema: set.regex(/^[\x21-\x7e]{8,4096}$/, 'is no token: it has at least 8 characters and no spaces'),
     help: 'The token that /metrics asks for, as Authorization: Bearer.',
   },
-} as const satisfies Record<string, { schema: z.ZodType<string>; help: string }>
+  PG_HUBSPOT_GATEWAY: { schema: set.pipe(listenAt), help: "The worker's --gateway." },
+  PG_HUBSPOT_GATEWAY_TLS_CERT: { schema: set, help: "The worker's --gateway-tls-cert." },
+  PG_HUBSPOT_GATEWAY_TLS_KEY: { schema: set, help: "The worker's --gateway-tls-key." },
+} as const satisfies Record<string, { schema: z.ZodType; help: string }>
 
 /** Reads the environment. Misuse SH104 names the variable that is wrong, never its value. */
 export function readEnvironment(env: NodeJS.ProcessEnv): Environment {
@@ -69,11 +83,11 @@ export function readEnvironment(env: NodeJS.ProcessEnv): Environment {
 /** Reads what can be read of the environment. `wrong`: Misuse SH104 for each variable that cannot be used, by its name, never its value. */
 export function lookAtEnvironment(env: NodeJS.ProcessEnv): { environment: Environment; wrong: Misuse[] } {
   const wrong: Misuse[] = []
-  const read = (name: keyof typeof VARIABLES) => {
+  const read = <Name extends keyof typeof VARIABLES>(name: Name): z.infer<(typeof VARIABLES)[Name]['schema']> | undefined => {
     // Set to nothing is how compose files and shells say "not set".
     if (env[name] === undefined || env[name] === '') return undefined
     const result = VARIABLES[name].schema.safeParse(env[name])
-    if (result.success) return result.data
+    if (result.success) return result.data as z.infer<(typeof VARIABLES)[Name]['schema']>
     wrong.push(new Misuse('SH104', `${name} ${result.error.issues[0]?.message}`, { hint: `Set or unset it. ${VARIABLES[name].help}` }))
     return undefined
   }
@@ -87,6 +101,7 @@ export function lookAtEnvironment(env: NodeJS.ProcessEnv): { environment: Enviro
       key: read('PG_HUBSPOT_KEY'),
       mayWrite: read('HUBSPOT_WRITES') !== 'off',
     },
+    gateway: { at: read('PG_HUBSPOT_GATEWAY'), cert: read('PG_HUBSPOT_GATEWAY_TLS_CERT'), key: read('PG_HUBSPOT_GATEWAY_TLS_KEY') },
     web: { token: read('PG_HUBSPOT_HTTP_TOKEN'), clientSecret: read('HUBSPOT_CLIENT_SECRET'), webhookUrl: read('HUBSPOT_WEBHOOK_URL') },
     app: { clientId: read('HUBSPOT_CLIENT_ID'), clientSecret: read('HUBSPOT_CLIENT_SECRET') },
   }

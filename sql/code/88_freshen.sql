@@ -1,0 +1,284 @@
+-- Freshening: what the gateway does before it forwards a query. By id: a batch read, applied by the rule of 43_apply.sql as any
+-- store read, so nothing is lost by doing it beside the streams. Anything else: a run of the poll, and the reads that it asks for.
+create or replace function hubspot_private.live_tables(names text[])
+returns table (
+  table_name name, object text, pair integer, keys text[], is_loaded boolean, unasked text,
+  max_age_ms double precision, timeout_ms double precision, on_late text
+)
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_account hubspot_private.account;
+  v_timeout double precision;
+  v_on_late text;
+begin
+  -- Each query waits for this one: plans are kept, and nothing is asked of a setting that was never set.
+  select a.* into v_account from hubspot_private.account a;
+  v_timeout := extract(epoch from hubspot_private.setting_interval('live_timeout')) * 1000;
+  v_on_late := hubspot_private.setting('live_on_late') #>> '{}';
+  return query
+  select n.table_name, n.object, n.pair, n.keys, o.loaded_at is not null,
+    case
+      when not v_account.is_connected then 'no HubSpot account is connected'
+      when v_account.is_paused or o.is_paused then 'reading is paused: select hubspot.resume();'
+      when o.archived_at is not null then format('object %s is archived in HubSpot', o.name)
+    end,
+    extract(epoch from coalesce(m.max_age, '0')) * 1000::double precision, v_timeout, v_on_late
+  from (
+    select x.table_name, x.name as object, null::integer as pair, '{id}'::text[] as keys
+    from hubspot_private.objects x where x.table_name = any (live_tables.names::name[]) and x.column_set > 0
+    union all
+    select p.table_name, p.from_object, p.number, array[p.from_column, p.to_column]::text[]
+    from hubspot_private.pairs p where p.table_name = any (live_tables.names::name[]) and p.is_tracked
+  ) n
+  join hubspot_private.objects o on o.name = n.object and o.is_tracked
+  left join hubspot_private.max_ages m on m.table_name = n.table_name;
+end;
+$$;
+comment on function hubspot_private.live_tables(text[]) is 'What the gateway has to know of tables of the mirror, and how long a query waits. Others are left out.';
+
+create or replace function hubspot_private.live_is_same(o hubspot_private.objects, ids jsonb, asked_at timestamptz, answer jsonb)
+returns boolean
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_judged record;
+  v_is_same boolean;
+begin
+  -- Most of what is asked for again is as it was: a fifth of the time, and nothing is written, not even a transaction's number.
+  if jsonb_typeof(answer -> 'results') is distinct from 'array' or answer ? 'errors'
+    or jsonb_path_exists(answer, '$.results[*].properties.hs_merged_object_ids ? (@ != null && @ != "")')
+  then
+    return false;
+  end if;
+  execute format('select j.* from hubspot_private.judge_%s($1, $2, $3, $4) j', o.number) into v_judged
+  using answer, o.name, asked_at, o.resync_started_at;
+  if v_judged.fresh is not null or v_judged.behind is not null or v_judged.hidden is not null
+    or not to_jsonb(v_judged.known) @> ids
+  then
+    return false;
+  end if;
+  execute format('select not exists (select from hubspot_private.differing_%s($1, null))', o.number) into v_is_same using answer;
+  return v_is_same;
+end;
+$$;
+comment on function hubspot_private.live_is_same(hubspot_private.objects, jsonb, timestamptz, jsonb) is
+  'Whether a batch read of these ids shows each of them, as the mirror has it.';
+
+-- Like page_apply invoker, no SET, everything qualified, since users' triggers run under it.
+create or replace function hubspot_private.live_apply(object text, column_set integer, ids jsonb, asked_at timestamptz, answer jsonb)
+returns text
+language plpgsql
+volatile
+as $$
+#variable_conflict use_variable
+declare
+  v_object hubspot_private.objects;
+  v_missing bigint[];
+  v_unsure bigint[];
+  v_merged jsonb;
+  v_doubtful bigint[];
+  v_result hubspot_private.page_result;
+begin
+  perform pg_catalog.set_config('lock_timeout', '2s', true);
+  perform pg_catalog.set_config('hubspot.careful', 'false', true);
+  -- What a crash of the server loses of it, the poll finds again: whatever it has recorded since is lost with it.
+  perform pg_catalog.set_config('synchronous_commit', 'off', true);
+  select o.* into v_object from hubspot_private.objects o where o.name = object and o.is_tracked;
+  if not found or v_object.column_set <> column_set then
+    return 'again';
+  end if;
+  if hubspot_private.live_is_same(v_object, ids, asked_at, answer) then
+    return 'done';
+  end if;
+  if not exists (select from hubspot_private.streams s where (s.object, s.stream, s.range) = (object, 'live', 0)) then
+    -- The row by which the read-only triggers know who writes. It is never claimed.
+    insert into hubspot_private.streams (object, stream) values (object, 'live') on conflict on constraint streams_pkey do nothing;
+  end if;
+  v_missing := hubspot_private.step_missing('{}', ids, answer);
+  if v_missing <> '{}' then
+    v_unsure := hubspot_private.step_unsure(v_missing, answer);
+    v_missing := array(select m from pg_catalog.unnest(v_missing) m where m <> all (v_unsure));
+  end if;
+  select m.merged, m.doubtful into v_merged, v_doubtful from hubspot_private.merges_found(object, answer, ids, v_missing) m;
+  v_missing := hubspot_private.merges_missing(v_missing, v_merged);
+  perform hubspot_private.object_lock(v_object.number, coalesce(pg_catalog.cardinality(v_missing) > 0, false));
+  v_result := hubspot_private.page_apply(object, 'live', 0, answer, asked_at, 'refresh');
+  if pg_catalog.cardinality(v_missing) > 0 then
+    v_result.deleted := hubspot_private.gone_apply(object, 'live', 0, v_missing, asked_at, 'refresh');
+  end if;
+  if v_merged is not null then
+    perform hubspot_private.merges_note(object, v_merged);
+  end if;
+  perform hubspot_private.fetch_enqueue(object, v_doubtful, 'alone', hubspot_private.clock() + interval '1 second')
+  where pg_catalog.cardinality(v_doubtful) > 0;
+  perform hubspot_private.fetch_enqueue(object, v_unsure, 'refresh', hubspot_private.clock() + interval '1 second')
+  where pg_catalog.cardinality(v_unsure) > 0;
+  if v_result.inserted > 0 or v_result.deleted > 0 and v_object.on_delete = 'delete' then
+    update hubspot_private.streams s
+    set rows = s.rows + v_result.inserted - case when v_object.on_delete = 'mark' then 0 else v_result.deleted end
+    where (s.object, s.stream, s.range) = (object, 'live', 0);
+  end if;
+  return case when pg_catalog.cardinality(v_unsure) > 0 then 'unsure' else 'done' end;
+end;
+$$;
+comment on function hubspot_private.live_apply(text, integer, jsonb, timestamptz, jsonb) is
+  'Takes in a batch read of these ids that a query waits for. done; unsure: HubSpot did not tell of all of them; again: the columns changed, ask with another plan.';
+revoke all on function hubspot_private.live_apply(text, integer, jsonb, timestamptz, jsonb) from public;
+
+create or replace function hubspot_private.live_wanted(object text, stream text, range integer, most_ms double precision)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+#variable_conflict use_variable
+begin
+  -- One that fails is tried now, once a second at most, whatever its back-off: HubSpot may be back. So that the back-off of an
+  -- hour, which many such tries would lead to, is not what remains when nobody waits any more, it stays below a minute or so.
+  update hubspot_private.streams s
+  set live_until = hubspot_private.clock() + make_interval(secs => most_ms / 1000),
+    live_tried_at = case when f.is_tried then hubspot_private.clock() else s.live_tried_at end,
+    retry_at = case when f.is_tried then null else s.retry_at end,
+    failures = case when f.is_tried then least(s.failures, 6) else s.failures end
+  from (
+    select t.object, t.stream, t.range,
+      t.retry_at > hubspot_private.clock() and coalesce(t.live_tried_at, '-infinity') < hubspot_private.clock() - interval '1 second' as is_tried
+    from hubspot_private.streams t
+    where (t.object, t.stream, t.range) = (live_wanted.object, live_wanted.stream, live_wanted.range)
+    for update
+  ) f
+  where (s.object, s.stream, s.range) = (f.object, f.stream, f.range)
+    and (f.is_tried or coalesce(s.live_until, '-infinity') < hubspot_private.clock() + make_interval(secs => most_ms / 2000));
+end;
+$$;
+comment on function hubspot_private.live_wanted(text, text, integer, double precision) is
+  'Someone waits for what a stream reads: for so long it asks in class live.';
+
+create or replace function hubspot_private.live_poll(object text, most_ms double precision)
+returns bigint
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  run_id bigint;
+begin
+  perform hubspot_private.live_wanted(object, s, 0, most_ms) from unnest('{poll,fetch}'::text[]) s;
+  loop
+    insert into hubspot_private.runs (object, stream, range, state, requested_at)
+    values (object, 'poll', 0, 'waiting', hubspot_private.clock())
+    on conflict do nothing
+    returning id into run_id;
+    if run_id is null then
+      select r.id into run_id from hubspot_private.runs r
+      where r.object = live_poll.object and r.stream = 'poll' and r.range = 0 and r.state = 'waiting';
+    end if;
+    exit when run_id is not null;
+  end loop;
+  return run_id;
+end;
+$$;
+comment on function hubspot_private.live_poll(text, double precision) is
+  'Asks for a poll that begins from now on, and returns its run: the same for all who ask before it begins. Whoever asks runs it; should it die, the sweep does.';
+
+create or replace function hubspot_private.live_age(object text)
+returns double precision
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select extract(epoch from hubspot_private.clock() - max(r.started_at)) * 1000
+  from hubspot_private.runs r
+  where r.object = live_age.object and r.stream = 'poll' and r.state = 'done' and r.finished_at > hubspot_private.clock() - interval '1 hour'
+    and not exists (
+      select from hubspot_private.fetch_queue q
+      where q.object = r.object and q.class <= 2 and q.attempts = 0 and q.reason <> 'refused' and coalesce(q.asked_at, '-infinity') < r.started_at);
+$$;
+comment on function hubspot_private.live_age(text) is
+  'How long ago the last poll began whose finds have been read, in ms; null: not within the hour.';
+
+create or replace function hubspot_private.live_look(object text, stream text, range integer, run_id bigint, since timestamptz)
+returns table (is_done boolean, started_at timestamptz, retry_ms double precision, code text, message text)
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select case
+      when live_look.stream = 'poll' then a.state is distinct from 'waiting' and a.state is distinct from 'running'
+      -- What is as urgent as what a poll finds: read since, or in doubt, is done.
+      when live_look.stream = 'fetch' then not exists (
+        select from hubspot_private.fetch_queue q
+        where q.object = live_look.object and q.class <= 2 and q.not_before <= (select hubspot_private.clock())
+          and coalesce(q.asked_at, '-infinity') < live_look.since)
+      else not exists (
+        select from hubspot_private.association_dirty d
+        where d.pair = live_look.range and d.attempts = 0 and d.not_before <= (select hubspot_private.clock())
+          and coalesce(d.asked_at, '-infinity') < live_look.since)
+    end,
+    a.started_at, extract(epoch from s.retry_at - hubspot_private.clock()) * 1000, r.error_code, r.error
+  from (select 1) one
+  left join hubspot_private.runs a on a.id = live_look.run_id
+  left join hubspot_private.streams s
+    on (s.object, s.stream, s.range) = (live_look.object, live_look.stream, live_look.range) and s.retry_at > hubspot_private.clock()
+  left join hubspot_private.runs r on r.id = s.run_id;
+$$;
+comment on function hubspot_private.live_look(text, text, integer, bigint, timestamptz) is
+  'Whether what someone waits for has been read: a run of the poll, ids queued, or associations, asked since then. Where the stream failed, when it is next tried, and why.';
+
+create or replace function hubspot_private.live_queue(object text, ids bigint[], most_ms double precision)
+returns timestamptz
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_since constant timestamptz := hubspot_private.clock();
+begin
+  perform hubspot_private.live_wanted(object, 'fetch', 0, most_ms);
+  perform hubspot_private.fetch_enqueue(object, ids, 'refresh', v_since);
+  return v_since;
+end;
+$$;
+comment on function hubspot_private.live_queue(text, bigint[], double precision) is
+  'Puts ids that a query waits for on the list of those to read: the slower way, which gets round whatever refuses a page.';
+
+create or replace function hubspot_private.live_edges(pair integer, from_ids bigint[], to_ids bigint[], most_ms double precision)
+returns table (since timestamptz, lacking bigint[])
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_from hubspot_private.objects;
+begin
+  select o.* into strict v_from from hubspot_private.pairs p join hubspot_private.objects o on o.name = p.from_object where p.number = pair;
+  perform hubspot_private.live_wanted(v_from.name, 'associations', pair, most_ms);
+  since := hubspot_private.clock();
+  execute format('select array_agg(i) from unnest($1) i where not exists (select from %s and t.id = i)', hubspot_private.live_rows(v_from))
+  into lacking using from_ids;
+  insert into hubspot_private.association_dirty as d (pair, is_reverse, from_id, not_before)
+  select pair, w.is_reverse, w.id, since
+  from (
+    select false as is_reverse, i as id from unnest(from_ids) i where i <> all (coalesce(lacking, '{}'))
+    union
+    select true, i from unnest(to_ids) i
+  ) w
+  order by w.is_reverse, w.id
+  on conflict on constraint association_dirty_pkey do update
+  set seq = excluded.seq, attempts = 0, not_before = least(d.not_before, excluded.not_before);
+  return next;
+end;
+$$;
+comment on function hubspot_private.live_edges(integer, bigint[], bigint[], double precision) is
+  'Has the associations of these records read, from their own side or, for to_ids, from the other; lacking: those of from_ids that the mirror does not have.';

@@ -1,0 +1,96 @@
+import type { LiveSession } from '../live.ts'
+import type { Relation } from '../query.ts'
+
+/** What names of relations mean to a session, by its search path, rights and views. */
+export type Meant = {
+  relations: readonly {
+    /** As {@link nameOf} writes it. */
+    name: string
+    /** Itself a table of schema hubspot. */
+    isTable: boolean
+    /** A materialized view: it shows what it stored. */
+    isStored: boolean
+    mayRead: boolean
+    /** The tables of schema hubspot that it is, or is a view of. */
+    tables: readonly string[]
+  }[]
+  /** `hubspot.max_age` of the session; ms. */
+  maxAgeMs: number
+}
+
+/** A relation's name, quoted, as SQL has it. */
+export function nameOf({ schema, name }: Relation): string {
+  return [schema, name].flatMap((part) => (part === undefined ? [] : [`"${part.replaceAll('"', '""')}"`])).join('.')
+}
+
+// Views, as the catalogue has them: what a rule of a view depends on, it reads.
+const LOOK_UP = `
+  with recursive named as materialized (
+    select n.at, pg_catalog.to_regclass(n.name)::oid as oid from pg_catalog.unnest($1::text[]) with ordinality as n (name, at)
+  ),
+  reads as (
+    select n.at, n.oid from named n where n.oid is not null
+    union
+    select r.at, d.refobjid
+    from reads r
+    join pg_catalog.pg_class c on c.oid = r.oid and c.relkind in ('v', 'm')
+    join pg_catalog.pg_rewrite w on w.ev_class = r.oid
+    join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.objid = w.oid
+      and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid <> r.oid
+  )
+  select n.at, c.relkind, c.relnamespace = h.oid and c.relkind in ('r', 'p'), pg_catalog.has_any_column_privilege(n.oid, 'select'),
+    (select pg_catalog.json_agg(distinct t.relname) from reads r
+     join pg_catalog.pg_class t on t.oid = r.oid and t.relnamespace = h.oid and t.relkind in ('r', 'p') where r.at = n.at),
+    m.max_age
+  from (
+    select extract(epoch from nullif(pg_catalog.current_setting('hubspot.max_age', true), '')::interval) * 1000 as max_age
+  ) m
+  left join named n on true
+  left join pg_catalog.pg_class c on c.oid = n.oid
+  left join pg_catalog.pg_namespace h on h.nspname = 'hubspot'`
+
+// Of names that are known to be tables of ours there is nothing to expand, and planning the above takes a millisecond.
+const LOOK_UP_TABLES = `
+  select n.at, pg_catalog.has_any_column_privilege(pg_catalog.to_regclass(n.name)::oid, 'select'),
+    extract(epoch from nullif(pg_catalog.current_setting('hubspot.max_age', true), '')::interval) * 1000
+  from pg_catalog.unnest($1::text[]) with ordinality as n (name, at)`
+
+/** Looks names up as the session's own server process has them. */
+export async function lookUp({ inject }: LiveSession, relations: readonly Relation[]): Promise<Meant> {
+  const names = namesOf(relations)
+  const rows = await inject(LOOK_UP, [arrayOf(names)])
+  return {
+    relations: rows.flatMap(([at, kind, isTable, mayRead, tables]) => (at === null || at === undefined ? [] : [{
+      name: names[Number(at) - 1]!,
+      isTable: isTable === 't',
+      isStored: kind === 'm',
+      mayRead: mayRead === 't',
+      tables: tables === null || tables === undefined ? [] : (JSON.parse(tables) as string[]),
+    }])),
+    maxAgeMs: msOf(rows[0]?.[5]),
+  }
+}
+
+/** The same for tables of the mirror, which mean themselves. */
+export async function lookUpTables({ inject }: LiveSession, relations: readonly Relation[]): Promise<Meant> {
+  const names = namesOf(relations)
+  const rows = await inject(LOOK_UP_TABLES, [arrayOf(names)])
+  const tables = new Map(relations.map((relation) => [nameOf(relation), relation.name]))
+  return {
+    relations: rows.map(([at, mayRead]) => {
+      const name = names[Number(at) - 1]!
+      return { name, isTable: true, isStored: false, mayRead: mayRead === 't', tables: [tables.get(name)!] }
+    }),
+    maxAgeMs: msOf(rows[0]?.[2]),
+  }
+}
+
+const namesOf = (relations: readonly Relation[]) => [...new Set(relations.map(nameOf))]
+const arrayOf = (names: readonly string[]) => `{${names.map((name) => `"${name.replaceAll(/["\\]/g, '\\$&')}"`).join()}}`
+const msOf = (text: string | null | undefined) => Math.max(Number(text ?? 0), 0)
+
+/** The text of a statement that a session prepared, by SQL or the protocol. */
+export async function preparedText({ inject }: LiveSession, name: string): Promise<string | undefined> {
+  const rows = await inject('select p.statement from pg_catalog.pg_prepared_statements p where p.name = $1', [name])
+  return rows[0]?.[0] ?? undefined
+}

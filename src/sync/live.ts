@@ -1,0 +1,208 @@
+import type { Plan, StreamKey } from '../db/calls.ts'
+import { asJsonb, isConnectionLost, isWorthRepeating, sqlState } from '../db/database.ts'
+import { liveAge, liveApply, liveEdges, liveLook, livePoll, liveQueue, streamPlan } from '../db/live-calls.ts'
+import { batchRead, PAGE_LIMIT } from '../hubspot/objects.ts'
+import { Refused, Transient } from '../lib/errors.ts'
+import { sleep } from '../lib/time.ts'
+import { type Caller, createCaller } from './call.ts'
+import { runStream, type SyncDeps } from './step.ts'
+
+/** What queries wait for: reads of HubSpot now, shared by whoever needs the same. All throw what kept them from it. */
+export type LiveReads = {
+  /** These records as HubSpot has them, unless each was read no longer ago than `maxAgeMs`. */
+  records(object: string, ids: readonly string[], options: Patience): Promise<void>
+  /** Whatever HubSpot's search shows by now, unless that was asked no longer ago than `maxAgeMs`. */
+  catchUp(object: string, options: Patience): Promise<void>
+  /** Associations of these records, at either end of a pair; neither: of those that changed, as search shows them. */
+  edges(of: { object: string; pair: number; from?: readonly string[]; to?: readonly string[] }, options: Patience): Promise<void>
+}
+
+/** How old an answer may be, and how long it may take. */
+export type Patience = { maxAgeMs: number; mostMs: number }
+
+/** Ids that go into one call: more may join until it is sent. */
+type Batch = { ids: Set<string>; done: Promise<void> }
+
+/** A read's time is remembered for this many records. */
+const MOST_READS = 20_000
+/** Of a stream that another holds it is looked after so long, then twice, up to the second number; ms. */
+const LOOKS_MS = [4, 64] as const
+
+/** Reads for queries, beside a worker's own streams. */
+export function createLiveReads(deps: SyncDeps): LiveReads {
+  const ages = new Ages()
+  const records = new Records(deps, ages)
+  const catchUps = new Map<string, Promise<void>>()
+
+  async function catchUp(object: string, { maxAgeMs, mostMs }: Patience): Promise<void> {
+    if (maxAgeMs > 0) {
+      const age = await liveAge(deps.db, object)
+      if (age !== null && age <= maxAgeMs) return
+    }
+    const run = await patiently(() => livePoll(deps.db, object, mostMs))
+    // All who asked before it began wait for the same.
+    const running = catchUps.get(run) ?? (async () => {
+      const since = await settle(deps, { object, stream: 'poll', range: 0 }, { run }, mostMs)
+      await settle(deps, { object, stream: 'fetch', range: 0 }, { since }, mostMs)
+    })().finally(() => catchUps.delete(run))
+    catchUps.set(run, running)
+    await running
+  }
+
+  async function edges({ object, pair, from = [], to = [] }: Parameters<LiveReads['edges']>[0], patience: Patience): Promise<void> {
+    if (from.length === 0 && to.length === 0) await catchUp(object, patience)
+    const { mostMs, maxAgeMs } = patience
+    const askedAt = performance.now()
+    const due = { from: ages.due(`${pair} from`, from, maxAgeMs), to: ages.due(`${pair} to`, to, maxAgeMs) }
+    if (from.length + to.length > 0 && due.from.length + due.to.length === 0) return
+    const ask = (ids: typeof due) => patiently(() => liveEdges(deps.db, { pair, ...ids, mostMs }))
+    let { since, lacking } = await ask(due)
+    if (lacking !== null) {
+      await records.read(object, lacking, patience)
+      ;({ since } = await ask({ from: lacking, to: [] }))
+    }
+    await settle(deps, { object, stream: 'associations', range: pair }, { since }, mostMs)
+    ages.note(`${pair} from`, due.from, askedAt)
+    ages.note(`${pair} to`, due.to, askedAt)
+  }
+
+  return { records: (object, ids, patience) => records.read(object, ids, patience), catchUp, edges }
+}
+
+/** When each record was last asked for, by `performance.now()`. */
+class Ages {
+  readonly #askedAt = new Map<string, number>()
+
+  /** Those that an answer of that age does not serve. */
+  due(of: string, ids: readonly string[], maxAgeMs: number): string[] {
+    const since = performance.now() - maxAgeMs
+    return ids.filter((id) => maxAgeMs === 0 || (this.#askedAt.get(`${of} ${id}`) ?? -Infinity) < since)
+  }
+
+  note(of: string, ids: readonly string[], at: number): void {
+    for (const id of ids) {
+      const record = `${of} ${id}`
+      this.#askedAt.delete(record)
+      this.#askedAt.set(record, at)
+    }
+    for (const oldest of this.#askedAt.keys()) {
+      if (this.#askedAt.size <= MOST_READS) return
+      this.#askedAt.delete(oldest)
+    }
+  }
+}
+
+/** What a step of a stream holds for the moment is asked again. */
+async function patiently<T>(ask: () => Promise<T>): Promise<T> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await ask()
+    } catch (error) {
+      if (!isWorthRepeating(error) || tries === 2) throw error
+    }
+  }
+}
+
+/** Batch reads that queries wait for, a call for all that ask while it waits for its turn. */
+class Records {
+  readonly #deps: SyncDeps
+  readonly #caller: Caller
+  readonly #open = new Map<string, Batch>()
+  readonly #plans = new Map<string, Plan>()
+  readonly #ages: Ages
+
+  constructor(deps: SyncDeps, ages: Ages) {
+    this.#deps = deps
+    this.#ages = ages
+    this.#caller = createCaller(deps).in('live')
+  }
+
+  async read(object: string, ids: readonly string[], { maxAgeMs, mostMs }: Patience): Promise<void> {
+    await Promise.all(new Set(this.#ages.due(object, ids, maxAgeMs).map((id) => this.#join(object, id, mostMs))))
+  }
+
+  /** The call that a record is read by. */
+  #join(object: string, id: string, mostMs: number): Promise<void> {
+    let batch = this.#open.get(object)
+    if (batch === undefined || (batch.ids.size >= PAGE_LIMIT && !batch.ids.has(id))) {
+      const ids = new Set<string>()
+      batch = { ids, done: Promise.resolve() }
+      this.#open.set(object, batch)
+      batch.done = this.#send(object, batch, mostMs)
+      // Each of those who wait may have given up.
+      batch.done.catch(() => undefined)
+    }
+    batch.ids.add(id)
+    return batch.done
+  }
+
+  async #send(object: string, batch: Batch, mostMs: number): Promise<void> {
+    try {
+      for (let tries = 0; tries < 3; tries += 1) {
+        const outcome = await this.#ask(object, batch)
+        if (outcome === 'done') return
+        if (outcome === 'unsure') break
+      }
+    } catch (error) {
+      const isRefusedHere = sqlState(error) !== undefined && !isConnectionLost(error)
+      // A value, a trigger or a property that may not be read is in the way: the stream knows what to do about each.
+      if (!isRefusedHere && !(error instanceof Refused)) throw error
+    } finally {
+      if (this.#open.get(object) === batch) this.#open.delete(object)
+    }
+    const since = await patiently(() => liveQueue(this.#deps.db, object, [...batch.ids], mostMs))
+    await settle(this.#deps, { object, stream: 'fetch', range: 0 }, { since }, mostMs)
+  }
+
+  async #ask(object: string, batch: Batch): Promise<'done' | 'unsure' | 'again'> {
+    const { hubspot, signal } = this.#deps
+    const plan = await this.#planOf(object)
+    let ids: string[] = []
+    let sentAt = 0
+    const { answer, askedAt } = await this.#caller.call('burst', () => {
+      // From here on it is too late to join.
+      if (this.#open.get(object) === batch) this.#open.delete(object)
+      ids = [...batch.ids]
+      sentAt = performance.now()
+      return batchRead(hubspot, { type: plan.type, ids, properties: plan.properties, signal })
+    })
+    const read = { object, columnSet: plan.column_set, ids, askedAt, body: asJsonb(answer.body) }
+    const outcome = await patiently(() => liveApply(this.#deps.db, read))
+    if (outcome === 'again') this.#plans.delete(object)
+    if (outcome === 'done') this.#ages.note(object, ids, sentAt)
+    return outcome
+  }
+
+  async #planOf(object: string): Promise<Plan> {
+    const known = this.#plans.get(object)
+    if (known !== undefined) return known
+    const plan = await streamPlan(this.#deps.db, object)
+    if (plan === null) throw new Transient('SH101', `object ${object} is not tracked`, { hint: `Run select hubspot.track('${object}');` })
+    this.#plans.set(object, plan)
+    return plan
+  }
+}
+
+/**
+ * Takes steps of a stream, or waits for whoever holds it, until what is waited for is read; the time its run began. Throws
+ * what the stream failed with where it is not tried again in time.
+ */
+async function settle(deps: SyncDeps, key: StreamKey, what: { run?: string; since?: string }, mostMs: number): Promise<string> {
+  const until = performance.now() + mostMs
+  for (let wait: number = LOOKS_MS[0]; ; ) {
+    const { is_done: isDone, started_at: startedAt, retry_ms: retryMs, message } = await liveLook(deps.db, key, what)
+    if (isDone) return startedAt ?? what.since ?? '-infinity'
+    const left = until - performance.now()
+    if (left <= 0 || (retryMs ?? 0) > left) throw new Transient('SH232', message ?? `${key.stream} of ${key.object} is under way`, { hint: 'Try again.' })
+    if (retryMs !== null) {
+      await sleep(retryMs, deps.signal)
+      continue
+    }
+    if ((await runStream(deps, key)) !== 'idle') {
+      wait = LOOKS_MS[0]
+      continue
+    }
+    await sleep(Math.min(wait, left), deps.signal)
+    wait = Math.min(wait * 2, LOOKS_MS[1])
+  }
+}

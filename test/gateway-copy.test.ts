@@ -1,0 +1,100 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { bind, execute, message, parse, query, SYNC, text } from '../src/gateway/wire/messages.ts'
+import { type Gate, NO_BACKENDS, openGate } from './support/gateway.ts'
+import { errorOf, openWire, rowsOf } from './support/wire.ts'
+
+const REFUSED = { code: 'SH203', message: 'HubSpot says nö', detail: 'HTTP 400', hint: 'Correct the value.' }
+
+let gate: Gate
+beforeAll(async () => {
+  gate = await openGate('copy')
+})
+afterAll(() => gate[Symbol.asyncDispose]())
+
+describe('copying', () => {
+  const data = (line: string) => message('d', Buffer.from(`${line}\n`))
+
+  test('in, out and failing, by simple and extended queries', async () => {
+    await using wire = await openWire(gate.url)
+    wire.send(query('create temporary table copied (n int); copy copied from stdin'))
+    expect((await wire.until('G')).map(({ kind }) => kind).join('')).toBe('CG')
+    wire.send(data('1'), data('2'), message('c'), query('select 9'))
+    expect(await wire.answers()).toBe('CZI')
+    expect(await wire.answers()).toBe('TDCZI')
+    // As libpq does: a Sync with the statement, which the server passes over, and one after the end.
+    wire.send(parse('', 'copy copied from stdin'), bind('', '', []), execute(''), SYNC)
+    await wire.until('G')
+    wire.send(data('3'), message('c'), SYNC)
+    expect(await wire.answers()).toBe('CZI')
+    wire.send(query('copy copied from stdin'))
+    await wire.until('G')
+    wire.send(data('4'), message('f', text('no more')))
+    expect(errorOf(await wire.until('Z'))).toMatchObject({ code: '57014' })
+    wire.send(parse('', 'copy copied from stdin'), bind('', '', []), execute(''), SYNC)
+    await wire.until('G')
+    wire.send(data('x'), data('5'), message('c'), SYNC)
+    expect(errorOf(await wire.until('Z'))).toMatchObject({ code: '22P02' })
+    wire.send(query('copy copied to stdout'))
+    expect((await wire.until('Z')).filter(({ kind }) => kind === 'd').map(({ bytes }) => bytes.toString('utf8', 5).trim())).toEqual(['1', '2', '3'])
+  })
+
+  test('a hundred thousand rows, both ways', async () => {
+    await using wire = await openWire(gate.url)
+    wire.send(query('create temporary table many (n int, t text); copy many from stdin'))
+    await wire.until('G')
+    const lines = Array.from({ length: 1_000 }, (_, n) => `${n}\t${'x'.repeat(100)}\n`).join('')
+    for (let part = 0; part < 100; part += 1) wire.send(message('d', Buffer.from(lines)))
+    wire.send(message('c'))
+    await wire.until('Z')
+    wire.send(query('table many'))
+    expect(rowsOf(await wire.until('Z'))).toHaveLength(100_000)
+  })
+})
+
+const hasPsql = await promisify(execFile)('psql', ['--version']).then(() => true, () => false)
+
+test.runIf(hasPsql)('psql copies both ways, describes, and reads by cursor', async () => {
+  const commands = [
+    'create temporary table copied (n int)', `\\copy copied from program 'seq 3'`, '\\copy copied to stdout', '\\set FETCH_COUNT 2', 'table copied', '\\d copied', 'begin', 'selec', 'rollback',
+    'select 4', '\\copy copied from program \'echo x\'', 'select 5',
+  ]
+  const { stdout, stderr } = await promisify(execFile)('psql', ['-X', '-A', '-t', '-q', '-d', gate.url, ...commands.flatMap((command) => ['-c', command])])
+  expect(stdout.trim().split('\n')).toEqual(['1', '2', '3', '1', '2', '3', 'n|integer|||', '4', '5'])
+  expect(stderr).toMatch(/syntax error at or near "selec"[^]*invalid input syntax for type integer: "x"/)
+})
+
+describe('COMMIT', () => {
+  test('is refused where Live says so, and then the transaction is over and nothing was written', async () => {
+    await using own = await openGate('commit', { commit: async ({ inject }) => ({ do: 'refuse', error: { ...REFUSED, detail: `${(await inject('select count(*) from kept'))[0]![0]} rows` } }) })
+    await own.db.query('create table kept (n int)')
+    const client = await own.client()
+    await client.query('begin; insert into kept values (1)')
+    await expect(client.query('commit')).rejects.toMatchObject({ ...REFUSED, detail: '1 rows' })
+    expect((await client.query('select count(*)::int as n from kept')).rows).toEqual([{ n: 0 }])
+    await client.query('begin')
+    await expect(client.query({ text: 'commit', values: [] })).rejects.toMatchObject({ ...REFUSED, detail: '0 rows' })
+    await client.query('vacuum kept')
+  })
+
+  test('whose client goes away or cancels while Live is at it is done all the same', async () => {
+    let [enter, leave] = [() => undefined as void, () => undefined as void]
+    const entered = new Promise<void>((resolve) => (enter = resolve))
+    const left = new Promise<void>((resolve) => (leave = resolve))
+    await using own = await openGate('commit_gone', { commit: async ({ signal }) => {
+      enter()
+      await left
+      return signal.aborted ? { do: 'refuse', error: REFUSED } : { do: 'forward' }
+    } })
+    await own.db.query('create table kept (n int)')
+    const wire = await openWire(own.url)
+    wire.send(query('begin; insert into kept values (1)'), query('commit'))
+    await entered
+    wire.send(message('X'))
+    await wire[Symbol.asyncDispose]()
+    leave()
+    await own.until('exists (select from kept)')
+    await own.until(NO_BACKENDS)
+  })
+})

@@ -1,0 +1,188 @@
+import { beforeAll, describe, expect, test } from 'vitest'
+import { idsOf, type Param } from '../src/gateway/query/ids.ts'
+import { type Act, acts, loadParser, TooComplex, withoutSnapshot } from '../src/gateway/query.ts'
+
+beforeAll(loadParser)
+
+/** A text's touches as `deals id=5,6` (the ids that matter) or `deals *` (any row), one a place. */
+function touched(text: string, params: readonly Param[] = []): string[] {
+  return (acts(text) ?? [{ touches: [], targets: [] }]).flatMap(({ touches }) => shown(touches, params))
+}
+
+function shown(touches: Act['touches'], params: readonly Param[]): string[] {
+  return touches.map(({ relation, keys }) => {
+    const known = [...keys].flatMap(([column, lists]) => {
+      const ids = lists.map((list) => idsOf(list, params)).find((one) => one !== undefined)
+      return ids === undefined ? [] : [`${column}=${ids.join()}`]
+    })
+    const name = relation.schema === 'hubspot' ? relation.name : `${relation.schema ?? '?'}.${relation.name}`
+    return `${name} ${known.length === 0 ? '*' : known.join(' ')}`
+  })
+}
+
+const text = (value: string): Param => ({ value: Buffer.from(value), isBinary: false })
+const binary = (...bytes: number[]): Param => ({ value: Buffer.from(bytes), isBinary: true })
+
+describe('what postgres_fdw sends', () => {
+  test.for<[string, string[], Param[]?]>([
+    ['DECLARE c1 CURSOR FOR\nSELECT id, amount FROM hubspot.deals WHERE ((id = 7))', ['deals id=7']],
+    [`DECLARE c1 CURSOR FOR SELECT id FROM hubspot.deals WHERE ((id = ANY ('{1,2,3}'::bigint[])))`, ['deals id=1,2,3']],
+    ['DECLARE c1 CURSOR FOR SELECT id FROM hubspot.deals WHERE ((id = 11::bigint))', ['deals id=11']],
+    ['DECLARE c1 CURSOR FOR SELECT id FROM hubspot.deals WHERE ((id = $1::bigint))', ['deals id=12'], [text('12')]],
+    ['SELECT r1.id, r2.name FROM (hubspot.deals r1 INNER JOIN hubspot.companies r2 ON (((r1.company_id = r2.id)) AND ((r1.id = 5))))', ['deals id=5', 'companies *']],
+    ['SELECT r1.id FROM (hubspot.deals r1 LEFT JOIN hubspot.companies r2 ON (((r1.company_id = r2.id)))) WHERE ((r1.id = 1))', ['deals id=1', 'companies *']],
+    ['SELECT r1.id FROM hubspot.deals r1 WHERE EXISTS (SELECT NULL FROM hubspot.contacts r2 WHERE ((r2.id = 3)) AND ((r1.id = r2.deal)))', ['deals *', 'contacts id=3']],
+    ['SELECT dealstage, count(*), sum(amount) FROM hubspot.deals GROUP BY 1', ['deals *']],
+    ['SELECT id FROM hubspot.deals ORDER BY amount DESC NULLS FIRST LIMIT 2::bigint', ['deals *']],
+    ['DECLARE c2 CURSOR FOR SELECT id, ctid FROM hubspot.deals WHERE ((id = 9)) FOR UPDATE OF deals', ['deals id=9']],
+    ['DECLARE c1 CURSOR FOR SELECT id FROM hubspot.deals WHERE ((id = 1) OR (id = 2))', ['deals id=1,2']],
+    ["DECLARE c1 CURSOR FOR SELECT id FROM hubspot.deals WHERE ((id = '-1'::bigint))", ['deals id=']],
+    ['SELECT deal_id FROM hubspot.deals_contacts WHERE ((deal_id = 4))', ['deals_contacts deal_id=4']],
+    ['FETCH 100 FROM c1', []],
+    ['CLOSE c1', []],
+    ['EXPLAIN SELECT id FROM hubspot.deals WHERE ((id = ((SELECT null::bigint)::bigint)))', []],
+    ["SELECT pg_catalog.pg_relation_size('hubspot.deals'::pg_catalog.regclass) / 8192", []],
+    ['SAVEPOINT s2', []],
+    ['ROLLBACK TO SAVEPOINT s2; RELEASE SAVEPOINT s2', []],
+    ['DEALLOCATE pgsql_fdw_prep_1', []],
+  ])('%s', ([statement, expected, params]) => {
+    expect(touched(statement, params)).toEqual(expected)
+  })
+
+  test('asks for rows one snapshot of which would be stale by the next statement', () => {
+    expect(withoutSnapshot('START TRANSACTION ISOLATION LEVEL REPEATABLE READ')).toBe('START TRANSACTION ISOLATION LEVEL READ COMMITTED')
+    expect(withoutSnapshot('START TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY')).toBe('START TRANSACTION ISOLATION LEVEL READ COMMITTED READ ONLY')
+    expect(withoutSnapshot('START TRANSACTION ISOLATION LEVEL SERIALIZABLE')).toBeUndefined()
+    expect(withoutSnapshot("select 'START TRANSACTION ISOLATION LEVEL REPEATABLE READ'")).toBeUndefined()
+  })
+})
+
+describe('what others send', () => {
+  test.for<[string, string[]]>([
+    ['select * from deals where id = 7', ['?.deals id=7']],
+    ['select * from hubspot.deals d where 7 = d.id and d.amount > 3', ['deals id=7']],
+    ['select * from hubspot.deals d where hubspot.deals.id = 7', ['deals *']],
+    ['select * from hubspot.deals where hubspot.deals.id = 7', ['deals id=7']],
+    ['select * from hubspot.deals where deals.id in (7, 8, null)', ['deals id=7,8']],
+    ['select * from hubspot.deals where id not in (7, 8)', ['deals *']],
+    ['select * from hubspot.deals where id <> all (array[7, 8])', ['deals *']],
+    ['select * from hubspot.deals where id = any (array[7, 8])', ['deals id=7,8']],
+    ["select * from hubspot.deals where id = any ('{}')", ['deals id=']],
+    ["select * from hubspot.deals where id = any ('{{1},{2}}')", ['deals *']],
+    ['select * from hubspot.deals where id = 7 or amount = 1', ['deals *']],
+    ['select * from hubspot.deals where not (id = 7)', ['deals *']],
+    ['select * from hubspot.deals where (id = 7) is not true', ['deals *']],
+    ['select * from hubspot.deals where id + 1 = 7', ['deals *']],
+    ['select * from hubspot.deals where id = 7.5', ['deals *']],
+    ['select * from hubspot.deals where id = 7::boolean::int', ['deals *']],
+    ['select * from hubspot.deals where id = 7::numeric(3, -1)', ['deals *']],
+    ['select * from hubspot.deals where id operator(mine.=) 7', ['deals *']],
+    ['select * from hubspot.deals where id = 99999999999999999999', ['deals id=']],
+    ['select * from hubspot.deals as d (x, id) where id = 7', ['deals *']],
+    ['select * from hubspot.deals a, hubspot.deals b where a.id = 1 and b.id = 2', ['deals id=1', 'deals id=2']],
+    ['select * from hubspot.deals a, hubspot.contacts b where id = 1', ['deals *', 'contacts *']],
+    ['select * from hubspot.deals a left join hubspot.contacts b on a.id = 1 and b.id = 2', ['deals *', 'contacts id=2']],
+    ['select * from hubspot.deals a right join hubspot.contacts b on a.id = 1 and b.id = 2', ['deals id=1', 'contacts *']],
+    ['select * from hubspot.deals a full join hubspot.contacts b on a.id = 1 and b.id = 2', ['deals *', 'contacts *']],
+    ['select * from (hubspot.deals a cross join hubspot.contacts b) a where a.id = 1', ['deals *', 'contacts *']],
+    ['select * from (select * from hubspot.deals) d where d.id = 7', ['deals *']],
+    ['select * from (select * from hubspot.deals where id = 7) d', ['deals id=7']],
+    ['select (select amount from hubspot.deals where id = 7)', ['deals id=7']],
+    ['select 1 where exists (select from hubspot.deals) order by (select count(*) from hubspot.contacts)', ['deals *', 'contacts *']],
+    ['select from hubspot.deals where id = 1 union all select from hubspot.deals where id = 2', ['deals id=1', 'deals id=2']],
+    ['with deals as (select * from hubspot.deals where id = 1) select * from deals', ['deals id=1']],
+    ['with d as (select * from deals), deals as (select 1) select * from deals, d', ['?.deals *']],
+    ['with recursive t as (select * from hubspot.deals union select t.* from t) select * from t', ['deals *']],
+    ['select * from hubspot.deals tablesample system (10) where id = 1', ['deals id=1']],
+    ['select * from hubspot.deals d, lateral (select * from hubspot.contacts c where c.id = d.id) x where d.id = 1', ['deals id=1', 'contacts *']],
+    ['select * from generate_series(1, (select count(*) from hubspot.deals))', ['deals *']],
+    ['values ((select count(*) from hubspot.deals))', ['deals *']],
+    ['table hubspot.deals', ['deals *']],
+    ['copy hubspot.deals to stdout', ['deals *']],
+    ['copy (select * from hubspot.deals where id = 1) to stdout', ['deals id=1']],
+    ['create table mine as select * from hubspot.deals', ['deals *']],
+    ['select * into mine from hubspot.deals', ['deals *']],
+    ['refresh materialized view mine.won', ['mine.won *']],
+    ['explain (analyze, costs off) select * from hubspot.deals where id = 1', ['deals id=1']],
+    ['explain (analyze false) select * from hubspot.deals', []],
+    ['explain (analyze 0) select * from hubspot.deals', []],
+    ['explain (analyze off) select * from hubspot.deals', []],
+    ['explain (analyze true) select * from hubspot.deals', ['deals *']],
+    ['create view mine.won as select * from hubspot.deals', []],
+    ['lock table hubspot.deals', []],
+    ['select 1; select * from hubspot.deals where id = 1', ['deals id=1']],
+    ['insert into mine.deals select * from hubspot.deals where id = 1', ['deals id=1']],
+    ['select from where', []],
+  ])('%s', ([statement, expected]) => {
+    expect(touched(statement)).toEqual(expected)
+  })
+
+  test('prepared in SQL: what it reads is known by what it is executed with', () => {
+    const [prepared, executed] = acts('prepare p (bigint) as select * from hubspot.deals where id = $1; execute p (7)') ?? []
+    expect(prepared?.touches).toEqual([])
+    expect(executed?.executes).toEqual({ name: 'p', args: [{ text: '7' }] })
+    expect(shown(prepared?.prepares?.touches ?? [], [text('7')])).toEqual(['deals id=7'])
+    expect(shown(prepared?.prepares?.touches ?? [], [])).toEqual(['deals *'])
+  })
+
+  test('writes are told from reads', () => {
+    const targets = (statement: string) => acts(statement)?.flatMap((act) => act.targets.map(({ relation, verb }) => `${verb} ${relation.name}`))
+    expect(targets('insert into hubspot.deals (id) values (1)')).toEqual(['inserted into deals'])
+    expect(targets('UPDATE hubspot.deals SET amount = 4242 WHERE ((id = 30)) RETURNING id, amount')).toEqual(['updated deals'])
+    expect(targets('delete from hubspot.deals where ctid = $1')).toEqual(['deleted from deals'])
+    expect(targets('merge into hubspot.deals d using mine m on m.id = d.id when matched then delete')).toEqual(['merged into deals'])
+    expect(targets('TRUNCATE hubspot.deals, hubspot.contacts CONTINUE IDENTITY RESTRICT')).toEqual(['truncated deals', 'truncated contacts'])
+    expect(targets('copy hubspot.deals from stdin')).toEqual(['written deals'])
+    expect(targets('with gone as (delete from hubspot.deals returning id) select * from gone')).toEqual(['deleted from deals'])
+    expect(targets('explain analyze delete from hubspot.deals')).toEqual(['deleted from deals'])
+    expect(targets('select * from hubspot.deals')).toEqual([])
+  })
+})
+
+describe('what cannot be looked into in a moment', () => {
+  test.for<[string, string]>([
+    ['long', `select 1 where 1 in (${Array.from({ length: 30_000 }, (_, i) => i).join()})`],
+    ['deep', `select ${'1+'.repeat(20_000)}1`],
+  ])('%s', ([, statement]) => {
+    expect(() => acts(statement)).toThrow(TooComplex)
+    expect(touched('select * from hubspot.deals where id = 7')).toEqual(['deals id=7'])
+  })
+
+  test('nested as deep as the server itself does not read, it is left to the server', () => {
+    expect(acts(`select ${'('.repeat(20_000)}1${')'.repeat(20_000)}`)).toBeUndefined()
+  })
+
+  test('many ids in one array are no trouble', () => {
+    const many = Array.from({ length: 20_000 }, (_, i) => String(i + 1))
+    expect(touched(`select * from hubspot.deals where id = any ('{${many.join()}}')`)).toEqual([`deals id=${many.join()}`])
+  })
+})
+
+describe('parameters', () => {
+  const ids = (param: Param, isArray = false) => idsOf([{ param: 1, isArray }], [param])
+  test.for<[string, Param, string[] | undefined]>([
+    ['text', text('42'), ['42']],
+    ['text with spaces and a sign', text(' +0042 '), ['42']],
+    ['text of no whole number', text('4e2'), undefined],
+    ['int8', binary(0, 0, 0, 0, 0, 0, 1, 0), ['256']],
+    ['int4', binary(0, 0, 1, 0), ['256']],
+    ['int2', binary(1, 0), ['256']],
+    ['a negative int4', binary(255, 255, 255, 255), []],
+    ['a double', binary(0x40, 0x1c, 0, 0, 0, 0, 0, 0), undefined],
+    ['null', { value: null, isBinary: false }, []],
+    ['one that is not known', undefined, undefined],
+  ])('%s', ([, param, expected]) => {
+    expect(ids(param)).toEqual(expected)
+  })
+
+  test('arrays, as text and as bytes', () => {
+    expect(ids(text('{1,"2",NULL}'), true)).toEqual(['1', '2'])
+    expect(ids(text('{}'), true)).toEqual([])
+    expect(ids(text('[0:1]={1,2}'), true)).toBeUndefined()
+    const head = [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0, 2, 0, 0, 0, 1]
+    expect(ids(binary(...head, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 7, 255, 255, 255, 255), true)).toEqual(['7'])
+    expect(ids(binary(...head, 0, 0, 0, 8, 0, 0), true)).toBeUndefined()
+    expect(ids(binary(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 20), true)).toEqual([])
+    expect(ids(binary(0, 0, 0, 1), true)).toBeUndefined()
+  })
+})
