@@ -165,8 +165,11 @@ test('on another server the change feed and transaction marks mean nothing, and 
   expect(await db.query('select * from noted')).toEqual([])
   expect((await noticed(db.url, 'select hubspot.adopt(read_only => false)')).join()).not.toContain('change feed')
   expect(await count()).toBe(before)
-  await deliver()
-  expect(await db.query('select * from noted')).toEqual([{ id: '101' }])
+  // Changes are final once every transaction of the server that began before them is over.
+  await expect.poll(async () => {
+    await deliver()
+    return await db.query('select * from noted')
+  }, { timeout: 20_000 }).toEqual([{ id: '101' }])
   await db.query('update hubspot_private.streams set writer = pg_current_xact_id()')
   await move(world, 'system_identifier = 42')
   expect((await noticed(db.url, 'select hubspot.adopt(read_only => false)')).join()).toContain('the change feed is emptied')
