@@ -1,10 +1,12 @@
 import { z } from 'zod'
 import { sweep, vacuum } from './db/calls.ts'
 import { checkCredentials, type HubSpotEnv } from './sync/credentials.ts'
+import { deliver } from './sync/deliver.ts'
+import type { Inbox } from './sync/inbox.ts'
 import { runStream, type SyncDeps } from './sync/step.ts'
 
 /** What every task gets. */
-export type TaskDeps = SyncDeps & { env: HubSpotEnv }
+export type TaskDeps = SyncDeps & { env: HubSpotEnv; inbox: Inbox }
 
 /** A task: its payload's shape and what it does. It may run any number of times, anywhere, at once. */
 export type Task = { run(payload: unknown, deps: TaskDeps): Promise<void> }
@@ -27,8 +29,15 @@ export const tasks = {
   'hubspot:stream': task(Stream, (key, deps) => runStream(deps, key)),
   /** Checks the token that `hubspot.connect` left. */
   'hubspot:connect': task(Nothing, (_, deps) => checkCredentials(deps)),
+  /** Acts on webhook events that were left lying. */
+  'hubspot:inbox': task(Nothing, (_, { inbox }) => {
+    inbox.wake()
+    return inbox.idle()
+  }),
   /** Wakes due streams that nobody holds, frees what dead workers held, forgets what is old. */
   'hubspot:sweep': task(Nothing.nullish(), (_, { db }) => sweep(db)),
+  /** Delivers changes of a subscription to a function, or queues them for a task of the user's, until none is due or a time slice is over. */
+  'hubspot:deliver': task(z.strictObject({ subscription: z.int() }), ({ subscription }, deps) => deliver(deps, subscription)),
   /** Statistics for a table after its first load. */
   'hubspot:vacuum': task(z.strictObject({ object: z.string() }), ({ object }, { db }) => vacuum(db, object)),
 } satisfies Record<string, Task>

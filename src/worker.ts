@@ -1,8 +1,7 @@
 import { randomUUID } from 'node:crypto'
-import { EventEmitter } from 'node:events'
 import { hostname } from 'node:os'
-import { run, type TaskList, type WorkerEvents } from 'graphile-worker'
-import { accountIsSure, clock, type Held, type StreamKey, streamsDue, sweep, vacuum, workerBeat, workerStop } from './db/calls.ts'
+import type { TaskList } from 'graphile-worker'
+import { clock, type Held, type StreamKey, streamsDue, sweep, vacuum, workerBeat, workerStop } from './db/calls.ts'
 import { type Database, isConnectionLost, openDatabase } from './db/database.ts'
 import { installed } from './db/installed.ts'
 import { showPresence } from './db/presence.ts'
@@ -12,10 +11,14 @@ import type { Gateway, GatewayOptions } from './gateway/server.ts'
 import { Misuse } from './lib/errors.ts'
 import type { Log } from './lib/log.ts'
 import { sleep } from './lib/time.ts'
-import { queueLogger } from './queue-logger.ts'
-import { checkCredentials, type Checked, createHubSpot, type HubSpotEnv } from './sync/credentials.ts'
+import { startQueue } from './queue.ts'
+import { checkCredentials, createHubSpot, type HubSpotEnv } from './sync/credentials.ts'
+import { deliver } from './sync/deliver.ts'
+import { createInbox } from './sync/inbox.ts'
+import { COPIED, keepChecking } from './sync/keep-checking.ts'
 import { runStream } from './sync/step.ts'
 import { type TaskDeps, tasks } from './tasks.ts'
+import { createWeb, type Web, type WebOptions } from './web/web.ts'
 
 /** Where the database and HubSpot are, and how much to do at once. */
 export type WorkerOptions = {
@@ -28,11 +31,15 @@ export type WorkerOptions = {
   patience?: Patience
   /** Where live sessions are served; nowhere by default. */
   gateway?: GatewayOptions | undefined
+  /** Webhooks, metrics and probes; nothing: no port is opened. */
+  web?: WebOptions | undefined
 }
 
 /** A running worker. */
 export type RunningWorker = AsyncDisposable & {
   id: string
+  /** Where it serves HTTP; undefined where it does not. */
+  url(): string | undefined
   /** Ends calls and waits, gives leases back, and closes; within seconds. */
   stop(): Promise<void>
   /** Resolves when it stopped; rejects when it cannot go on. */
@@ -42,12 +49,6 @@ export type RunningWorker = AsyncDisposable & {
 /** Heartbeats: a worker is dead after 30 s without one (hubspot_private.sweep). */
 const BEAT_MS = 10_000
 const SWEEP_MS = 20_000
-/** How often it is looked whether the token is still good. */
-const LOOK_MS = 10_000
-/** A database that is away is tried again this often in the end. */
-const LONGEST_PAUSE_MS = 10_000
-/** How late a job due in the future may start: the queue looks that often. */
-const POLL_MS = 500
 /** Connections for what live sessions ask, beside one of each session's own. */
 const LIVE_CONNECTIONS = 8
 
@@ -55,28 +56,38 @@ const LIVE_CONNECTIONS = 8
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
   const { databaseUrl, log, concurrency = 12 } = options
   const stopping = new AbortController()
-  const { db, queueSchema, deps } = await compose(options, stopping.signal)
+  const { db, queueSchema, deps, web } = await compose(options, stopping.signal)
   let gateway: Gateway | undefined
   try {
     gateway = options.gateway && (await openGateway(deps, databaseUrl ?? '', options.gateway))
     const queueIds = new Set<string>()
     const leave = await attend(deps, databaseUrl ?? '', queueIds, options.patience)
-    const queue = startQueue({ deps, schema: queueSchema, concurrency, queueIds })
+    const queue = startQueue(deps, { schema: queueSchema, concurrency, queueIds, taskList: taskList(deps) })
     const timer = every(SWEEP_MS, () => sweep(db), log)
     let stopped: Promise<void> | undefined
     const stop = () => (stopped ??= (async () => {
       // First, so that sessions hear of it and not of reads that were broken off.
       const served = gateway?.stop()
+      // What was stored and not yet acted on is left to the next worker.
+      await web?.[Symbol.asyncDispose]()
       stopping.abort(new Error('the worker stops'))
       clearInterval(timer)
+      await deps.inbox.idle()
       await Promise.all([queue, served])
       await leave()
       log.info('worker stopped')
     })())
     log.info('worker started', { worker: deps.worker, concurrency })
-    return { id: deps.worker, stop, done: queue.then(stop), [Symbol.asyncDispose]: stop }
+    try {
+      await web?.open(deps.inbox)
+    } catch (error) {
+      await stop()
+      throw error
+    }
+    return { id: deps.worker, url: () => web?.url(), stop, done: queue.then(stop), [Symbol.asyncDispose]: stop }
   } catch (error) {
     await gateway?.stop()
+    await web?.[Symbol.asyncDispose]()
     await deps.hubspot.close()
     await db.close()
     throw error
@@ -112,52 +123,11 @@ export async function attend(
   }
 }
 
-const beatOf = ({ db, worker, held }: TaskDeps, queueIds: ReadonlySet<string> = new Set()) =>
-  workerBeat(db, { id: worker, host: hostname(), pid: process.pid, queueIds: [...queueIds], held: [...held], isPresent: true })
-
-/**
- * Batched, a job that cannot be signed off stops the queue with an error, and it is started anew. Alone, each would reject a
- * promise that graphile-worker does not look at, and a database that goes away as a job ends would end the process.
- */
-const QUEUE_PRESET: GraphileConfig.Preset = { worker: { completeJobBatchDelay: 0, failJobBatchDelay: 0 } }
-
-/** Takes jobs until the signal; a queue that gave up, as it does when the database goes away under a job, is started anew. */
-async function startQueue({ deps, schema, concurrency, queueIds }: {
-  deps: TaskDeps
-  schema: string
-  concurrency: number
-  /** The names under which the queue locks jobs, for whoever must free them. */
-  queueIds: Set<string>
-}): Promise<void> {
-  const { signal, log, db } = deps
-  for (let wait = 1_000; !signal.aborted; ) {
-    const events: WorkerEvents = new EventEmitter()
-    events.on('pool:create', ({ workerPool }) => queueIds.add(workerPool.id))
-    try {
-      const runner = await run({
-        pgPool: db.pool, schema, concurrency, events,
-        preset: QUEUE_PRESET,
-        noHandleSignals: true,
-        pollInterval: POLL_MS,
-        taskList: taskList(deps),
-        parsedCronItems: [],
-        logger: queueLogger(log),
-      })
-      const stop = () => void runner.stop().catch((error: unknown) => log.debug('the queue was stopping', { error }))
-      signal.addEventListener('abort', stop, { once: true })
-      if (signal.aborted) stop()
-      wait = 1_000
-      await runner.promise.finally(() => signal.removeEventListener('abort', stop))
-    } catch (error) {
-      log.debug('the queue stopped', { error })
-    }
-    queueIds.clear()
-    if (signal.aborted) return
-    log.warn('the queue stopped, as it does when the database goes away; it is started again', { in_ms: wait })
-    await deps.sleep(wait, signal).catch(() => undefined)
-    wait = Math.min(wait * 2, LONGEST_PAUSE_MS)
-  }
-}
+const beatOf = ({ db, worker, held, env }: TaskDeps, queueIds: ReadonlySet<string> = new Set()) =>
+  workerBeat(db, {
+    id: worker, host: hostname(), pid: process.pid, queueIds: [...queueIds], held: [...held], isPresent: true,
+    mayWrite: env.mayWrite ?? true,
+  })
 
 /**
  * Runs every stream that is due now, and what these wake, to its end, waiting for budgets and back-offs; begins no new
@@ -171,6 +141,7 @@ export async function runOnce(
   try {
     await using _ = await showPresence(options.databaseUrl ?? '', deps.worker, log)
     const checked = await checkCredentials(deps)
+    if (checked === 'copied') throw new Misuse('SH005', 'this database is a copy of the one that was installed', { hint: COPIED })
     if (checked !== 'connected') {
       throw new Misuse('SH003', checked === 'none' ? 'no HubSpot account is connected' : 'the HubSpot account could not be confirmed', {
         hint: 'See select * from hubspot.health(); then select hubspot.connect(…), or set HUBSPOT_ACCESS_TOKEN.',
@@ -180,9 +151,13 @@ export async function runOnce(
     const beat = () => beatOf(deps)
     await beat()
     await sweep(db)
+    deps.inbox.wake()
+    await deps.inbox.idle()
     const timer = every(BEAT_MS, beat, log)
     try {
       await drain(deps, { startedAt, concurrency })
+      const subscriptions = await db.views.selectFrom('change_subscriptions').select('id').execute()
+      for (const { id } of subscriptions) await deliver(deps, Number(id), Infinity)
     } finally {
       clearInterval(timer)
     }
@@ -221,9 +196,9 @@ export async function drain(deps: TaskDeps, { startedAt, concurrency }: { starte
 
 /** Builds what tasks need. The only place, with graphile-tasks.ts, where dependencies come together. */
 export async function compose(
-  { databaseUrl, hubspot: env, log, concurrency = 12, patience = PATIENCE, gateway }: WorkerOptions,
+  { databaseUrl, hubspot: env, log, concurrency = 12, patience = PATIENCE, web: webOptions, gateway }: WorkerOptions,
   signal: AbortSignal,
-): Promise<{ db: Database; queueSchema: string; deps: TaskDeps }> {
+): Promise<{ db: Database; queueSchema: string; deps: TaskDeps; web: Web | undefined }> {
   const db = openDatabase(databaseUrl, {
     // Each stream holds one connection while it commits; the queue, heartbeat and sweep need theirs, and live sessions share some.
     max: concurrency + 4 + (gateway === undefined ? 0 : LIVE_CONNECTIONS),
@@ -233,13 +208,15 @@ export async function compose(
   })
   try {
     const { queueSchema } = await installed(db)
-    const deps: TaskDeps = {
-      db, env, log, signal, sleep,
-      hubspot: createHubSpot(db, env, log),
-      worker: randomUUID(),
+    const web = webOptions && createWeb(webOptions, { databaseUrl: databaseUrl ?? '', log, patience })
+    const worker = randomUUID()
+    const hubspot = createHubSpot({ db, env, log, worker, sleep })
+    const parts = {
+      db, env, log, signal, sleep, worker,
+      hubspot: web?.metrics.counting(hubspot) ?? hubspot,
       held: new Set<Held>(),
     }
-    return { db, queueSchema, deps }
+    return { db, queueSchema, deps: { ...parts, inbox: createInbox(parts) }, web }
   } catch (error) {
     await db.close()
     throw error
@@ -262,33 +239,6 @@ export function taskList(deps: TaskDeps): TaskList {
       },
     ]),
   )
-}
-
-/**
- * Checks the token in use at the start, and again whenever something is wrong with it or it is forgotten: then the
- * environment's may serve. From a second by doubling to five minutes while it stays so.
- */
-async function keepChecking(deps: TaskDeps): Promise<void> {
-  const { db, log, signal } = deps
-  let told: Checked | undefined
-  for (let wait = 1_000, isSure = false; !signal.aborted; ) {
-    if (!isSure) {
-      const checked = await checkCredentials(deps).catch((error: unknown) => {
-        if (!signal.aborted) log.warn('the access token could not be checked', { error })
-        return 'failed' as const
-      })
-      if (checked === 'none' && told !== 'none') {
-        log.warn('no HubSpot account is connected yet', { hint: "Run pg-hubspot connect, or select hubspot.connect(access_token => '…');" })
-      }
-      told = checked
-    }
-    await deps.sleep(isSure || told === 'none' ? LOOK_MS : wait, signal).catch(() => undefined)
-    if (signal.aborted) return
-    // A database that is away says nothing of the token.
-    isSure = await accountIsSure(db).catch(() => true)
-    // A token that HubSpot takes here and refuses there must not be checked all the time.
-    wait = isSure ? Math.max(wait / 2, 1_000) : Math.min(wait * 2, 300_000)
-  }
 }
 
 function every(ms: number, action: () => Promise<unknown>, log: Log): NodeJS.Timeout {

@@ -57,6 +57,24 @@ describe('a full read deletes what is gone without a trace', () => {
     expect(await rows(world)).toEqual([])
   })
 
+  test.for([true, false])('for privacy\'s sake, also one that others were merged into (new id %s), and its associations with it', async (newId) => {
+    await using world = await startWorld('absences', { sandbox: { objects: { contacts: 8, deals: 3 } } })
+    for (const object of ['contacts', 'deals']) await world.load(object, object === 'contacts' ? ['firstname'] : [])
+    await world.db.query("select hubspot.track_associations('deals', 'contacts')")
+    const [one = '', two = '', three = ''] = idsOf(world)
+    const [deal] = [...world.store.records('deals')]
+    for (const id of [one, three]) world.store.associate('deals', deal!.id, 'contacts', id)
+    await world.drain()
+    const { id: kept } = world.store.merge('contacts', one, two, { newId })
+    await world.pass(60_000, 20_000)
+    expect(await world.db.query('select contact_id from hubspot.deals_contacts order by 1')).toEqual([kept, three].toSorted((a, b) => Number(a) - Number(b)).map((contact_id) => ({ contact_id })))
+    world.store.gdprDelete([kept, three])
+    await resync(world)
+    expect(await rows(world)).toEqual(idsOf(world))
+    expect(await world.db.query('select * from hubspot.deals_contacts')).toEqual([])
+    expect(await world.differences('contacts')).toEqual([])
+  })
+
   test('in parts', async () => {
     await using world = await contacts(300, { client: pagesOf(10) })
     await world.db.query("select hubspot.configure('max_ranges', 6), hubspot.configure('range_records', 1)")
@@ -133,6 +151,36 @@ test('a record that was written after it was read as gone stays', async () => {
   await world.pass(5_000)
   expect(await world.differences('contacts')).toEqual([])
 })
+
+test.for(['in the place of a page that is on its way', 'below the last id of a page that was read'] as const)('an id that is created %s, and read by another stream, stays', async (where) => {
+  await using world = await contacts(12, { client: pagesOf(4) })
+  const ids = idsOf(world).map(Number)
+  await world.db.query("select hubspot.resync('contacts')")
+  const holder = (await hold(world, 'contacts', 'resync'))!
+  await holder.commit(await holder.ask())
+  const second = await holder.ask()
+  // Pages hold four: the last id of the first is the fourth, what lies behind it is the second's.
+  const between = (at: number) => {
+    const id = Array.from({ length: ids[at]! - ids[at - 1]! - 1 }, (_, i) => ids[at - 1]! + i + 1)[0]
+    if (id === undefined) throw new Error('there is no room between the ids')
+    return id
+  }
+  const id = between(where.startsWith('in') ? roomy(ids, 4) : roomy(ids, 0))
+  world.store.create('contacts', [{ id, properties: { firstname: 'between' } }])
+  await world.db.query("select hubspot.refresh('contacts', $1)", [[id]])
+  await world.advance(1_000)
+  await world.run('contacts', 'fetch')
+  expect(await world.row('contacts', id)).toMatchObject({ firstname: 'between' })
+  let outcome = await holder.commit(second)
+  while (outcome.outcome === 'more') outcome = await holder.commit(await holder.ask())
+  expect(await world.row('contacts', id)).toMatchObject({ firstname: 'between' })
+  expect(await world.differences('contacts')).toEqual([])
+})
+
+/** The first place behind this one before which an id is free. */
+function roomy(ids: readonly number[], from: number): number {
+  return ids.findIndex((id, at) => at > from && id - ids[at - 1]! > 1)
+}
 
 describe('a full read that would delete more than a hundred rows and a tenth of all', () => {
   const many = async () => {

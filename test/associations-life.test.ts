@@ -214,6 +214,68 @@ test('what an answer says nothing of keeps its rows, is asked alone, later each 
   expect(await graph.count('association_dirty')).toBe(0)
 })
 
+describe('an account that says with an empty list, and no error, that a record has no associations', () => {
+  const blank = (options: Parameters<typeof startGraph>[1] = {}) => startGraph({ deals: 40, contacts: 4 }, {
+    pairs: BOTH, settings: { ...QUIET, noAssociations: 'empty' },
+    make: ({ store, ids }) => store.associateAll('deals', 'contacts', ids('deals').slice(0, 20).map((fromId, at) => ({ fromId, toId: ids('contacts')[at % 4]! }))),
+    ...options,
+  })
+  const asked = (graph: Graph) => graph.store.calls({ kind: 'associations', object: 'deals' }).filter(({ url }) => url.includes('batch/read')).length
+
+  test('is taken at its word: nothing is asked alone where there is nothing here, and one record at most where there is', async () => {
+    await using graph = await blank()
+    expect(await graph.differing()).toEqual([])
+    expect(await graph.count('association_dirty')).toBe(0)
+    expect(asked(graph)).toBe(1)
+    const end = (first: number, last: number) => {
+      for (let at = first; at < last; at += 1) graph.store.dissociate('deals', graph.ids('deals')[at]!, 'contacts', graph.ids('contacts')[at % 4]!)
+    }
+    end(0, 15)
+    graph.store.resetCalls()
+    await graph.pass(HOUR, HOUR)
+    await graph.pass(5_000, 1_000)
+    expect(await graph.differing()).toEqual([])
+    expect(await graph.count('association_dirty')).toBe(0)
+    // The sweep, one record alone, the others together.
+    expect(asked(graph)).toBeLessThanOrEqual(3)
+    end(15, 20)
+    graph.store.resetCalls()
+    await graph.pass(HOUR, HOUR)
+    expect(await graph.differing()).toEqual([])
+    expect(asked(graph)).toBe(1)
+    expect(await graph.db.query("select code from hubspot.problems where resolved_at is null")).toEqual([])
+  })
+
+  test('and that said so with errors before is asked once more, alone, and believed then', async () => {
+    await using graph = await blank({ settings: { ...QUIET, noAssociations: 'error' } })
+    expect(await graph.db.query('select is_empty_explicit from hubspot_private.pairs order by 1')).toContainEqual({ is_empty_explicit: true })
+    graph.store.configure({ noAssociations: 'empty' })
+    graph.store.dissociate('deals', graph.ids('deals')[0]!, 'contacts', graph.ids('contacts')[0]!)
+    await graph.pass(HOUR, HOUR)
+    expect(await rows(graph, 'deal_id', graph.ids('deals')[0]!)).toBe(1)
+    await graph.pass(5_000, 1_000)
+    expect(await graph.differing()).toEqual([])
+    expect(await graph.count('association_dirty')).toBe(0)
+    graph.store.configure({ noAssociations: 'error' })
+    graph.store.dissociate('deals', graph.ids('deals')[1]!, 'contacts', graph.ids('contacts')[1]!)
+    await graph.pass(HOUR, HOUR)
+    expect(await graph.differing()).toEqual([])
+  })
+
+  test('for once, by mistake, loses nothing', async () => {
+    await using graph = await blank({ settings: { ...QUIET, noAssociations: 'error' } })
+    const before = await graph.db.query('select * from hubspot.deals_contacts order by 1, 2')
+    const lie = JSON.stringify({ status: 'COMPLETE', results: graph.ids('deals').map((id) => ({ from: { id }, to: [] })) })
+    graph.store.addFault({ fault: { type: 'answer', status: 200, body: lie }, times: 1, match: { kind: 'associations', object: 'deals' } })
+    await graph.db.query("select hubspot_private.associations_dirty('deals', $1)", [graph.ids('deals')])
+    await graph.drain()
+    expect(await graph.db.query('select * from hubspot.deals_contacts order by 1, 2')).toEqual(before)
+    await graph.pass(60_000, 1_000)
+    expect(await graph.db.query('select * from hubspot.deals_contacts order by 1, 2')).toEqual(before)
+    expect(await graph.count('association_dirty')).toBe(0)
+  })
+})
+
 test('an answer that says nothing at all is asked again, and changes nothing', async () => {
   await using graph = await small()
   const before = await graph.db.query('select * from hubspot.deals_contacts order by 1, 2')

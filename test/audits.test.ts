@@ -26,7 +26,7 @@ test('where nothing differs it says so, and writes no row', async () => {
   await using world = await contacts(12)
   const rows = () => world.db.query('select id, xmin from hubspot.contacts order by id')
   const before = await rows()
-  expect(await verify(world)).toEqual({ compared: 12, missing: 0, extra: 0, different: 0, repaired: 0, examples: { missing: [], different: [] } })
+  expect(await verify(world)).toEqual({ compared: 12, missing: 0, extra: 0, different: 0, repaired: 0, examples: { missing: [], extra: [], different: [] } })
   expect(await rows()).toEqual(before)
 })
 
@@ -38,7 +38,7 @@ test('it finds and repairs lost rows, wrong values, and rows too many', async ()
   await damage(world, "update hubspot.contacts set _updated_at = _updated_at - interval '1 day' where id = $1", [older])
   world.store.purge('contacts', gone)
   expect(await verify(world)).toEqual({
-    compared: 19, missing: 1, extra: 1, different: 2, repaired: 4, examples: { missing: [Number(lost)], different: [Number(wrong), Number(older)] },
+    compared: 19, missing: 1, extra: 1, different: 2, repaired: 4, examples: { missing: [Number(lost)], extra: [Number(gone)], different: [Number(wrong), Number(older)] },
   })
   expect(await world.differences('contacts')).toEqual([])
   expect(await verify(world)).toMatchObject({ missing: 0, extra: 0, different: 0 })
@@ -53,6 +53,56 @@ test('what HubSpot changed a moment ago is no difference', async () => {
   await world.db.query("update hubspot_private.streams set next_at = hubspot_private.clock() + interval '1 hour' where stream in ('poll', 'settle')")
   expect(await verify(world)).toMatchObject({ compared: 13, missing: 0, different: 1, repaired: 1 })
   expect(await world.differences('contacts')).toEqual([])
+})
+
+test('what was archived, merged away or restored a moment ago is no difference; what was long before, or is gone without a trace, is one', async () => {
+  await using world = await contacts(20)
+  const [archived = '', one = '', two = '', restored = '', purged = '', known = ''] = idsOf(world)
+  // Known to the archived list, and here all the same.
+  const [row] = await world.db.query('select to_jsonb(t) as row from hubspot.contacts t where id = $1', [known])
+  world.store.archive('contacts', known)
+  world.store.archive('contacts', restored)
+  await world.db.query("select hubspot.refresh('contacts', $1)", [[restored]])
+  await world.pass(70 * 60_000, 70 * 60_000)
+  expect(await world.row('contacts', restored)).toBeUndefined()
+  await damage(world, 'insert into hubspot.contacts select * from jsonb_populate_record(null::hubspot.contacts, $1)', [(row as { row: unknown }).row])
+  for (const stream of ['poll', 'settle', 'archive']) {
+    await world.db.query("update hubspot_private.streams set next_at = hubspot_private.clock() + interval '1 hour' where stream = $1", [stream])
+  }
+  await world.advance(1_000)
+  world.store.archive('contacts', archived)
+  world.store.merge('contacts', one, two, { newId: true })
+  world.store.restore('contacts', restored)
+  world.store.purge('contacts', purged)
+  expect(await verify(world)).toMatchObject({ missing: 0, extra: 2, different: 0, repaired: 2, examples: { extra: [purged, known].map(Number).toSorted((a, b) => a - b) } })
+  expect(await world.differences('contacts')).toEqual([])
+})
+
+test('an object that cannot be asked when its records were archived is verified all the same: all that is gone counts', async () => {
+  await using world = await contacts(6)
+  const [archived = ''] = idsOf(world)
+  await world.db.query("update hubspot_private.streams set next_at = hubspot_private.clock() + interval '1 hour' where stream = 'archive'")
+  world.store.archive('contacts', archived)
+  world.store.addFault({ fault: { type: 'answer', status: 400, body: '{"status":"error","message":"no","category":"VALIDATION_ERROR"}' }, times: 1, match: { kind: 'batch read' } })
+  expect(await verify(world)).toMatchObject({ missing: 0, extra: 1, different: 0, repaired: 1 })
+})
+
+test('an audit that is asked for in a long transaction, of a full read that waits, begins with it: no page goes by before', async () => {
+  await using world = await contacts(12)
+  const [wrong = ''] = idsOf(world)
+  await damage(world, "update hubspot.contacts set firstname = 'wrong' where id = $1", [wrong])
+  await world.db.query("select hubspot.resync('contacts')")
+  const user = await world.db.pool.connect()
+  await user.query('begin')
+  const { rows: [asked] } = await user.query<{ id: string }>("select hubspot.verify('contacts') as id")
+  // It neither begins without the audit, nor holds anything else up.
+  await world.drain()
+  expect(await world.db.query('select state from hubspot.runs where id = $1', [asked!.id])).toEqual([{ state: 'waiting' }])
+  expect(await world.db.query("select code from hubspot.problems where resolved_at is null")).toEqual([])
+  await user.query('commit')
+  user.release()
+  await world.drain()
+  expect(await world.db.query('select compared::integer, different::integer, repaired::integer from hubspot.audits where run_id = $1', [asked!.id])).toEqual([{ compared: 12, different: 1, repaired: 1 }])
 })
 
 test('a row that someone holds is told, and repaired when it is let go', async () => {

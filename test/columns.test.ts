@@ -160,6 +160,21 @@ describe('track again with other properties', () => {
     expect(await world.differences('contacts')).toEqual([])
   })
 
+  test('after untracking: what was purged meanwhile leaves by a full read that follows at once', async () => {
+    await using world = await contacts()
+    const [gone = ''] = idsOf(world)
+    await world.db.query("select hubspot.untrack('contacts')")
+    world.store.purge('contacts', gone)
+    await track(world, ['firstname', 'email'])
+    expect(await world.row('contacts', gone)).toBeUndefined()
+    expect(await world.differences('contacts')).toEqual([])
+    expect((await world.db.query('select rows from hubspot.status'))[0]).toEqual({ rows: String(idsOf(world).length) })
+    // A table that is new needs no second read.
+    await world.db.query("select hubspot.untrack('contacts', drop_table => true)")
+    await track(world, ['firstname'])
+    expect(await world.db.query("select count(*) from hubspot.runs where stream = 'resync'")).toEqual([{ count: '1' }])
+  })
+
   test('after untracking with the table: everything is new', async () => {
     await using world = await contacts()
     await rename(world, 'contacts', 'firstname', 'given_name')

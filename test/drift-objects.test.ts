@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { edgeDifferences } from './support/compare.ts'
 import { startWorld, type World } from './support/sync.ts'
 
 // Object types come, go and come back; so do scopes, owners and pipelines.
@@ -69,6 +70,38 @@ test('one that was deleted for good leaves its name to another of that name', as
   await world.db.query('select hubspot_private.schemas_apply($1), hubspot_private.schemas_compare($1)', [schemas('2-3')])
   expect(await known()).toEqual([{ object: 'boat', object_type_id: '2-2', fully_qualified_name: null }, { object: 'p1_boat', object_type_id: '2-3', fully_qualified_name: 'p1_boat' }])
   expect(await open(world)).toEqual([{ object: 'boat', code: 'SH222' }])
+})
+
+test('one that was deleted for good, and was but the other end of a pair, leaves the pair to another of its name', async () => {
+  await using world = await startWorld('objects', { sandbox: { objects: { deals: 5 } } })
+  const { db, store } = world
+  const [one = '', two = ''] = [...store.records('deals')].map(({ id }) => id)
+  const launch = (id: number) => {
+    store.addObject({ name: 'boat', properties: [{ name: 'sail' }] })
+    store.create('boat', [{ id, properties: { sail: 'red' } }])
+  }
+  launch(1_000)
+  store.associate('deals', one, 'boat', '1000')
+  await world.load('deals', [])
+  await db.query('select hubspot.sync()')
+  await world.drain()
+  await db.query("select hubspot.track_associations('deals', 'boat')")
+  await world.drain()
+  const edges = () => db.query('select deal_id, boat_id from hubspot.deals_boat')
+  expect(await edges()).toEqual([{ deal_id: one, boat_id: '1000' }])
+  store.archiveObject('boat')
+  await world.pass(11 * MINUTE, MINUTE)
+  store.removeObject('boat')
+  launch(2_000)
+  store.associate('deals', two, 'boat', '2000')
+  await world.pass(11 * MINUTE, MINUTE)
+  expect(await edges()).toEqual([{ deal_id: two, boat_id: '2000' }])
+  expect(await edgeDifferences(db, world.sandbox, 'deals', 'boat')).toEqual([])
+  expect(await open(world)).toEqual([])
+  expect(await db.query('select from_object, to_object from hubspot.association_pairs where is_tracked')).toEqual([{ from_object: 'deals', to_object: 'boat' }])
+  // It can be tracked as itself.
+  await world.load('boat')
+  expect(await world.differences('boat')).toEqual([])
 })
 
 test('a scope that is withdrawn parks one object, and it heals when that is given back', async () => {

@@ -127,6 +127,27 @@ describe('what the index shows late', () => {
     expect(await foundBySettle(world)).toBe(before + 1)
   })
 
+  test('after hours of downtime, behind the cursor of a poll that has caught up, is found within the widest window', async () => {
+    await using world = await contacts(6)
+    const [first = '', late = '', last = ''] = idsOf(world)
+    await world.pass(70 * MINUTE, 10 * MINUTE)
+    // Nobody works; HubSpot goes on.
+    await world.advance(3 * 60 * MINUTE)
+    world.store.edit('contacts', first, { firstname: 'early' })
+    await world.advance(2 * 60 * MINUTE)
+    world.store.edit('contacts', late, { firstname: 'late' }, { lag: 40 * MINUTE })
+    await world.advance(1_000)
+    world.store.edit('contacts', last, { firstname: 'last' })
+    await world.advance(30 * MINUTE)
+    await world.pass(11_000)
+    expect(await world.row('contacts', first)).toMatchObject({ firstname: 'early' })
+    expect(await world.row('contacts', last)).toMatchObject({ firstname: 'last' })
+    expect(await world.row('contacts', late)).not.toMatchObject({ firstname: 'late' })
+    await world.pass(34 * MINUTE, 2 * MINUTE)
+    expect(await world.row('contacts', late)).toMatchObject({ firstname: 'late' })
+    expect(await world.differences('contacts')).toEqual([])
+  })
+
   test('a record that is edited more often than any settle window is seen all the same', async () => {
     await using world = await startWorld('poll', { sandbox: { objects: { contacts: 5 } } })
     await world.db.query(`select hubspot.configure('settle_windows', '["4 minutes", "6 minutes"]')`)

@@ -1,17 +1,21 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFile } from 'node:fs/promises'
+import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Sandbox, startSandbox } from '../src/sandbox/index.ts'
+import { deliver } from '../src/sync/deliver.ts'
 import { type Running, runCli, startCli } from './support/cli.ts'
 import { type FreshDatabase, freshDatabase } from './support/cluster.ts'
+import { allFinal } from './support/feed.ts'
 import { query } from './support/global-setup.ts'
 import { blocksOf, commandsOf, ELSEWHERE, statementsOf } from './support/docs.ts'
 import { cliReference, errorReference, settingReference, sqlReference } from './support/reference.ts'
+import { startWorld } from './support/sync.ts'
 
 vi.setConfig({ testTimeout: 90_000 })
 const root = join(import.meta.dirname, '..')
+
 describe('README.md, from its first block to its last', () => {
   let sandbox: Sandbox
   let database: FreshDatabase
@@ -99,6 +103,38 @@ describe('docs/', () => {
     await expect(await errorReference(database)).toMatchFileSnapshot('../docs/errors.md')
     await expect(await settingReference(database)).toMatchFileSnapshot('../docs/settings.md')
     await expect(await sqlReference(database)).toMatchFileSnapshot('../docs/sql.md')
+  })
+
+  test('the example of docs/changes.md does what it says, and its statements run', async () => {
+    await using world = await startWorld('docs_changes', { sandbox: { objects: { deals: 12 } } })
+    await world.load('deals', ['dealname', 'dealstage'])
+    const blocks = await blocksOf('docs/changes.md')
+    const statements = blocks.filter(({ language }) => language === 'sql').flatMap(({ text }) => statementsOf(text))
+    const isLater = (statement: string) => /off_change|^table/.test(statement)
+    for (const statement of statements.filter((one) => !isLater(one))) await world.db.query(statement).catch((error: unknown) => expect.fail(`${statement}\n${String(error)}`))
+    const [deal] = [...world.store.records('deals')].map(({ id }) => id)
+    for (const dealstage of ['contractsent', 'closedwon']) {
+      world.store.edit('deals', deal!, { dealstage })
+      await world.db.query('select hubspot.refresh($1, array[$2::bigint])', ['deals', deal])
+      await world.pass(3_000, 1_000)
+    }
+    await allFinal(world.db)
+    const subscriptions = await world.db.query<{ id: string }>('select id from hubspot.change_subscriptions')
+    expect(subscriptions).toHaveLength(2)
+    for (const { id } of subscriptions) await deliver(world.deps, Number(id))
+    expect(await world.db.query('select deal_id from contracts')).toEqual([{ deal_id: deal }])
+    // The task runs as it is written there.
+    const file = join(root, 'test', `docs-task-${process.pid}.ts`)
+    await writeFile(file, blocks.find(({ language }) => language === 'ts')!.text)
+    const child = spawn(process.execPath, [file], { env: { ...process.env, DATABASE_URL: world.db.url }, stdio: 'ignore' })
+    try {
+      await expect.poll(() => world.db.query('select deal_id, stage from letters'), { timeout: 30_000 }).toEqual([{ deal_id: deal, stage: 'closedwon' }])
+    } finally {
+      child.kill('SIGKILL')
+      await rm(file)
+    }
+    for (const statement of statements.filter(isLater)) await world.db.query(statement)
+    expect(await world.db.query('select task from hubspot.change_subscriptions')).toEqual([{ task: null }])
   })
 })
 

@@ -71,7 +71,7 @@ async function steps(db: Database, sandbox: Sandbox, key: StreamKey, most = 100)
 async function fill({ query: run, database }: Base, sandbox: Sandbox): Promise<void> {
   await run('select hubspot.connect($1)', [sandbox.token])
   await run(`select hubspot_private.account_confirm(jsonb_build_object('portalId', $1::bigint, 'timeZone', 'US/Eastern'),
-    (select id from hubspot_private.credential_get(true)))`, [sandbox.portalId])
+    (select id from hubspot_private.credentials where state = 'candidate'))`, [sandbox.portalId])
   await run('select hubspot.grant_read($1)', [reader])
   await run(`select hubspot.track('contacts', '{email,firstname,hs_email_open}'), hubspot.track('deals')`)
   await run(`select hubspot.set_quota('burst', 150), hubspot.configure('runs_kept', '20 days'), hubspot.schedule('contacts', 'poll', every => '15 seconds')`)

@@ -5,7 +5,7 @@ export type Figure = {
   name: string
   /** The measured figure, in the goal's unit. */
   value: number
-  unit: '%' | '×' | 'ms' | 'rows/s' | 'MB' | 'B' | 'calls' | 'µs' | 'rows' | 'cores'
+  unit: '%' | '×' | 'rows/s' | 'MB' | 'B' | 'calls' | 'µs' | 'rows' | 'cores' | 'ms'
   goal: { least: number } | { most: number } | null
   /** What it was made from. */
   from: string

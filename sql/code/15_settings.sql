@@ -25,6 +25,12 @@ select * from (values
     'How long hubspot.runs keeps runs that changed something; quiet ones go after an hour.'),
   ('hints_kept', '"1 day"'::jsonb, 'interval',
     'How long it is remembered that search named a version which a read did not show.'),
+  ('webhooks_kept', '"10 minutes"'::jsonb, 'interval',
+    'How long an event that a webhook brought is remembered after it was acted on, so that its repetitions are known.'),
+  ('changes_kept', '"7 days"'::jsonb, 'interval',
+    'How long the change feed keeps changes, by whole days.'),
+  ('notify', 'true'::jsonb, 'boolean',
+    'Whether each statement that changes rows is told on channel hubspot.'),
   ('problems_kept', '"30 days"'::jsonb, 'interval',
     'How long hubspot.problems keeps what is resolved.'),
   ('live_timeout', '"10 seconds"'::jsonb, 'interval',
@@ -102,6 +108,10 @@ begin
       or (setting_check.value #>> '{}')::numeric % 1 <> 0
     then
       perform hubspot_private.fail('setting_invalid', name, value::text, 'Give a whole number from 1 to 1500.');
+    end if;
+  elsif setting_check.kind = 'boolean' then
+    if jsonb_typeof(setting_check.value) <> 'boolean' then
+      perform hubspot_private.fail('setting_invalid', name, value::text, 'Give true or false.');
     end if;
   elsif setting_check.kind = 'interval' then
     begin

@@ -5,7 +5,7 @@ language sql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
-  select array['hubspot:stream', 'hubspot:connect', 'hubspot:sweep', 'hubspot:vacuum'];
+  select array['hubspot:stream', 'hubspot:connect', 'hubspot:sweep', 'hubspot:vacuum', 'hubspot:inbox', 'hubspot:deliver'];
 $$;
 comment on function hubspot_private.task_names() is 'The graphile-worker tasks of this product: the keys of src/tasks.ts.';
 

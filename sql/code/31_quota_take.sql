@@ -122,6 +122,8 @@ begin
   if v_class is null then
     perform hubspot_private.fail('bug', format('there is no class %s of requests', coalesce(quota_take.class, 'null')));
   end if;
+  -- Whatever calls HubSpot comes by here.
+  perform hubspot_private.home_require();
   -- What a crash of the server loses of this, the full window after a restart makes good: nobody waits for the disk.
   perform set_config('synchronous_commit', 'off', true);
   if not exists (

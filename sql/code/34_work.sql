@@ -85,7 +85,9 @@ begin
   end if;
   return exists (
     select from hubspot_private.runs r
-    where r.object = s.object and r.stream = s.stream and r.range = s.range and r.state = 'waiting');
+    where r.object = s.object and r.stream = s.stream and r.range = s.range and r.state = 'waiting'
+    -- One that is held is about to be asked for, by hubspot.verify(): it begins when that is committed.
+    for key share skip locked);
 end;
 $$;
 comment on function hubspot_private.stream_has_work(hubspot_private.streams, timestamptz) is

@@ -91,7 +91,8 @@ as $$
   -- Our own relations' names, those of later versions too, and tables that are here already.
   select table_taken.name = any (array[
       'status', 'runs', 'quota', 'properties', 'object_types', 'problems', 'changes', 'outbox', 'forecast', 'owners', 'pipelines',
-      'pipeline_stages', 'property_options', 'association_types', 'association_pairs', 'schedules', 'audits', 'merges', 'settings'])
+      'pipeline_stages', 'property_options', 'association_types', 'association_pairs', 'change_subscriptions', 'schedules', 'audits', 'merges', 'settings',
+      'webhooks'])
     or exists (select from hubspot_private.objects o where o.table_name = table_taken.name)
     or exists (
       select from pg_class c
@@ -131,9 +132,23 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_schema record;
+  v_ends text[];
   v_name text;
 begin
-  -- One that was deleted for good may have left its name to another: what is kept of it gives the name up.
+  -- One that was deleted for good may have left its name to another. Where it is but the other end of a pair, which names it so,
+  -- the pair is with the other now.
+  with other as (
+    update hubspot_private.objects o
+    set object_type_id = s.value ->> 'objectTypeId', archived_at = null
+    from jsonb_array_elements(schemas -> 'results') s
+    where o.is_custom and not o.is_tracked and o.column_set = 0 and s.value ->> 'fullyQualifiedName' = o.fully_qualified_name
+      and not exists (select from jsonb_array_elements(schemas -> 'results') t where t ->> 'objectTypeId' = o.object_type_id)
+      and exists (select from hubspot_private.pairs p where p.is_tracked and p.to_object = o.name)
+    returning o.name
+  )
+  select array_agg(o.name) into v_ends from other o;
+  perform hubspot_private.pairs_restart(v_ends);
+  -- Else what is kept of it gives the name up.
   delete from hubspot_private.objects o
   where o.is_custom and not o.is_tracked and o.column_set = 0 and exists (
       select from jsonb_array_elements(schemas -> 'results') s where s ->> 'fullyQualifiedName' = o.fully_qualified_name)
@@ -217,7 +232,7 @@ comment on function hubspot_private.object_renamed(text) is 'Moves what was kept
 
 create or replace view hubspot.object_types as
 select o.name as object, o.object_type_id, o.table_name, o.label, o.is_custom, o.is_tracked, o.on_delete,
-  o.fully_qualified_name, o.has_search, o.archived_at
+  o.fully_qualified_name, o.has_search, o.archived_at, o.has_changes
 from hubspot_private.objects o
 where o.object_type_id is not null or o.is_tracked or not o.is_custom
 order by o.is_custom, o.name;

@@ -1,4 +1,4 @@
--- Each mirror table's functions are generated when its columns change, and when this version generates other text than the last.
+-- Each mirror table's functions, its change trigger's too, are generated when its columns change, and when this version generates other text than the last.
 create or replace function hubspot_private.apply_fingerprint(object text)
 returns text
 language sql
@@ -40,7 +40,8 @@ as $$
   select md5(string_agg(f.prosrc, e'\n' order by f.proname))
   from pg_proc f
   where f.pronamespace = 'hubspot_private'::regnamespace
-    and f.proname in ('apply_source', 'apply_columns', 'judge_function', 'differing_function', 'write_function', 'cast_expression', 'widest', 'row_room');
+    and f.proname in ('apply_source', 'apply_columns', 'judge_function', 'differing_function', 'write_function', 'cast_expression', 'widest', 'row_room',
+      'change_function', 'change_insert', 'change_columns');
 $$;
 comment on function hubspot_private.apply_generator() is 'Which text the functions are generated from: an upgrade that changes it generates them anew.';
 
@@ -65,6 +66,9 @@ begin
   execute hubspot_private.judge_function(v_object.number, v_table);
   execute hubspot_private.differing_function(v_object.name, v_object.number, v_table, v_marks);
   execute hubspot_private.write_function(v_object.name, v_object.number, v_table, v_marks);
+  execute hubspot_private.change_function(v_object.number, v_table,
+    array(select c.column_name::text from hubspot_private.apply_columns(v_object.name) c order by c.n) || '{_extra}', v_marks);
+  perform hubspot_private.change_triggers(v_table::regclass, format('hubspot_private.changes_%s()', v_object.number), v_object.has_changes);
   insert into hubspot_private.apply_statements as a (object, fingerprint, generator, places)
   values (v_object.name, hubspot_private.apply_fingerprint(v_object.name), hubspot_private.apply_generator(),
     hubspot_private.places(v_object.name))
@@ -87,7 +91,10 @@ begin
   for v_function in
     select f.oid from pg_proc f
     where f.pronamespace = 'hubspot_private'::regnamespace
-      and f.proname in (format('judge_%s', object_number), format('differing_%s', object_number), format('write_%s', object_number))
+      and f.proname in (format('judge_%s', object_number), format('differing_%s', object_number), format('write_%s', object_number),
+        format('changes_%s', object_number))
+      -- While the table is there, so is its trigger.
+      and not exists (select from pg_trigger t where t.tgfoid = f.oid)
   loop
     execute format('drop function %s', v_function);
   end loop;

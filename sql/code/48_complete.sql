@@ -55,3 +55,21 @@ as $$
     and r.range >= cardinality(hubspot_private.settle_windows());
 $$;
 comment on function hubspot_private.settle_restart(text) is 'The settle windows are others now: their passes begin anew, from the earliest place that one of them stands at.';
+
+create or replace function hubspot_private.load_watch(object text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- Held until this transaction is over, which it is at once: the step that ends the first load waits for it, or it for that.
+  if not exists (
+    select from hubspot_private.objects o where o.name = load_watch.object and o.loaded_at is null for share nowait)
+  then
+    raise serialization_failure using message = format('the first load of %s ended meanwhile', object);
+  end if;
+end;
+$$;
+comment on function hubspot_private.load_watch(text) is
+  'Called last by a step that wrote rows during the first load, and no changes of them: it must be over before the load is, from which on the feed tells of everything. 40001, 55P03 where it may not be: the step is taken again.';

@@ -9,10 +9,14 @@ as $$
 #variable_conflict use_variable
 declare
   v_object hubspot_private.objects;
+  v_is_careful constant boolean := pg_catalog.current_setting('hubspot.careful', true) is not distinct from 'true';
   v_now timestamptz;
   v_held bigint[];
   v_free bigint[];
+  v_busy bigint[];
+  v_gone bigint[];
   v_deleted bigint[];
+  v_private bigint[];
   v_each bigint;
   v_one bigint[];
   v_refused bigint[];
@@ -28,17 +32,22 @@ begin
          select t.id from hubspot.%I t where t.id = any ($1) and t._synced_at < $2 order by t.id for update skip locked
        ) l', v_object.table_name)
     into v_free using v_held, asked_at;
+    -- One of which someone holds an association stays, as one that is held itself.
+    v_busy := hubspot_private.edges_held(object, v_free);
+    v_free := array(select i from unnest(v_free) i where i <> all (v_busy) order by i);
   end if;
   v_now := hubspot_private.clock();
-  if v_free is not null then
+  if v_is_careful then
+    set constraints all immediate;
+  end if;
+  if pg_catalog.cardinality(v_free) > 0 then
     perform hubspot_private.stream_marks_writing(object, stream, range);
     v_statement := pg_catalog.format(
       case v_object.on_delete
         when 'mark' then 'with d as (update hubspot.%I t set _archived_at = $2, _synced_at = $2 where t.id = any ($1) returning t.id)'
         else 'with d as (delete from hubspot.%I t where t.id = any ($1) returning t.id)'
       end || ' select array_agg(d.id) from d', v_object.table_name);
-    if pg_catalog.current_setting('hubspot.careful', true) = 'true' then
-      set constraints all immediate;
+    if v_is_careful then
       foreach v_each in array v_free loop
         begin
           execute v_statement into v_one using array[v_each], v_now;
@@ -52,23 +61,39 @@ begin
           v_refused := v_refused || v_each;
         end;
       end loop;
-      perform hubspot_private.fetch_enqueue(object, v_refused, 'refused', hubspot_private.clock() + interval '15 minutes');
     else
       execute v_statement into v_deleted using v_free, v_now;
     end if;
-    -- What was wrong with a record is over with it.
-    update hubspot_private.problems p set resolved_at = v_now
-    where p.object = v_object.name and p.record_id = any (v_deleted) and p.resolved_at is null;
   end if;
-  perform hubspot_private.edges_forget(object, stream, range,
-    array(select i from unnest(ids) i where i = any (v_deleted) or i <> all (coalesce(v_held, '{}'))));
+  v_gone := array(select i from unnest(ids) i where i = any (v_deleted) or i <> all (coalesce(v_held, '{}')) order by i);
+  if v_is_careful then
+    -- What the mirror does not hold may be the other end of associations that someone does not let go.
+    foreach v_each in array array(select i from unnest(v_gone) i where i <> all (coalesce(v_deleted, '{}'))) loop
+      begin
+        perform hubspot_private.edges_forget(object, stream, range, array[v_each]);
+      exception when others then
+        get stacked diagnostics v_context = pg_exception_context;
+        if hubspot_private.refusal_note(object, v_each, sqlstate, sqlerrm, v_context) is null then
+          raise;
+        end if;
+        v_refused := v_refused || v_each;
+      end;
+    end loop;
+  else
+    perform hubspot_private.edges_forget(object, stream, range, v_gone);
+  end if;
+  perform hubspot_private.fetch_enqueue(object, v_refused, 'refused', hubspot_private.clock() + interval '15 minutes');
+  -- What was wrong with a record is over with it.
+  update hubspot_private.problems p set resolved_at = hubspot_private.clock()
+  where p.object = v_object.name and p.record_id = any (v_gone) and p.record_id <> all (coalesce(v_refused, '{}')) and p.resolved_at is null;
   insert into hubspot_private.tombstones as g (object, id, seen_gone_at)
-  select v_object.name, i, v_now
-  from unnest(ids) i
-  where i = any (v_deleted) or i <> all (coalesce(v_held, '{}'))
-  order by i
+  select v_object.name, i, v_now from unnest(v_gone) i
   on conflict on constraint tombstones_pkey do update set seen_gone_at = excluded.seen_gone_at
   where g.id = any (v_deleted);
+  v_private := hubspot_private.erasures_due(object, v_gone);
+  if v_private <> '{}' then
+    perform hubspot_private.records_erase_each(object, stream, range, v_private);
+  end if;
   -- A row that is locked, or was written after this was asked, is in doubt.
   perform hubspot_private.fetch_enqueue(v_object.name,
     array(select i from unnest(v_held) i where i <> all (coalesce(v_deleted, '{}')) and i <> all (coalesce(v_refused, '{}'))), reason,

@@ -46,7 +46,9 @@ begin
   end if;
   update hubspot_private.runs r
   set state = 'running', started_at = hubspot_private.clock()
-  where r.object = s.object and r.stream = s.stream and r.range = s.range and r.state = 'waiting'
+  where r.id = (
+    select w.id from hubspot_private.runs w
+    where (w.object, w.stream, w.range, w.state) = (s.object, s.stream, s.range, 'waiting') for no key update skip locked)
   returning r.id into s.run_id;
   if s.stream = 'associations' and (s.run_id is not null or s.next_at <= hubspot_private.clock()) then
     -- Its time has come, or it was asked for; else only what is dirty is read.
@@ -119,7 +121,8 @@ begin
   from hubspot_private.streams s
   where (s.object, s.stream, s.range) = (stream_claim.object, stream_claim.stream, stream_claim.range)
   for update;
-  if not found
+  -- A copy stands still until it is adopted.
+  if not found or not hubspot_private.is_home()
     or v_stream.lease_until > hubspot_private.clock()
     or v_stream.retry_at > hubspot_private.clock()
     or not hubspot_private.stream_is_open(v_stream)
@@ -147,10 +150,8 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  update hubspot_private.streams s
-  set lease_until = null, holder = null
-  where (s.object, s.stream, s.range, s.epoch)
-    = (stream_release.object, stream_release.stream, stream_release.range, stream_release.epoch);
+  update hubspot_private.streams s set lease_until = null, holder = null
+  where (s.object, s.stream, s.range, s.epoch) = (stream_release.object, stream_release.stream, stream_release.range, stream_release.epoch);
   if found then
     perform hubspot_private.stream_wake(object, stream, range);
   end if;
@@ -230,7 +231,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
   select hubspot_private.problem_resolve('{SH201}', '*', null, 'token');
-  select hubspot_private.problem_resolve('{SH009,SH201,SH202,SH203,SH205,SH206,SH207,SH208,SH211,SH901}', s.object)
+  select hubspot_private.problem_resolve('{SH009,SH011,SH012,SH013,SH201,SH202,SH203,SH205,SH206,SH207,SH208,SH211,SH226,SH227,SH901}', s.object)
   where not exists (
     select from hubspot_private.streams o
     where o.object = s.object and o.failures > 0 and (o.stream, o.range) <> (s.stream, s.range));

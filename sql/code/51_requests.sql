@@ -1,5 +1,5 @@
 -- What each stream asks for where its cursor stands. The worker sends it as it is:
---   list {after, until, properties}  ·  archived {after}  ·  read {ids, seqs}  ·  search {body, upto}  ·  count {body}  ·  schema  ·  probe {properties}  ·  catalogue
+--   list {after, until, properties}  ·  archived {after}  ·  read {ids, seqs}  ·  look {inputs}  ·  search {body, upto}  ·  count {body}  ·  schema  ·  probe {properties}  ·  catalogue
 --   labels {from, to}  ·  associations {from, to, inputs: [{id, after}]}
 create or replace function hubspot_private.stream_question(s hubspot_private.streams)
 returns jsonb

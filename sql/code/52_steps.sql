@@ -263,6 +263,11 @@ begin
   select f.outcome, f.cursor, f.request
   from hubspot_private.step_finish(v_stream, v_step, requests,
     case when stream in ('backfill', 'resync') and request ->> 'kind' = 'list' then hubspot_private.page_ids(answer, asked) end, null) f;
+  if v_object.name is not null and v_object.loaded_at is null and stream <> 'backfill'
+    and (v_step.result).inserted + (v_step.result).updated + (v_step.result).deleted > 0
+  then
+    perform hubspot_private.load_watch(object);
+  end if;
 end;
 $$;
 comment on function hubspot_private.step_commit(

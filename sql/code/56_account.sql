@@ -7,9 +7,14 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
   update hubspot_private.problems p set resolved_at = hubspot_private.clock()
-  where p.object is null and p.property in ('token', 'new token') and p.resolved_at is null;
+  where p.object is null and p.property in ('token', 'new token') and p.resolved_at is null
+    -- An access token that is good until it ends does not mend a refresh token.
+    and not exists (
+      select from hubspot_private.oauth o
+      join hubspot_private.credentials c on c.id = o.credential_id and c.state = 'active'
+      where o.failure_code = p.code and p.property = 'token');
 $$;
-comment on function hubspot_private.token_healed() is 'Closes the open problems of the account''s tokens, whatever their code.';
+comment on function hubspot_private.token_healed() is 'Closes the open problems of the account''s tokens, but for a refusal to renew that stands.';
 
 create or replace function hubspot_private.account_is_sure()
 returns boolean
@@ -17,11 +22,34 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select a.is_connected and not exists (
-    select from hubspot_private.problems p where p.object is null and p.property = 'token' and p.resolved_at is null)
+  select a.is_connected and hubspot_private.is_home() and not exists (
+    select from hubspot_private.problems p
+    where p.object is null and p.property = 'token' and p.resolved_at is null
+      -- The next renewal tells, no check.
+      and not exists (select from hubspot_private.oauth o where o.failure_code = p.code))
   from hubspot_private.account a;
 $$;
 comment on function hubspot_private.account_is_sure() is 'Whether a token is in use and nothing is known against it: else a worker checks it again.';
+
+create or replace function hubspot_private.candidate_new(kind text, secret text)
+returns bigint
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id bigint;
+begin
+  delete from hubspot_private.credentials c where c.state = 'candidate';
+  insert into hubspot_private.credentials (kind, secret, state, created_at)
+  values (candidate_new.kind, candidate_new.secret, 'candidate', hubspot_private.clock())
+  returning id into v_id;
+  perform hubspot_private.token_healed();
+  perform hubspot_private.enqueue('hubspot:connect', '{}', 'connect');
+  return v_id;
+end;
+$$;
+comment on function hubspot_private.candidate_new(text, text) is 'A credential in place of the one that waits to be checked; a worker looks at it at once.';
 
 create or replace function hubspot.connect(access_token text)
 returns void
@@ -31,19 +59,34 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if access_token is null or access_token !~ '^[\x21-\x7e]+$' or length(access_token) not between 8 and 4096 then
-    perform hubspot_private.fail('argument_invalid', 'that is no access token',
-      'Copy it from HubSpot: Development, Keys. It begins with pat- as a rule and has no spaces.');
-  end if;
-  delete from hubspot_private.credentials c where c.state = 'candidate';
-  insert into hubspot_private.credentials (kind, secret, state, created_at)
-  values ('token', access_token, 'candidate', hubspot_private.clock());
-  perform hubspot_private.token_healed();
-  perform hubspot_private.enqueue('hubspot:connect', '{}', 'connect');
+  perform hubspot_private.secret_check('access token', access_token,
+    'Copy it from HubSpot: Development, Keys. It begins with pat- as a rule and has no spaces.');
+  perform hubspot_private.candidate_new('token', access_token);
 end;
 $$;
 comment on function hubspot.connect(text) is
-  'Connects a HubSpot account by a private-app token or service key. Returns at once; the worker checks the token, and hubspot.health() tells. Statements end up in logs: pg-hubspot connect reads the token from standard input instead. SH104.';
+  'Connects a HubSpot account by a private-app token or service key. Returns at once; the worker checks the token, and hubspot.health() tells. A token that is refused, or of another account, never replaces the one in use. Statements end up in logs: pg-hubspot connect reads the token from standard input instead. SH104.';
+
+create or replace function hubspot.connect(client_id text, client_secret text, refresh_token text)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if client_id is null or client_id !~ '^[\x21-\x7e]{1,200}$' then
+    perform hubspot_private.fail('argument_invalid', 'that is no client id', 'Copy it from the app''s Auth tab in HubSpot.');
+  end if;
+  perform hubspot_private.secret_check('client secret', client_secret, 'Copy it from the app''s Auth tab in HubSpot.');
+  perform hubspot_private.secret_check('refresh token', refresh_token,
+    'HubSpot gives it when the app is authorised; npx pg-hubspot connect --oauth does all of that.');
+  insert into hubspot_private.oauth (credential_id, client_id, client_secret, refresh_token)
+  values (hubspot_private.candidate_new('oauth', null), client_id, client_secret, refresh_token);
+end;
+$$;
+comment on function hubspot.connect(text, text, text) is
+  'Connects a HubSpot account by an OAuth app that was authorised for it. The worker asks for an access token, checks it, and renews it before it ends. Statements end up in logs: pg-hubspot connect --oauth has the app authorised and stores all of it. SH104.';
 
 create or replace function hubspot.disconnect()
 returns void
@@ -64,17 +107,6 @@ end;
 $$;
 comment on function hubspot.disconnect() is
   'Forgets the credentials. Tables and tracking stay; streams stand still until hubspot.connect(), or until a worker that has HUBSPOT_ACCESS_TOKEN in its environment has checked that, within seconds. To stop reading: hubspot.pause().';
-
-create or replace function hubspot_private.credential_get(is_candidate boolean)
-returns table (id bigint, secret text)
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-  select c.id, c.secret from hubspot_private.credentials c
-  where c.state = case when credential_get.is_candidate then 'candidate' else 'active' end;
-$$;
-comment on function hubspot_private.credential_get(boolean) is 'The token to check, or the token in use.';
 
 create or replace function hubspot_private.account_confirm(details jsonb, credential_id bigint default null)
 returns text

@@ -118,6 +118,7 @@ begin
     update hubspot_private.streams s
     set rows = v_rows
     where s.object = v_object.name and s.stream = 'backfill';
+    update hubspot_private.objects o set is_kept = v_rows > 0 where o.name = v_object.name;
     perform hubspot_private.stream_wake(v_object.name, 'schema');
     perform hubspot_private.live_follow();
   end if;

@@ -17,6 +17,10 @@ begin
     retry_at = case when s.retry_at > v_now then s.retry_at - v_by else s.retry_at end,
     lease_until = case when s.lease_until > v_now then s.lease_until - v_by else s.lease_until end
   where greatest(s.next_at, s.retry_at, s.lease_until) > v_now;
+  update hubspot_private.oauth o
+  set expires_at = o.expires_at - v_by, issued_at = o.issued_at - v_by,
+    retry_at = o.retry_at - v_by, lease_until = o.lease_until - v_by, early_at = least(o.early_at, v_now)
+  where greatest(o.expires_at, o.retry_at, o.lease_until) > v_now;
   update hubspot_private.fetch_queue q set not_before = q.not_before - v_by where q.not_before > v_now;
   update hubspot_private.association_dirty d set not_before = d.not_before - v_by where d.not_before > v_now;
   update hubspot_private.objects o set resync_started_at = v_now where o.resync_started_at > v_now;
@@ -30,7 +34,9 @@ $$;
 comment on function hubspot_private.clock_set_back(timestamptz) is
   'The database''s clock was set back, from that time or later: what waits for a time must not wait for the old one.';
 
-create or replace function hubspot_private.worker_beat(id text, host text, pid integer, queue_ids text[], held jsonb default '[]', is_present boolean default false)
+create or replace function hubspot_private.worker_beat(
+  id text, host text, pid integer, queue_ids text[], held jsonb default '[]', is_present boolean default false, may_write boolean default true
+)
 returns void
 language plpgsql
 volatile
@@ -44,8 +50,9 @@ begin
   if v_was > hubspot_private.clock() + interval '5 seconds' then
     perform hubspot_private.clock_set_back(v_was);
   end if;
-  insert into hubspot_private.workers as w (id, host, pid, queue_ids, is_present, started_at, beat_at)
-  values (id, host, pid, queue_ids, is_present, hubspot_private.clock(), hubspot_private.clock())
+  perform hubspot_private.home_check();
+  insert into hubspot_private.workers as w (id, host, pid, queue_ids, is_present, may_write, started_at, beat_at)
+  values (id, host, pid, queue_ids, is_present, may_write, hubspot_private.clock(), hubspot_private.clock())
   on conflict on constraint workers_pkey do update set beat_at = excluded.beat_at, queue_ids = excluded.queue_ids;
   -- A call may take longer than a lease; a row that a commit holds is being renewed by it.
   update hubspot_private.streams s
@@ -62,7 +69,7 @@ begin
   where (s.object, s.stream, s.range) = (l.object, l.stream, l.range);
 end;
 $$;
-comment on function hubspot_private.worker_beat(text, text, integer, text[], jsonb, boolean) is
+comment on function hubspot_private.worker_beat(text, text, integer, text[], jsonb, boolean, boolean) is
   'A worker is alive and still holds these streams: [{object, stream, range, epoch}].';
 
 create or replace function hubspot_private.worker_stop(id text)
@@ -83,7 +90,7 @@ set search_path = pg_catalog, pg_temp
 as $$
   select s.object, s.stream, s.range, greatest(s.retry_at, s.lease_until)
   from hubspot_private.streams s
-  where hubspot_private.stream_is_open(s)
+  where (select hubspot_private.is_home()) and hubspot_private.stream_is_open(s)
     and case
       when streams_due.started_at is null then
         coalesce(s.lease_until, '-infinity') < hubspot_private.clock() and coalesce(s.retry_at, '-infinity') <= hubspot_private.clock()
@@ -167,10 +174,20 @@ begin
       for update skip locked
     ) l
     where (s.object, s.stream, s.range) = (l.object, l.stream, l.range)
+  ),
+  renewed as (
+    update hubspot_private.oauth o set holder = null, lease_until = null
+    from (
+      select t.credential_id from hubspot_private.oauth t
+      where t.holder in (select d.id from dead d)
+      for update skip locked
+    ) l
+    where o.credential_id = l.credential_id
   )
   select array_agg(q) into v_dead from dead, unnest(dead.queue_ids) q;
   perform hubspot_private.jobs_sweep(coalesce(v_dead, '{}'));
   select count(hubspot_private.stream_wake(d.object, d.stream, d.range)) into v_count from hubspot_private.streams_due() d;
+  perform hubspot_private.subscriptions_sweep();
   if exists (
     select from hubspot_private.credentials c
     where c.state = 'candidate' and coalesce(c.retry_at, '-infinity') <= hubspot_private.clock()
@@ -178,6 +195,7 @@ begin
     perform hubspot_private.enqueue('hubspot:connect', '{}', 'connect');
   end if;
   perform hubspot_private.live_follow();
+  perform hubspot_private.inbox_sweep();
   delete from hubspot_private.hints h
   where h.seen_at < hubspot_private.clock() - hubspot_private.setting_interval('hints_kept')
     -- Until it is read, complete_until rests on it.
@@ -195,4 +213,4 @@ begin
 end;
 $$;
 comment on function hubspot_private.sweep() is
-  'Every 20 s: wakes due streams whose lease is dead or whose job was lost, frees jobs of dead workers, forgets what is old. Returns the streams woken.';
+  'Every 20 s: wakes due streams whose lease is dead or whose job was lost, and subscriptions, frees jobs of dead workers, forgets what is old. Returns the streams woken.';

@@ -125,6 +125,11 @@ begin
   if after is null then
     delete from hubspot_private.listed l where l.object = s.object and l.stream = 'archive';
     v_step.cursor := pg_catalog.jsonb_build_object('until', v_step.cursor -> 'began');
+    v_new := hubspot_private.erasures_found(s.object);
+    if v_new <> '{}' then
+      perform hubspot_private.object_lock(v_object.number, true);
+      perform hubspot_private.records_erase_each(s.object, s.stream, s.range, v_new);
+    end if;
     perform hubspot_private.load_begin(s.object);
     if v_object.search_refused_at < hubspot_private.clock() - interval '1 day' then
       perform hubspot_private.search_retry(s.object);

@@ -1,6 +1,6 @@
 -- A full read finds what is gone. Rows in a page's place that it does not list are noted; after the last page they are read by
 -- id, and only what is not found then is deleted. Where that would be many rows, someone has to say that it is right.
---   The cursor's absences: check (read them to count), delete (read them and delete), held (wait for hubspot.confirm_deletes()).
+--   The cursor's absences: look (an audit asks which were archived a moment ago), check (read them to count), delete (read them and delete), held (wait for hubspot.confirm_deletes()).
 create or replace function hubspot_private.absences_note(
   s hubspot_private.streams, step hubspot_private.step, ids bigint[]
 )
@@ -79,6 +79,16 @@ $$;
 comment on function hubspot_private.absences_are_many(hubspot_private.objects) is
   'Whether more than 100 rows and more than a tenth of all would be deleted.';
 
+create or replace function hubspot_private.absences_begin(o hubspot_private.objects)
+returns jsonb
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select case when hubspot_private.absences_are_many(absences_begin.o) then '{"absences": "check"}' else '{"absences": "delete"}' end::jsonb;
+$$;
+comment on function hubspot_private.absences_begin(hubspot_private.objects) is 'The cursor from which rows that a full read did not list are read by id.';
+
 create or replace function hubspot_private.full_read_next(s hubspot_private.streams, cursor jsonb)
 returns jsonb
 language plpgsql
@@ -113,9 +123,9 @@ begin
   end if;
   return case
     when not exists (select from hubspot_private.absences a where a.object = s.object) then null
-    when hubspot_private.absences_are_many(v_object) then '{"absences": "check"}'
-    else '{"absences": "delete"}'
-  end::jsonb;
+    when exists (select from hubspot.audits a where a.run_id = s.run_id and a.deletes_known_until is not null) then '{"absences": "look"}'
+    else hubspot_private.absences_begin(v_object)
+  end;
 end;
 $$;
 comment on function hubspot_private.full_read_next(hubspot_private.streams, jsonb) is
@@ -127,15 +137,49 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select jsonb_build_object('kind', 'read', 'ids', coalesce(jsonb_agg(q.id::text), '[]'), 'seqs', '[]'::jsonb)
+  select case s.cursor ->> 'absences'
+    when 'look' then jsonb_build_object('kind', 'look', 'inputs', coalesce(jsonb_agg(q.id::text), '[]'))
+    else jsonb_build_object('kind', 'read', 'ids', coalesce(jsonb_agg(q.id::text), '[]'), 'seqs', '[]'::jsonb)
+  end
   from (
     select a.id from hubspot_private.absences a
-    where a.object = s.object and (s.cursor ->> 'absences' = 'delete' or not a.is_gone)
+    where a.object = s.object and (s.cursor ->> 'absences' <> 'check' or not a.is_gone)
+      and a.id > coalesce((s.cursor ->> 'looked')::bigint, -1)
     order by a.id
     limit hubspot_private.read_limit(s)
   ) q;
 $$;
 comment on function hubspot_private.absences_request(hubspot_private.streams) is 'The next of the rows that a full read did not list, by id.';
+
+create or replace function hubspot_private.absences_look(s hubspot_private.streams, request jsonb, answer jsonb)
+returns hubspot_private.step
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_step hubspot_private.step;
+  v_object hubspot_private.objects;
+  v_last bigint := (select max(i::bigint) from jsonb_array_elements_text(request -> 'inputs') i);
+begin
+  select o.* into strict v_object from hubspot_private.objects o where o.name = s.object;
+  update hubspot_private.absences a set is_recent = true
+  from hubspot.audits u, jsonb_array_elements(case when jsonb_typeof(answer -> 'results') = 'array' then answer -> 'results' else '[]' end) r
+  where u.run_id = s.run_id and a.object = s.object and a.id::text = r.value ->> 'id' and (r.value -> 'archived')::text = 'true'
+    and hubspot_private.cast_timestamptz(r.value ->> 'archivedAt') > u.deletes_known_until;
+  v_step.is_over := false;
+  v_step.cursor := case
+    -- Not every object can be asked so.
+    when answer is null or not exists (select from hubspot_private.absences a where a.object = s.object and a.id > v_last)
+      then hubspot_private.absences_begin(v_object)
+    else s.cursor || jsonb_build_object('looked', v_last)
+  end;
+  return v_step;
+end;
+$$;
+comment on function hubspot_private.absences_look(hubspot_private.streams, jsonb, jsonb) is
+  'An audit asked when rows that it did not find listed were archived: what HubSpot changed a moment ago is no difference.';
 
 create or replace function hubspot_private.absences_step(
   s hubspot_private.streams, request jsonb, answer jsonb, missing bigint[], asked_at timestamptz
@@ -150,12 +194,16 @@ declare
   v_object hubspot_private.objects;
   v_asked bigint[] := array(select i::bigint from pg_catalog.jsonb_array_elements_text(request -> 'ids') i);
 begin
+  if s.cursor ->> 'absences' = 'look' then
+    return hubspot_private.absences_look(s, request, answer);
+  end if;
   select o.* into strict v_object from hubspot_private.objects o where o.name = s.object;
   v_step.result := hubspot_private.page_apply(s.object, s.stream, s.range, answer, asked_at, s.stream);
   v_step.cursor := s.cursor || pg_catalog.jsonb_build_object('read', coalesce((s.cursor ->> 'read')::bigint, 0) + 1);
   v_step.is_over := false;
   if s.cursor ->> 'absences' = 'delete' then
     if pg_catalog.cardinality(missing) > 0 then
+      perform hubspot_private.audit_gone(v_object, s.run_id, missing, answer);
       v_step.result.deleted := hubspot_private.gone_apply(s.object, s.stream, s.range, missing, asked_at, s.stream);
     end if;
     delete from hubspot_private.absences a where a.object = s.object and a.id = any (v_asked);

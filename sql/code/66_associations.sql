@@ -1,15 +1,6 @@
 -- Associations: the table of each tracked pair of objects, what has to be read again, and what goes with a record.
 --   A type_id counts within its category: a label of the account's own may have the number of one of HubSpot's. So the key of a
 --   row holds both, or one of two types of one association would be lost.
-do $$
-begin
-  if to_regtype('hubspot_private.edge') is null then
-    create type hubspot_private.edge as (from_id bigint, to_id bigint, type_id bigint, category text, label text);
-  end if;
-end;
-$$;
-comment on type hubspot_private.edge is 'One type of one association.';
-
 create or replace function hubspot_private.refuse_edge_write()
 returns trigger
 language plpgsql
@@ -95,6 +86,8 @@ begin
     format('Associations of %s with %s in HubSpot, a row for each type. Rows follow HubSpot; status: select * from hubspot.association_pairs;',
       coalesce(v_from.label, v_from.name), coalesce(v_to.label, v_to.name)),
     format('HubSpot''s id of the record of %s.', v_from.name), format('HubSpot''s id of the record of %s.', v_to.name));
+  perform hubspot_private.change_triggers(format('hubspot.%I', v_pair.table_name)::regclass,
+    format('hubspot_private.changes_pair(%L)', v_pair.number), v_from.has_changes);
   perform hubspot_private.grants_apply(v_pair.table_name);
   perform hubspot_private.live_follow(v_pair.table_name);
 end;
@@ -133,6 +126,41 @@ end;
 $$;
 comment on function hubspot_private.pairs_resolve() is
   'Pairs that waited for the catalogue to name their objects: found now, or a problem with the near name.';
+
+create or replace function hubspot_private.pair_clear(pair integer)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  delete from hubspot_private.association_dirty d where d.pair = pair_clear.pair;
+  delete from hubspot_private.association_reads r where r.pair = pair_clear.pair;
+  delete from hubspot_private.association_pages e where e.pair = pair_clear.pair;
+$$;
+comment on function hubspot_private.pair_clear(integer) is 'Forgets what of a pair was to be read, or is half read.';
+
+create or replace function hubspot_private.pairs_restart(to_objects text[])
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_pair hubspot_private.pairs;
+begin
+  for v_pair in select p.* from hubspot_private.pairs p where p.is_tracked and p.to_object = any (to_objects) order by p.number loop
+    perform hubspot_private.pair_clear(v_pair.number);
+    -- A sweep under way has read what is no more.
+    update hubspot_private.runs r set state = 'stopped', finished_at = hubspot_private.clock()
+    where (r.object, r.stream, r.range) = (v_pair.from_object, 'associations', v_pair.number) and r.state = 'running';
+    update hubspot_private.streams s
+    set cursor = '{}', run_id = null, epoch = s.epoch + 1, lease_until = null, holder = null, next_at = hubspot_private.clock()
+    where (s.object, s.stream, s.range) = (v_pair.from_object, 'associations', v_pair.number);
+    perform hubspot_private.stream_wake(v_pair.from_object, 'associations', v_pair.number);
+  end loop;
+end;
+$$;
+comment on function hubspot_private.pairs_restart(text[]) is 'The other end of these pairs is another object now: they are read from the start.';
 
 create or replace function hubspot_private.associations_dirty(object text, ids bigint[], is_both boolean default false)
 returns void
@@ -185,8 +213,8 @@ as $$
 #variable_conflict use_variable
 declare
   v_pair hubspot_private.pairs;
-  v_ends text[];
   v_edges hubspot_private.edge[];
+  v_free hubspot_private.edge[];
 begin
   if coalesce(pg_catalog.cardinality(ids), 0) = 0 then
     return;
@@ -194,19 +222,14 @@ begin
   for v_pair in
     select p.* from hubspot_private.pairs p where p.is_tracked and object in (p.from_object, p.to_object) order by p.number
   loop
-    if pg_catalog.to_regclass(pg_catalog.format('hubspot.%I', v_pair.table_name)) is not null then
-      v_ends := array_remove(array[
-        case when v_pair.from_object = object then pg_catalog.format('t.%I = any ($1)', v_pair.from_column) end,
-        case when v_pair.to_object = object then pg_catalog.format('t.%I = any ($1)', v_pair.to_column) end], null);
-      execute pg_catalog.format(
-        'select array_agg(row (l.*)::hubspot_private.edge) from (
-           select t.%2$I, t.%3$I, t.type_id, t.category, t.label from hubspot.%1$I t where %4$s order by 1, 2, 3, 4 for update) l',
-        v_pair.table_name, v_pair.from_column, v_pair.to_column, pg_catalog.array_to_string(v_ends, ' or '))
-      into v_edges using ids;
-      if v_edges is not null then
+    v_edges := hubspot_private.edges_of(v_pair, ids, v_pair.from_object = object, v_pair.to_object = object);
+    if v_edges is not null then
+      v_free := hubspot_private.edges_free(v_pair, v_edges);
+      if v_free is not null then
         perform hubspot_private.stream_marks_writing(object, stream, range);
-        perform hubspot_private.edges_delete(v_pair, v_edges);
+        perform hubspot_private.edges_delete(v_pair, v_free);
       end if;
+      perform hubspot_private.edges_later(v_pair, v_edges, v_free, null);
     end if;
     delete from hubspot_private.association_pages e
     where e.pair = v_pair.number
@@ -221,19 +244,3 @@ $$;
 comment on function hubspot_private.edges_forget(text, text, integer, bigint[]) is
   'Records are gone, or marked as archived: their associations go with them, at both ends, those that are half read too.';
 revoke all on function hubspot_private.edges_forget(text, text, integer, bigint[]) from public;
-
-create or replace function hubspot_private.edges_delete(p hubspot_private.pairs, edges hubspot_private.edge[])
-returns void
-language plpgsql
-volatile
-as $$
-begin
-  execute pg_catalog.format(
-    'delete from hubspot.%1$I t using pg_catalog.unnest($1) e
-     where (t.%2$I, t.%3$I, t.type_id, t.category) = (e.from_id, e.to_id, e.type_id, e.category)',
-    p.table_name, p.from_column, p.to_column)
-  using edges;
-end;
-$$;
-comment on function hubspot_private.edges_delete(hubspot_private.pairs, hubspot_private.edge[]) is 'Deletes rows of a pair''s table, by their keys.';
-revoke all on function hubspot_private.edges_delete(hubspot_private.pairs, hubspot_private.edge[]) from public;

@@ -145,6 +145,7 @@ begin
       -- Behind the last one nothing is explicit enough: the pages before were.
       when r.is_any or i.after is not null and r.id is not null then 'whole'
       when e.id is not null then 'empty'
+      when r.id is not null then 'blank'
       else 'unsaid'
     end
   from inputs i
@@ -153,7 +154,51 @@ begin
 end;
 $$;
 comment on function hubspot_private.association_states(jsonb, jsonb) is
-  'What an answer says of each record asked for: whole, part (it goes on at next_after), empty (explicitly), or unsaid.';
+  'What an answer says of each record asked for: whole, part (it goes on at next_after), empty (explicitly), blank (an empty list), or unsaid.';
+
+create or replace function hubspot_private.blanks_judge(p hubspot_private.pairs, is_reverse boolean, states jsonb)
+returns jsonb
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  -- Where the pair has shown none yet, as the account does elsewhere.
+  v_is_explicit boolean := coalesce(p.is_empty_explicit, (select bool_or(x.is_empty_explicit) from hubspot_private.pairs x));
+  v_blank bigint[];
+  v_unsaid bigint[];
+begin
+  select array_agg(i.key::bigint) filter (where i.value ->> 'state' = 'blank'),
+    case when bool_or(i.value ->> 'state' = 'empty') then true else v_is_explicit end
+  into v_blank, v_is_explicit
+  from jsonb_each(states) i;
+  if v_blank is not null and (select count(*) from jsonb_object_keys(states)) = 1 and exists (
+    select from hubspot_private.association_dirty d
+    where d.pair = p.number and d.is_reverse = is_reverse and d.from_id = any (v_blank) and d.attempts > 0)
+  then
+    -- Alone it is answered so again: here that is how HubSpot says that there are none. Others need not be asked alone.
+    v_is_explicit := false;
+    update hubspot_private.association_dirty d set attempts = 0, not_before = hubspot_private.clock()
+    where p.is_empty_explicit is distinct from false and d.pair = p.number and d.attempts = 1;
+  end if;
+  update hubspot_private.pairs x set is_empty_explicit = v_is_explicit
+  where x.number = p.number and x.is_empty_explicit is distinct from v_is_explicit;
+  if v_blank is null then
+    return states;
+  elsif v_is_explicit then
+    v_unsaid := v_blank;
+  elsif v_is_explicit is null and not is_reverse then
+    -- Nobody knows yet. Where there is nothing here, nothing is lost.
+    v_unsaid := array(select e.from_id from unnest(hubspot_private.edges_of(p, v_blank, true, false)) e);
+  end if;
+  return states || (
+    select jsonb_object_agg(i, states -> i::text || jsonb_build_object('state', case when i = any (v_unsaid) then 'unsaid' else 'empty' end))
+    from unnest(v_blank) i);
+end;
+$$;
+comment on function hubspot_private.blanks_judge(hubspot_private.pairs, boolean, jsonb) is
+  'An empty list without an error: whether it says that a record has none (empty) or nothing (unsaid), by how this account says so elsewhere.';
 
 create or replace function hubspot_private.association_edges(answer jsonb, ids bigint[])
 returns hubspot_private.edge[]

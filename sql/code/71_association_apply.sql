@@ -1,6 +1,6 @@
 -- How an answer about associations is taken in: only differences are written. Invoker and without SET where users' triggers run.
 create or replace function hubspot_private.edges_apply(
-  s hubspot_private.streams, p hubspot_private.pairs, ids bigint[], edges hubspot_private.edge[], asked_at timestamptz
+  s hubspot_private.streams, p hubspot_private.pairs, ids bigint[], edges hubspot_private.edge[], asked_at timestamptz, seqs jsonb
 )
 returns hubspot_private.page_result
 language plpgsql
@@ -12,6 +12,8 @@ declare
   v_gone hubspot_private.edge[];
   v_new hubspot_private.edge[];
   v_changed hubspot_private.edge[];
+  v_stale hubspot_private.edge[];
+  v_free hubspot_private.edge[];
 begin
   execute pg_catalog.format($diff$
     with wanted as materialized (
@@ -45,6 +47,13 @@ begin
     from differing d$diff$, p.table_name, p.from_column, p.to_column)
   into v_gone, v_new, v_changed, v_result.unchanged
   using ids, edges, p.number, p.to_object, asked_at;
+  v_stale := v_gone || v_changed;
+  v_free := hubspot_private.edges_free(p, v_stale);
+  if pg_catalog.cardinality(v_stale) > coalesce(pg_catalog.cardinality(v_free), 0) then
+    perform hubspot_private.edges_later(p, v_stale, v_free, seqs);
+    v_gone := (select array_agg(e) from unnest(v_gone) e where e = any (v_free));
+    v_changed := (select array_agg(e) from unnest(v_changed) e where e = any (v_free));
+  end if;
   if coalesce(v_gone, v_new, v_changed) is not null then
     perform hubspot_private.stream_marks_writing(s.object, s.stream, s.range);
   end if;
@@ -69,12 +78,12 @@ begin
   return v_result;
 end;
 $$;
-comment on function hubspot_private.edges_apply(hubspot_private.streams, hubspot_private.pairs, bigint[], hubspot_private.edge[], timestamptz) is
+comment on function hubspot_private.edges_apply(hubspot_private.streams, hubspot_private.pairs, bigint[], hubspot_private.edge[], timestamptz, jsonb) is
   'Makes the rows of these records what was read: these associations, and those of their pages before. Writes differences alone.';
-revoke all on function hubspot_private.edges_apply(hubspot_private.streams, hubspot_private.pairs, bigint[], hubspot_private.edge[], timestamptz) from public;
+revoke all on function hubspot_private.edges_apply(hubspot_private.streams, hubspot_private.pairs, bigint[], hubspot_private.edge[], timestamptz, jsonb) from public;
 
 create or replace function hubspot_private.edges_apply_careful(
-  s hubspot_private.streams, p hubspot_private.pairs, ids bigint[], edges hubspot_private.edge[], asked_at timestamptz,
+  s hubspot_private.streams, p hubspot_private.pairs, ids bigint[], edges hubspot_private.edge[], asked_at timestamptz, seqs jsonb,
   out result hubspot_private.page_result, out refused bigint[]
 )
 returns record
@@ -96,7 +105,7 @@ begin
   set constraints all immediate;
   foreach v_id in array ids loop
     begin
-      v_one := hubspot_private.edges_apply(s, p, array[v_id], edges, asked_at);
+      v_one := hubspot_private.edges_apply(s, p, array[v_id], edges, asked_at, seqs);
       result.inserted := result.inserted + v_one.inserted;
       result.updated := result.updated + v_one.updated;
       result.deleted := result.deleted + v_one.deleted;
@@ -116,9 +125,9 @@ begin
   perform hubspot_private.refusals_judge(v_signs, v_is_any, v_error);
 end;
 $$;
-comment on function hubspot_private.edges_apply_careful(hubspot_private.streams, hubspot_private.pairs, bigint[], hubspot_private.edge[], timestamptz) is
+comment on function hubspot_private.edges_apply_careful(hubspot_private.streams, hubspot_private.pairs, bigint[], hubspot_private.edge[], timestamptz, jsonb) is
   'The same record by record: those whose rows cannot be written are left as they were, with a problem.';
-revoke all on function hubspot_private.edges_apply_careful(hubspot_private.streams, hubspot_private.pairs, bigint[], hubspot_private.edge[], timestamptz) from public;
+revoke all on function hubspot_private.edges_apply_careful(hubspot_private.streams, hubspot_private.pairs, bigint[], hubspot_private.edge[], timestamptz, jsonb) from public;
 
 create or replace function hubspot_private.labels_apply(p hubspot_private.pairs, answer jsonb)
 returns void
@@ -144,14 +153,17 @@ as $$
 $$;
 comment on function hubspot_private.labels_apply(hubspot_private.pairs, jsonb) is 'Takes in the types that a pair''s associations may have.';
 
-create or replace function hubspot_private.orphans_delete(s hubspot_private.streams, p hubspot_private.pairs)
-returns bigint
+create or replace function hubspot_private.orphans_delete(s hubspot_private.streams, p hubspot_private.pairs, out deleted bigint, out is_all boolean)
+returns record
 language plpgsql
 volatile
 as $$
 #variable_conflict use_variable
 declare
   v_edges hubspot_private.edge[];
+  v_free hubspot_private.edge[];
+  v_each hubspot_private.edge;
+  v_context text;
 begin
   -- From before: a table that was kept while nobody read it.
   execute pg_catalog.format(
@@ -159,14 +171,31 @@ begin
      where not exists (select from %4$s and t.id = e.%2$I)', p.table_name, p.from_column, p.to_column,
     (select hubspot_private.live_rows(o) from hubspot_private.objects o where o.name = p.from_object))
   into v_edges;
-  if v_edges is null then
-    return 0;
+  v_free := hubspot_private.edges_free(p, v_edges);
+  deleted := coalesce(pg_catalog.cardinality(v_free), 0);
+  is_all := deleted = coalesce(pg_catalog.cardinality(v_edges), 0);
+  if deleted = 0 then
+    return;
   end if;
   perform hubspot_private.stream_marks_writing(s.object, s.stream, s.range);
-  perform hubspot_private.edges_delete(p, v_edges);
-  return pg_catalog.cardinality(v_edges);
+  if pg_catalog.current_setting('hubspot.careful', true) is distinct from 'true' then
+    perform hubspot_private.edges_delete(p, v_free);
+    return;
+  end if;
+  foreach v_each in array v_free loop
+    begin
+      perform hubspot_private.edges_delete(p, array[v_each]);
+    exception when others then
+      get stacked diagnostics v_context = pg_exception_context;
+      if hubspot_private.refusal_note(s.object, (v_each).from_id, sqlstate, sqlerrm, v_context) is null then
+        raise;
+      end if;
+      deleted := deleted - 1;
+      is_all := false;
+    end;
+  end loop;
 end;
 $$;
 comment on function hubspot_private.orphans_delete(hubspot_private.streams, hubspot_private.pairs) is
-  'Deletes the associations of records that the mirror does not have. Returns how many rows went.';
+  'Deletes the associations of records that the mirror does not have: how many rows went, and whether that is all of them.';
 revoke all on function hubspot_private.orphans_delete(hubspot_private.streams, hubspot_private.pairs) from public;

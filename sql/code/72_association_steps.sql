@@ -56,6 +56,8 @@ declare
   v_refused bigint[];
   v_edges hubspot_private.edge[];
   v_result hubspot_private.page_result := (0, 0, 0, 0, 0, 0, 0);
+  v_orphans bigint;
+  v_is_all boolean;
 begin
   select p.* into strict v_pair from hubspot_private.pairs p where p.number = s.range;
   select o.* into strict v_from from hubspot_private.objects o where o.name = v_pair.from_object;
@@ -88,14 +90,15 @@ begin
   then
     perform hubspot_private.fail('answer_unreadable', 'a page names itself as the next one');
   end if;
+  if (select count(*) > 1 and bool_and(i.value ->> 'state' = 'unsaid') from pg_catalog.jsonb_each(v_states) i) then
+    perform hubspot_private.fail('answer_unreadable', 'it says nothing of any record');
+  end if;
+  v_states := hubspot_private.blanks_judge(v_pair, v_is_reverse, v_states);
   select array_agg(i.key::bigint) filter (where i.value ->> 'state' = 'part'),
     array_agg(i.key::bigint) filter (where i.value ->> 'state' in ('whole', 'empty')),
     array_agg(i.key::bigint) filter (where i.value ->> 'state' = 'unsaid')
   into v_part, v_done, v_unsaid
   from pg_catalog.jsonb_each(v_states) i;
-  if pg_catalog.cardinality(v_unsaid) > 1 and v_part is null and v_done is null then
-    perform hubspot_private.fail('answer_unreadable', 'it says nothing of any record');
-  end if;
   if v_is_reverse then
     perform hubspot_private.reverse_step(v_pair, request, answer, v_states);
   else
@@ -113,9 +116,9 @@ begin
     on conflict on constraint association_pages_pkey do update set label = excluded.label;
     if pg_catalog.current_setting('hubspot.careful', true) = 'true' then
       select (a.result).*, a.refused into v_result.rows_read, v_result.inserted, v_result.updated, v_result.unchanged, v_result.stale, v_result.regressed, v_result.deleted, v_refused
-      from hubspot_private.edges_apply_careful(s, v_pair, array(select i from pg_catalog.unnest(v_done) i where i = any (v_live)), v_edges, asked_at) a;
+      from hubspot_private.edges_apply_careful(s, v_pair, array(select i from pg_catalog.unnest(v_done) i where i = any (v_live)), v_edges, asked_at, v_states) a;
     else
-      v_result := hubspot_private.edges_apply(s, v_pair, array(select i from pg_catalog.unnest(v_done) i where i = any (v_live)), v_edges, asked_at);
+      v_result := hubspot_private.edges_apply(s, v_pair, array(select i from pg_catalog.unnest(v_done) i where i = any (v_live)), v_edges, asked_at, v_states);
     end if;
     delete from hubspot_private.association_pages e where e.pair = v_pair.number and e.from_id = any (v_done);
   end if;
@@ -152,13 +155,16 @@ begin
   v_step.cursor := hubspot_private.associations_advance(s, request, coalesce(pg_catalog.cardinality(v_edges), 0));
   v_step.is_over := (not s.cursor ? 'last' or v_step.cursor ? 'swept') and not hubspot_private.associations_due(v_pair.number);
   if v_step.is_over and s.cursor ? 'last' then
-    if not s.cursor ? 'until' then
-      v_result.deleted := v_result.deleted + hubspot_private.orphans_delete(s, v_pair);
+    if not s.cursor ? 'until' or s.cursor ? 'orphans' then
+      select o.deleted, o.is_all into v_orphans, v_is_all from hubspot_private.orphans_delete(s, v_pair) o;
+      v_result.deleted := v_result.deleted + v_orphans;
     end if;
     v_step.cursor := pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('batch', v_step.cursor -> 'batch', 'step', v_step.cursor -> 'step',
+      -- Someone holds them, or does not let them go: the next sweep tries again.
+      'orphans', case when not v_is_all then true end,
       -- What HubSpot has still to tell, holds this up until it is a problem of its own.
       'until', case when exists (
-        select from hubspot_private.association_dirty d where d.pair = v_pair.number and d.attempts between 1 and 4)
+        select from hubspot_private.association_dirty d where d.pair = v_pair.number and (d.attempts between 1 and 4 or d.held > 0))
       then s.cursor -> 'until' else v_step.cursor -> 'began' end));
   end if;
   v_step.result := v_result;

@@ -14,18 +14,6 @@ as $$
 $$;
 comment on function hubspot_private.pair_streams_make(text) is 'Makes the streams that an object''s pairs lack. They begin once the object is loaded.';
 
-create or replace function hubspot_private.pair_clear(pair integer)
-returns void
-language sql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-  delete from hubspot_private.association_dirty d where d.pair = pair_clear.pair;
-  delete from hubspot_private.association_reads r where r.pair = pair_clear.pair;
-  delete from hubspot_private.association_pages e where e.pair = pair_clear.pair;
-$$;
-comment on function hubspot_private.pair_clear(integer) is 'Forgets what of a pair was to be read, or is half read.';
-
 create or replace function hubspot_private.pair_drop(p hubspot_private.pairs)
 returns void
 language plpgsql

@@ -8,8 +8,14 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-  v_run bigint := hubspot.resync(object);
+  v_run bigint;
 begin
+  loop
+    -- Held until this is committed: one that began before would pass pages by that nobody compares.
+    v_run := hubspot.resync(object);
+    perform from hubspot_private.runs r where r.id = v_run and r.state = 'waiting' for update;
+    exit when found;
+  end loop;
   insert into hubspot.audits (object, run_id, at)
   select r.object, r.id, hubspot_private.clock() from hubspot_private.runs r where r.id = v_run
   on conflict on constraint audits_run_id_key do nothing;
@@ -18,6 +24,18 @@ end;
 $$;
 comment on function hubspot.verify(text) is
   'Compares an object with HubSpot, record by record and value by value, at low priority, and repairs what differs; returns the run id. What it found: select * from hubspot.audits where run_id = …; SH101.';
+
+create or replace function hubspot_private.record_version(o hubspot_private.objects, record jsonb)
+returns timestamptz
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(
+    hubspot_private.cast_timestamptz(record_version.record -> 'properties' ->> (record_version.o).modified_property),
+    hubspot_private.cast_timestamptz(record_version.record ->> 'updatedAt'));
+$$;
+comment on function hubspot_private.record_version(hubspot_private.objects, jsonb) is 'When HubSpot changed a record, by its own answer.';
 
 create or replace function hubspot_private.audit_page(o hubspot_private.objects, run_id bigint, body jsonb, asked_at timestamptz)
 returns void
@@ -40,6 +58,8 @@ begin
   end if;
   if v_audit.compared = 0 then
     v_audit.known_until := coalesce(v_audit.known_until, (select c.complete_until from hubspot_private.completeness c where c.object = o.name));
+    v_audit.deletes_known_until := coalesce(v_audit.deletes_known_until, (
+      select to_timestamp((t.cursor ->> 'until')::bigint / 1000.0) from hubspot_private.streams t where t.object = o.name and t.stream = 'archive'));
   end if;
   execute format('select j.fresh, j.known, j.behind from hubspot_private.judge_%s($1, $2, $3, $4) j', o.number)
   into v_fresh, v_known, v_behind using body, o.name, asked_at, o.resync_started_at;
@@ -52,15 +72,17 @@ begin
   from (
     select (r.value ->> 'id')::bigint as id
     from jsonb_array_elements(body -> 'results') r
-    where r.value ->> 'id' ~ '^[0-9]{1,18}$' and coalesce(
-      hubspot_private.cast_timestamptz(r.value -> 'properties' ->> o.modified_property), hubspot_private.cast_timestamptz(r.value ->> 'updatedAt'))
-      <= v_audit.known_until is not false
+    where r.value ->> 'id' ~ '^[0-9]{1,18}$' and hubspot_private.record_version(o, r.value) <= v_audit.known_until is not false
+      -- Restored since the archived list was read: the next sweep finds it, whatever its date.
+      and (v_audit.deletes_known_until is null or not exists (
+        select from hubspot_private.tombstones g where g.object = o.name and g.id = (r.value ->> 'id')::bigint and g.purged_at is null))
   ) i;
   update hubspot.audits a
   set compared = a.compared + jsonb_array_length(body -> 'results'), known_until = v_audit.known_until,
+    deletes_known_until = v_audit.deletes_known_until,
     missing = a.missing + coalesce(cardinality(v_missing), 0),
     different = a.different + coalesce(cardinality(v_different), 0),
-    examples = case when v_missing is null and v_different is null then a.examples else jsonb_build_object(
+    examples = case when v_missing is null and v_different is null then a.examples else a.examples || jsonb_build_object(
       'missing', hubspot_private.examples_add(a.examples -> 'missing', v_missing),
       'different', hubspot_private.examples_add(a.examples -> 'different', v_different)) end
   where a.id = v_audit.id;
@@ -68,6 +90,40 @@ end;
 $$;
 comment on function hubspot_private.audit_page(hubspot_private.objects, bigint, jsonb, timestamptz) is
   'Counts what a page of a full read finds different, before it is applied; nothing where the run is no audit.';
+
+create or replace function hubspot_private.audit_gone(o hubspot_private.objects, run_id bigint, ids bigint[], answer jsonb)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_audit hubspot.audits;
+  v_extra bigint[];
+begin
+  select a.* into v_audit from hubspot.audits a where a.run_id = run_id for update;
+  if not found or coalesce(cardinality(ids), 0) = 0 then
+    return;
+  end if;
+  execute format('select array_agg(t.id order by t.id) from %s and t.id = any ($1)', hubspot_private.live_rows(o)) into v_extra using ids;
+  -- Archived a moment ago, or merged into a record that was changed then, it is on its way.
+  v_extra := array(
+    select i from unnest(v_extra) i
+    where not exists (select from hubspot_private.absences a where a.object = o.name and a.id = i and a.is_recent)
+      and not exists (
+        select from jsonb_array_elements(answer -> 'results') r
+        where hubspot_private.record_version(o, r.value) > v_audit.known_until
+          and i::text = any (string_to_array(replace(r.value #>> '{properties,hs_merged_object_ids}', ' ', ''), ';')))
+    order by i);
+  update hubspot.audits a
+  set extra = a.extra + cardinality(v_extra),
+    examples = a.examples || jsonb_build_object('extra', hubspot_private.examples_add(a.examples -> 'extra', v_extra))
+  where a.id = v_audit.id;
+end;
+$$;
+comment on function hubspot_private.audit_gone(hubspot_private.objects, bigint, bigint[], jsonb) is
+  'Counts the rows that are here of records that a full read found gone, before they go; nothing where the run is no audit.';
 
 create or replace function hubspot_private.examples_add(examples jsonb, ids bigint[])
 returns jsonb
@@ -89,11 +145,11 @@ set search_path = pg_catalog, pg_temp
 as $$
   update hubspot.audits a
   -- Pages that two parts of the read have taken in were compared twice, and count once.
-  set at = hubspot_private.clock(), compared = r.rows_read, extra = r.deleted,
+  set at = hubspot_private.clock(), compared = r.rows_read,
     -- What is locked, or refused by a trigger or constraint, is not right yet: it waits in the fetch queue.
-    repaired = greatest(a.missing + a.different + r.deleted - (
+    repaired = greatest(a.missing + a.different + a.extra - (
       select count(*) from hubspot_private.fetch_queue q
-      where q.object = a.object and (a.examples -> 'missing' @> to_jsonb(q.id) or a.examples -> 'different' @> to_jsonb(q.id))), 0)
+      where q.object = a.object and (a.examples -> 'missing') || (a.examples -> 'extra') || (a.examples -> 'different') @> to_jsonb(q.id)), 0)
   from hubspot_private.runs r
   where a.run_id = audit_end.run_id and r.id = a.run_id;
 $$;

@@ -43,7 +43,7 @@ create or replace view hubspot.status as
 select o.name as object,
   case
     when o.is_paused or a.is_paused then 'paused'
-    when t.is_parked or k.is_unknown or o.archived_at is not null then 'parked'
+    when h.differs is not null or t.is_parked or k.is_unknown or o.archived_at is not null then 'parked'
     when o.loaded_at is null and o.column_set = 0 then 'waiting'
     when o.loaded_at is null then 'backfilling'
     when not o.has_search then 'list only'
@@ -67,12 +67,13 @@ select o.name as object,
   t.next_run_at,
   t.found_by_settle,
   k.problems,
-  k.last_error,
+  coalesce(h.differs, k.last_error) as last_error,
   o.table_name,
   o.tracked_at,
   o.loaded_at
 from hubspot_private.objects o
 cross join hubspot_private.account a
+cross join (select hubspot_private.home_differs() as differs) h
 cross join lateral (
   select coalesce(sum(s.rows) filter (where s.stream <> 'associations'), 0)::bigint as rows,
     -- A pair that is refused is the pair's matter.
@@ -115,7 +116,8 @@ comment on view hubspot.status is
 
 create or replace view hubspot.workers as
 select w.id, w.host, w.pid, w.started_at, w.beat_at,
-  (select count(*) from hubspot_private.streams s where s.holder = w.id and s.lease_until > hubspot_private.clock()) as streams
+  (select count(*) from hubspot_private.streams s where s.holder = w.id and s.lease_until > hubspot_private.clock()) as streams,
+  w.may_write
 from hubspot_private.workers w
 where w.beat_at > hubspot_private.clock() - interval '30 seconds'
 order by w.started_at, w.id;
@@ -126,3 +128,4 @@ comment on column hubspot.workers.pid is 'Its process id there.';
 comment on column hubspot.workers.started_at is 'When it started.';
 comment on column hubspot.workers.beat_at is 'Its last heartbeat; dead 30 s after it.';
 comment on column hubspot.workers.streams is 'How many streams it reads just now.';
+comment on column hubspot.workers.may_write is 'False: started with HUBSPOT_WRITES=off, it writes nothing to HubSpot and renews no token.';

@@ -13,6 +13,7 @@ declare
   v_is_alive boolean := exists (
     select from hubspot_private.workers w where w.beat_at > hubspot_private.clock() - interval '30 seconds');
 begin
+  perform hubspot_private.home_require();
   select o.name as object, s.last_error into v_parked
   from hubspot_private.objects_named(object) o
   join hubspot.status s on s.object = o.name
@@ -41,7 +42,7 @@ begin
 end;
 $$;
 comment on function hubspot.progress(text) is
-  'Whether the first load of an object (null: of all) is done, and while it is not, how far it is or what it waits for. SH101, SH104, SH113.';
+  'Whether the first load of an object (null: of all) is done, and while it is not, how far it is or what it waits for. SH005, SH101, SH104, SH113.';
 
 create or replace procedure hubspot.wait(object text default null, timeout interval default '1 hour')
 language plpgsql
@@ -82,4 +83,4 @@ begin
 end;
 $$;
 comment on procedure hubspot.wait(text, interval) is
-  'Waits until the first load of an object (null: of all) is done, with notices of progress. Not inside a transaction block. SH101, SH108, SH110, SH113.';
+  'Waits until the first load of an object (null: of all) is done, with notices of progress. Not inside a transaction block. SH005, SH101, SH108, SH110, SH113.';

@@ -1,4 +1,135 @@
 -- Health: named checks, each ok or what to do.
+create or replace function hubspot_private.health_database()
+returns table (ok boolean, message text, hint text)
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select d.differs is null,
+    coalesce(d.differs || '; its worker does nothing', format('%s, its own%s', i.database_name, case when i.is_read_only then '; adopted to read only' else '' end)),
+    (select e.hint from hubspot_private.errors e where e.code = 'SH005')
+  from hubspot_private.installation i
+  cross join (select hubspot_private.home_differs() as differs) d;
+$$;
+comment on function hubspot_private.health_database() is 'Whether this is the database that was installed, or a copy.';
+
+create or replace function hubspot_private.health_account()
+returns table (ok boolean, message text, hint text)
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select a.is_connected and t.message is null,
+    case
+      when a.is_connected then format('connected to portal %s, checked %s%s', a.portal_id, date_trunc('second', a.checked_at), '; but ' || t.message)
+      when k.state = 'candidate' then 'a token waits to be checked by a worker' || coalesce(': ' || t.message, '')
+      else coalesce(t.message, 'not connected')
+    end,
+    coalesce(t.hint, 'Run select hubspot.connect(access_token => ''…''), or pg-hubspot connect; a worker must run to check it.')
+  from hubspot_private.account a
+  left join hubspot_private.credentials k on k.state = 'candidate'
+  left join lateral (
+    -- What is wrong with the token in use comes before a new one that was turned down.
+    select case p.property when 'token' then '' else 'the new token was not taken: ' end || p.message as message, p.hint
+    from hubspot_private.problems p
+    where p.object is null and p.property in ('token', 'new token') and p.resolved_at is null
+    order by p.property desc, p.last_seen_at desc
+    limit 1
+  ) t on true;
+$$;
+comment on function hubspot_private.health_account() is 'Whether a token is in use that HubSpot takes.';
+
+create or replace function hubspot_private.health_token()
+returns table (ok boolean, message text, hint text)
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Of an OAuth app: it has to be renewed in time.
+  select coalesce(not l.is_failing, true),
+    case
+      when c.id is null then 'none is stored'
+      when o.credential_id is null then 'a token that does not end'
+      else format('of an OAuth app; %s%s', coalesce(case when o.expires_at > n.at then 'good until ' else 'ended ' end || date_trunc('second', o.expires_at), 'not asked for yet'),
+        case when o.is_borrowed then '; it came with a copy, and is not renewed here'
+          when not l.is_renewable then '; no worker may renew it'
+          when o.failures > 0 then format('; not renewed, tried %s times', o.failures) else '' end)
+    end,
+    case
+      when o.is_borrowed then 'Connect this database with a token or an app of its own; or select hubspot.adopt(read_only => false), if the original is gone.'
+      when not l.is_renewable then 'Start a worker without HUBSPOT_WRITES=off, or connect with a private-app token, which does not end.'
+      else coalesce((select e.hint from hubspot_private.errors e where e.code = o.failure_code),
+        'Nothing to do: it is tried again by itself, and by select hubspot.resume().')
+    end
+  from (select hubspot_private.clock() as at) n
+  left join hubspot_private.credentials c on c.state = 'active'
+  left join hubspot_private.oauth o on o.credential_id = c.id
+  cross join lateral (
+    select coalesce(bool_or(w.may_write), true) as is_renewable
+    from hubspot_private.workers w where w.beat_at > n.at - interval '30 seconds'
+  ) w
+  cross join lateral (
+    select w.is_renewable,
+      o.credential_id is not null and (
+        o.is_borrowed or not w.is_renewable or o.failure_code is not null or o.expires_at <= n.at and o.failures > 0) as is_failing
+  ) l;
+$$;
+comment on function hubspot_private.health_token() is 'Whether the token in use has an end, and is renewed before it.';
+
+create or replace function hubspot_private.health_secrets()
+returns table (ok boolean, message text, hint text)
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select count(*) filter (where not hubspot_private.is_sealed(s.secret)) = 0,
+    case
+      when count(*) = 0 then 'no secret is stored'
+      when bool_and(hubspot_private.is_sealed(s.secret)) then 'the stored secrets are sealed'
+      else 'stored secrets are readable by the owner of this database'
+    end,
+    'Give every worker a PG_HUBSPOT_KEY (openssl rand -base64 32), and they seal them; or set HUBSPOT_ACCESS_TOKEN in their environment and run select hubspot.disconnect().'
+  from hubspot_private.credential_secrets() s;
+$$;
+comment on function hubspot_private.health_secrets() is 'Whether someone who reads the database could use what is stored.';
+
+create or replace function hubspot_private.health_scopes()
+returns table (ok boolean, message text, hint text)
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select count(*) = 0,
+    coalesce('missing: ' || string_agg(format('%s (%s)', p.what, p.hint), '; ' order by p.what), 'none is missing'),
+    'Add the scopes to the app in HubSpot' || case
+      when exists (select from hubspot_private.oauth) then ' and authorise it again: npx pg-hubspot connect --oauth'
+      else '; a new token may be needed' end || '. Then: select hubspot.resume();'
+  from (
+    select coalesce(q.object, q.property, 'account') as what, max(rtrim(q.hint, '.')) as hint
+    from hubspot_private.problems q
+    where q.code = 'SH202' and q.resolved_at is null
+    group by 1
+  ) p;
+$$;
+comment on function hubspot_private.health_scopes() is 'Objects that the token may not read, with the scopes that would help.';
+
+create or replace function hubspot_private.health_writes()
+returns table (ok boolean, message text, hint text)
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Someone chose it: nothing is wrong.
+  select true, case
+    when not hubspot_private.may_write() then 'off: this database was adopted to read only, or not at all'
+    when bool_and(not w.may_write) then 'off: every worker runs with HUBSPOT_WRITES=off'
+    when bool_or(not w.may_write) then 'off in some workers: HUBSPOT_WRITES=off'
+    else 'on'
+  end, null::text
+  from hubspot_private.workers w where w.beat_at > hubspot_private.clock() - interval '30 seconds';
+$$;
+comment on function hubspot_private.health_writes() is 'Whether anything here may write to HubSpot.';
+
 create or replace function hubspot.health()
 returns table (name text, ok boolean, message text, hint text)
 language sql
@@ -8,45 +139,35 @@ set search_path = pg_catalog, pg_temp
 as $$
   select c.name, c.ok, c.message, case when not c.ok then c.hint end
   from (
-    select 1, 'account', a.is_connected and t.message is null,
-      case
-        when a.is_connected then format('connected to portal %s, checked %s%s', a.portal_id, date_trunc('second', a.checked_at), '; but ' || t.message)
-        when k.state = 'candidate' then 'a token waits to be checked by a worker' || coalesce(': ' || t.message, '')
-        else coalesce(t.message, 'not connected')
-      end,
-      coalesce(t.hint, 'Run select hubspot.connect(access_token => ''…''), or pg-hubspot connect; a worker must run to check it.')
-    from hubspot_private.account a
-    left join hubspot_private.credentials k on k.state = 'candidate'
-    left join lateral (
-      -- What is wrong with the token in use comes before a new one that was turned down.
-      select case p.property when 'token' then '' else 'the new token was not taken: ' end || p.message as message, p.hint
-      from hubspot_private.problems p
-      where p.object is null and p.property in ('token', 'new token') and p.resolved_at is null
-      order by p.property desc, p.last_seen_at desc
-      limit 1
-    ) t on true
+    select 1, 'database', h.ok, h.message, h.hint from hubspot_private.health_database() h
     union all
-    select 2, 'worker', count(*) > 0, format('%s running', count(*)), 'Start one with: npx pg-hubspot worker'
+    select 2, 'account', h.ok, h.message, h.hint from hubspot_private.health_account() h
+    union all
+    select 3, 'token', h.ok, h.message, h.hint from hubspot_private.health_token() h
+    union all
+    select 4, 'scopes', h.ok, h.message, h.hint from hubspot_private.health_scopes() h
+    union all
+    select 5, 'secrets', h.ok, h.message, h.hint from hubspot_private.health_secrets() h
+    union all
+    select 6, 'worker', count(*) > 0, format('%s running', count(*)), 'Start one with: npx pg-hubspot worker'
     from hubspot_private.workers w where w.beat_at > hubspot_private.clock() - interval '30 seconds'
     union all
-    select 3, 'secrets', count(*) = 0,
-      case when count(*) = 0 then 'no secret is stored' else 'the stored token is readable by the owner of this database' end,
-      'Set HUBSPOT_ACCESS_TOKEN in the worker''s environment and run select hubspot.disconnect(), if that is too much.'
-    from hubspot_private.credentials
+    select 7, 'writes', h.ok, h.message, h.hint from hubspot_private.health_writes() h
     union all
-    select 4, 'objects', count(*) filter (where s.state = 'parked') = 0,
+    select 8, 'objects', count(*) filter (where s.state = 'parked') = 0,
       format('%s tracked, %s parked', count(*), count(*) filter (where s.state = 'parked')),
       'See select * from hubspot.problems where resolved_at is null;'
     from hubspot.status s
     union all
-    select 5, 'budgets', coalesce(bool_and(hubspot_private.quota_slowness(b, hubspot_private.clock()) < 2), true),
+    select 9, 'budgets', coalesce(bool_and(hubspot_private.quota_slowness(b, hubspot_private.clock()) < 2), true),
       format('%s requests left today', (select q.remaining from hubspot.quota q where q.budget = 'daily')),
       'HubSpot has just refused requests, another app may be using the limits: table hubspot.quota; they recover by themselves.'
     from hubspot_private.budgets b
     union all
-    select 6, 'problems', count(*) = 0, format('%s open', count(*)), 'See select * from hubspot.problems where resolved_at is null;'
+    select 10, 'problems', count(*) = 0, format('%s open', count(*)), 'See select * from hubspot.problems where resolved_at is null;'
     from hubspot_private.problems p where p.resolved_at is null
   ) c (n, name, ok, message, hint)
   order by c.n;
 $$;
-comment on function hubspot.health() is 'Checks by name: account, worker, secrets, objects, budgets, problems; each ok or with a hint what to do.';
+comment on function hubspot.health() is
+  'Checks by name: database, account, token, scopes, secrets, worker, writes, objects, budgets, problems; each ok or with a hint what to do.';

@@ -14,6 +14,7 @@ export type StreamRequest = { class: QuotaClass } & (
   | { kind: 'list'; after: string | null; until?: string; properties?: string[] }
   | { kind: 'archived'; after: string | null }
   | { kind: 'read'; ids: string[]; seqs: number[] }
+  | { kind: 'look'; inputs: string[] }
   | { kind: 'search' | 'count'; body: object; upto?: number | null }
   | { kind: 'schema' }
   | { kind: 'probe'; properties: string[] }
@@ -143,46 +144,6 @@ export async function quotaThrottled(db: Database, budget: string, retryAfterMs:
   await db.pool.query('select hubspot_private.quota_throttled(budget => $1, retry_after_ms => $2)', [budget, retryAfterMs ?? null])
 }
 
-/** The token to check, or the token in use. */
-export async function credentialGet(db: Database, isCandidate: boolean): Promise<{ id: string; secret: string } | undefined> {
-  const { rows } = await db.pool.query<{ id: string; secret: string }>(
-    'select * from hubspot_private.credential_get(is_candidate => $1)',
-    [isCandidate],
-  )
-  return rows[0]
-}
-
-/** Whether a token is in use and nothing is known against it. */
-export async function accountIsSure(db: Database): Promise<boolean> {
-  const { rows } = await db.pool.query<{ is_sure: boolean }>('select hubspot_private.account_is_sure() as is_sure')
-  return rows[0]!.is_sure
-}
-
-/** A token answered with these account details. */
-export async function accountConfirm(
-  db: Database,
-  details: Jsonb,
-  credentialId: string | undefined,
-): Promise<'connected' | 'portal_differs' | 'superseded'> {
-  const { rows } = await db.pool.query<{ outcome: 'connected' | 'portal_differs' | 'superseded' }>(
-    'select hubspot_private.account_confirm(details => $1, credential_id => $2) as outcome',
-    [details, credentialId ?? null],
-  )
-  return rows[0]!.outcome
-}
-
-/** A candidate could not be checked. */
-export async function credentialFail(
-  db: Database,
-  credentialId: string | undefined,
-  { isRefused, code, message, hint }: { isRefused: boolean; code: string; message: string; hint: string },
-): Promise<void> {
-  await db.pool.query(
-    `select hubspot_private.credential_fail(credential_id => $1, is_refused => $2, code => $3, message => $4, hint => $5)`,
-    [credentialId ?? null, isRefused, code, message, hint],
-  )
-}
-
 /** A stream whose lease a worker holds. */
 export type Held = StreamKey & { epoch: string }
 
@@ -190,12 +151,12 @@ export type Held = StreamKey & { epoch: string }
 export async function workerBeat(
   db: Database,
   {
-    id, host, pid, queueIds, held, isPresent = false,
-  }: { id: string; host: string; pid: number; queueIds: readonly string[]; held: readonly Held[]; isPresent?: boolean },
+    id, host, pid, queueIds, held, isPresent = false, mayWrite = true,
+  }: { id: string; host: string; pid: number; queueIds: readonly string[]; held: readonly Held[]; isPresent?: boolean; mayWrite?: boolean },
 ): Promise<void> {
   await db.pool.query(
-    'select hubspot_private.worker_beat(id => $1, host => $2, pid => $3, queue_ids => $4, held => $5, is_present => $6)',
-    [id, host, pid, queueIds, JSON.stringify(held), isPresent],
+    'select hubspot_private.worker_beat(id => $1, host => $2, pid => $3, queue_ids => $4, held => $5, is_present => $6, may_write => $7)',
+    [id, host, pid, queueIds, JSON.stringify(held), isPresent, mayWrite],
   )
 }
 
@@ -204,10 +165,26 @@ export async function workerStop(db: Database, id: string): Promise<void> {
   await db.pool.query('select hubspot_private.worker_stop(id => $1)', [id])
 }
 
-/** Wakes what nobody holds; returns how many streams. */
+/** Wakes what nobody holds, and keeps the change feed's days; returns how many streams were woken. */
 export async function sweep(db: Database): Promise<number> {
+  // In a transaction of its own: it may hold the feed for a moment.
+  await db.pool.query('select hubspot_private.changes_keep()')
   const { rows } = await db.pool.query<{ woken: number }>('select hubspot_private.sweep() as woken')
   return rows[0]!.woken
+}
+
+/** Delivers changes of a subscription, for about a second; true where more is due now. `isCareful`: one change, whose own fault an error is. */
+export async function deliverStep(db: Database, subscription: number, isCareful: boolean): Promise<boolean> {
+  const { rows } = await db.pool.query<{ is_more: boolean }>(
+    'select hubspot_private.deliver_step(subscription => $1, is_careful => $2) as is_more',
+    [subscription, isCareful],
+  )
+  return rows[0]!.is_more
+}
+
+/** Queues a look at a subscription. */
+export async function subscriptionWake(db: Database, id: number): Promise<void> {
+  await db.pool.query('select hubspot_private.subscription_wake(id => $1)', [id])
 }
 
 /** Streams that nobody holds and that are due; since a time: all that everything due then still needs. */

@@ -93,11 +93,15 @@ export interface Audits {
    */
   compared: Generated<Int8>;
   /**
+   * HubSpot's time up to which deletions were known when it began: what was archived later is on its way and counts as no difference.
+   */
+  deletes_known_until: string | null;
+  /**
    * Rows with another value, or another modified date, than HubSpot has.
    */
   different: Generated<Int8>;
   /**
-   * Ids of the first hundred missing, and of the first hundred different ones.
+   * Ids of the first hundred missing, of the first hundred extra, and of the first hundred different ones.
    */
   examples: Generated<Json>;
   /**
@@ -130,6 +134,92 @@ export interface Audits {
   run_id: Int8;
 }
 
+export interface Changes {
+  /**
+   * When it was written, by this database's clock.
+   */
+  at: string;
+  /**
+   * By column, [old, new]: those that changed; of an insert those that have a value. Of a delete the whole old row, nulls left out. Of an association {to_object, to, type_id, category, label}.
+   */
+  changed: Json;
+  /**
+   * Counts up.
+   */
+  id: Generated<Int8>;
+  /**
+   * The object; of an association the one that it is from.
+   */
+  object: string;
+  /**
+   * insert, update, delete; associate, disassociate. A row that is marked as archived is deleted here, and inserted when it is unmarked.
+   */
+  op: string;
+  /**
+   * HubSpot's id of the record; of an association the one that it is from.
+   */
+  record_id: Int8;
+  /**
+   * The run that wrote it: hubspot.runs.id.
+   */
+  run_id: Int8 | null;
+  /**
+   * The transaction that wrote the change.
+   */
+  xid: Generated<string>;
+}
+
+export interface ChangeSubscriptions {
+  /**
+   * Only where one of these changed; null: any.
+   */
+  columns: string[] | null;
+  /**
+   * When it began.
+   */
+  created_at: string | null;
+  /**
+   * The function that gets them.
+   */
+  function_name: string | null;
+  /**
+   * As hubspot.on_change() returned it.
+   */
+  id: Int8 | null;
+  /**
+   * How old the oldest change is that it has still to get; null: it has all.
+   */
+  lag: string | null;
+  /**
+   * Why, of one of them.
+   */
+  last_error: string | null;
+  /**
+   * Whose changes.
+   */
+  object: string | null;
+  /**
+   * Which kinds of change.
+   */
+  ops: string[] | null;
+  /**
+   * How far the feed was looked through for it.
+   */
+  position: string | null;
+  /**
+   * Of these, those whose change was not taken when it was last tried.
+   */
+  records_failing: Int8 | null;
+  /**
+   * Records with changes that it has still to get.
+   */
+  records_waiting: Int8 | null;
+  /**
+   * The graphile-worker task that gets them.
+   */
+  task: string | null;
+}
+
 export interface Merges {
   /**
    * The record that the lost one is part of now.
@@ -158,6 +248,10 @@ export interface ObjectTypes {
    * HubSpot's name for it with the portal's id, custom objects only.
    */
   fully_qualified_name: string | null;
+  /**
+   * Whether its changes are written to hubspot.changes: hubspot.enable_changes(), disable_changes().
+   */
+  has_changes: boolean | null;
   /**
    * Whether HubSpot can search it; else it is polled by listing it.
    */
@@ -697,6 +791,29 @@ export interface Status {
   tracked_at: string | null;
 }
 
+export interface Webhooks {
+  /**
+   * Events whose records or associations were queued to be read, or had been read already.
+   */
+  acted_on: Int8 | null;
+  /**
+   * Events about what is not tracked.
+   */
+  ignored: Int8 | null;
+  /**
+   * When the last one came.
+   */
+  last_at: string | null;
+  /**
+   * The object that it is about; null: none that is known.
+   */
+  object: string | null;
+  /**
+   * As HubSpot calls it: contact.creation, object.propertyChange; other: no kind that concerns a record.
+   */
+  type: string | null;
+}
+
 export interface Workers {
   /**
    * Its last heartbeat; dead 30 s after it.
@@ -710,6 +827,10 @@ export interface Workers {
    * As in its log.
    */
   id: string | null;
+  /**
+   * False: started with HUBSPOT_WRITES=off, it writes nothing to HubSpot and renews no token.
+   */
+  may_write: boolean | null;
   /**
    * Its process id there.
    */
@@ -728,6 +849,8 @@ export interface DB {
   association_pairs: AssociationPairs;
   association_types: AssociationTypes;
   audits: Audits;
+  change_subscriptions: ChangeSubscriptions;
+  changes: Changes;
   merges: Merges;
   object_types: ObjectTypes;
   owners: Owners;
@@ -741,5 +864,6 @@ export interface DB {
   schedules: Schedules;
   settings: Settings;
   status: Status;
+  webhooks: Webhooks;
   workers: Workers;
 }

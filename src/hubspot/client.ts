@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { Agent, type Dispatcher } from 'undici'
-import { Bug, Misuse, Refused, SyncError, Transient } from '../lib/errors.ts'
+import { Bug, Misuse, Refused, Renewed, SyncError, Transient } from '../lib/errors.ts'
 import { AGAIN, type Answer, type AnswerHead, bodyOf, checkedJson, headOf } from './answer.ts'
 export type { Answer } from './answer.ts'
 import { failureOf, type FailedAnswer } from './failure.ts'
@@ -14,6 +14,8 @@ export type HubSpotRequest = {
   query?: Record<string, string | number | boolean | readonly string[] | undefined>
   /** Sent as JSON; a string is sent as it is and must be JSON already. */
   body?: unknown
+  /** Sent as a form in place of `body`, and without a token: what asks for tokens. All of it counts as secret. */
+  form?: Record<string, string>
   /** The object type that the path names, if it does: a 404 then means that the type is not there. */
   type?: string
   /** Whether a success may come without a body, as that of an archive call does. */
@@ -38,7 +40,7 @@ export type Client = AsyncDisposable & {
   readonly paths: Paths
   /**
    * Sends one request. Throttled on 429; Transient on what heals by itself (SH205 to SH208); Refused
-   * on what does not (SH201 to SH203, SH211). Rejects with the signal's reason when that is aborted.
+   * on what does not (SH201 to SH203, SH211); Renewed where another token is there. Rejects with the signal's reason when that is aborted.
    */
   request(request: HubSpotRequest): Promise<Answer>
   /** Ends the connections; calls in flight fail as Transient. */
@@ -49,6 +51,8 @@ export type Client = AsyncDisposable & {
 export type ClientOptions = {
   /** Asked before every call, so that a refreshed token is used at once. */
   token: () => string | Promise<string>
+  /** HubSpot answered this token with 401: whether another one is there now. Then the call fails as Renewed. */
+  renew?: (token: string) => Promise<boolean>
   /** HTTPS, or HTTP on a loopback host. */
   baseUrl?: string
   version?: string
@@ -61,6 +65,7 @@ export type ClientOptions = {
 /** Makes a client. Misuse SH104 for a base URL or version that cannot be right. */
 export function createClient({
   token,
+  renew,
   baseUrl = 'https://api.hubapi.com',
   version = API_VERSION,
   dispatcher,
@@ -82,18 +87,19 @@ export function createClient({
       bodyTimeout: 0,
     })
 
-  async function request({ method, path, query, body, type, mayBeEmpty = false, signal }: HubSpotRequest) {
+  async function request({ method, path, query, body, form, type, mayBeEmpty = false, signal }: HubSpotRequest) {
     signal?.throwIfAborted()
-    const secret = await token()
-    const sent = { method: method ?? (body === undefined ? 'GET' : 'POST'), path, type, url: path + queryText(query) }
+    const secret = form === undefined ? await token() : undefined
+    const sent = { method: method ?? (body === undefined && form === undefined ? 'GET' : 'POST'), path, type, url: path + queryText(query) }
     const headers: Record<string, string> = {
-      authorization: `Bearer ${sendable(secret)}`,
+      ...(secret !== undefined && { authorization: `Bearer ${sendable(secret)}` }),
       accept: 'application/json',
       'accept-encoding': 'gzip',
       'user-agent': 'pg-hubspot',
     }
     if (body !== undefined) headers['content-type'] = 'application/json'
-    const text = body === undefined || typeof body === 'string' ? (body ?? null) : JSON.stringify(body)
+    if (form !== undefined) headers['content-type'] = 'application/x-www-form-urlencoded'
+    const text = form !== undefined ? new URLSearchParams(form).toString() : textOf(body)
 
     using clock = deadline(limits, signal)
     const sentAt = performance.now()
@@ -110,7 +116,9 @@ export function createClient({
       })
       clock.firstByte()
       head = headOf(response, sentAt)
-      if (head.status < 200 || head.status > 299) failed = { ...sent, head, headers: response.headers, secret }
+      if (head.status < 200 || head.status > 299) {
+        failed = { ...sent, head, headers: response.headers, secrets: secret === undefined ? secretsOf(form) : [secret] }
+      }
       const bytes = await bodyOf(response, { limit: bodyLimit, fromSocket: dispatcher === undefined })
       if (!failed) {
         return { ...head, body: mayBeEmpty && bytes.length === 0 ? bytes : checkedJson(bytes, response.headers) }
@@ -121,7 +129,9 @@ export function createClient({
       // the status is known: a body that broke off takes nothing from it
       if (!failed) throw unreached(cause, { method: sent.method, path, answer: head }, clock.passed())
     }
-    throw failureOf(failed)
+    const failure = failureOf(failed)
+    if (failed.head.status === 401 && secret !== undefined && (await renew?.(secret)) === true) throw new Renewed(failure)
+    throw failure
   }
 
   const close = async () => {
@@ -153,6 +163,11 @@ function queryText(query: HubSpotRequest['query'] = {}): string {
   })
   return pairs.length === 0 ? '' : `?${pairs.join('&')}`
 }
+
+const textOf = (body: unknown) => (body === undefined || typeof body === 'string' ? (body ?? null) : JSON.stringify(body))
+
+/** What is short is a word such as `refresh_token`, and no secret. */
+const secretsOf = (form: HubSpotRequest['form'] = {}) => Object.entries(form).flatMap(([name, value]) => (name === 'grant_type' || value.length < 6 ? [] : [value]))
 
 function sendable(secret: string): string {
   if (/^[\x21-\x7e]+$/.test(secret)) return secret

@@ -14,8 +14,8 @@ export type FailedAnswer = {
   headers: Headers
   /** Absent where it broke off. */
   body?: Buffer
-  /** The token in use, struck out of whatever HubSpot echoes. */
-  secret: string
+  /** What was sent that is secret, struck out of whatever HubSpot echoes. */
+  secrets: readonly string[]
 }
 
 // Everything may be missing, or be of another kind: an error about an error helps nobody.
@@ -27,6 +27,8 @@ const Envelope = z.looseObject({
   category: text,
   errorType: text,
   policyName: text,
+  status: text,
+  error: text,
   correlationId: text,
   context,
   errors: z.array(z.looseObject({ message: text, code: text, context })).optional().catch(undefined),
@@ -38,8 +40,8 @@ type Envelope = z.infer<typeof Envelope>
  * @see https://developers.hubspot.com/docs/api-reference/error-handling
  */
 export function failureOf(answer: FailedAnswer): SyncError {
-  const { head, path, method, url, type, secret } = answer
-  const raw = (answer.body?.toString('utf8') ?? '').replaceAll(secret, '[redacted]')
+  const { head, path, method, url, type, secrets } = answer
+  const raw = secrets.reduce((text, secret) => text.replaceAll(secret, '[redacted]'), answer.body?.toString('utf8') ?? '')
   const envelope = parse(raw)
   const said = (envelope?.message ?? '').slice(0, 1_000)
   const retryAfterMs = retryAfter(answer)
@@ -49,6 +51,8 @@ export function failureOf(answer: FailedAnswer): SyncError {
     status: head.status,
     correlationId: head.correlationId ?? envelope?.correlationId,
     category: envelope?.category ?? envelope?.errorType,
+    // Of the token endpoint, which has its own words: BAD_REFRESH_TOKEN, invalid_grant.
+    reason: envelope?.status === 'error' ? envelope.error : (envelope?.status ?? envelope?.error),
     answer: head,
     ...(envelope ? { said, errors: envelope.errors?.slice(0, 10) } : { body: raw.slice(0, 500) }),
   }

@@ -15,6 +15,11 @@ export const ERRORS = {
   SH008: 'no_worker',
   SH009: 'database_refused',
   SH010: 'database_unfit',
+  SH011: 'key_missing',
+  SH012: 'key_differs',
+  SH013: 'renewal_off',
+  SH014: 'http_address',
+  SH015: 'webhook_secret_missing',
   SH017: 'gateway_unfit',
   SH018: 'gateway_unchallenged',
   SH019: 'gateway_refused',
@@ -33,6 +38,8 @@ export const ERRORS = {
   SH113: 'object_parked',
   SH114: 'column_in_use',
   SH115: 'associations_not_tracked',
+  SH117: 'changes_gone',
+  SH118: 'subscription_unknown',
   SH122: 'types_differ',
   SH123: 'role_owns',
   SH124: 'live_unavailable',
@@ -54,10 +61,18 @@ export const ERRORS = {
   SH214: 'row_spilled',
   SH215: 'property_unreadable',
   SH216: 'deletes_held',
+  SH217: 'associations_unsaid',
   SH220: 'table_held',
   SH221: 'type_kept',
   SH222: 'object_archived',
-  SH217: 'associations_unsaid',
+  SH223: 'notify_off',
+  SH224: 'delivery_failed',
+  SH225: 'delivery_late',
+  SH226: 'refresh_refused',
+  SH227: 'client_refused',
+  SH228: 'authorisation_failed',
+  SH229: 'webhook_refused',
+  SH230: 'webhook_portal_differs',
   SH231: 'live_behind',
   SH232: 'live_late',
   SH301: 'throttled',
@@ -126,6 +141,13 @@ export class Transient extends SyncError {
   ) {
     super(code, message, parts)
     this.retryAfterMs = retryAfterMs
+  }
+}
+
+/** The access token was renewed meanwhile: take a turn and ask again at once. SH201. */
+export class Renewed extends Transient {
+  constructor(cause?: unknown) {
+    super('SH201', 'the access token was renewed', { retryAfterMs: 0, cause, hint: 'Nothing to do: it is asked again at once.' })
   }
 }
 

@@ -12,7 +12,7 @@ export type Fields = Record<string, unknown>
 export type Log = Record<LogLevel, (message: string, fields?: Fields) => void> & {
   /** The same log with these fields on every line. */
   child(fields: Fields): Log
-  /** Strikes this text out of every later line, of all children and parents too. */
+  /** Strikes this text out of every later line, of all children and parents too. The latest hundreds are remembered. */
   hide(secret: string): void
 }
 
@@ -60,7 +60,12 @@ export function createLog({
         // a very short text would strike out half of every line, and is no secret
         if (secret.length < 6) return
         // as it stands, as it stands in JSON, and as it stands in a URL
-        for (const form of [secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret)]) secrets.add(form)
+        for (const form of [secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret)]) {
+          // Said again, it is the latest again; tokens that ended long ago go.
+          secrets.delete(form)
+          secrets.add(form)
+        }
+        while (secrets.size > MOST_SECRETS) secrets.delete(secrets.values().next().value!)
       },
     }
   }
@@ -68,6 +73,8 @@ export function createLog({
 }
 
 const HIDDEN = '[hidden]'
+/** Half an hour a token, two secrets each in up to three forms: some days of them. */
+const MOST_SECRETS = 900
 const SECRET_FORMS: readonly [RegExp, string][] = [
   [/\bpat-[a-z]{2,}\d*-[\w-]{6,}/gi, HIDDEN],
   [/\b(bearer)\s+[^\s"'\\,;]+/gi, `$1 ${HIDDEN}`],

@@ -69,6 +69,8 @@ export interface Settings {
   associationPage: number
   /** What a batch answers for a page behind a record's last association, as when those ended meanwhile: the error of having none, or an empty list. */
   pastLastEdge: 'error' | 'empty'
+  /** What a batch answers for a record without associations: the error of having none, or an empty list of them. */
+  noAssociations: 'error' | 'empty'
   /** Whether making and ending associations moves the modified dates of both records. */
   associationBumps: boolean
   /** Whether associations come in another order than by id. */
@@ -107,8 +109,31 @@ export interface Settings {
   ownersMax: number
   /** What the schemas endpoint answers to an account without custom objects in its plan. */
   schemas: 'allowed' | 'empty' | 'forbidden'
+  /** Seconds that an OAuth access token is good. */
+  accessTokenSeconds: number
+  /** What a renewal does to the refresh token: nothing; gives another, and the one before ends at once (strict), or once the new one is used (grace). */
+  refreshRotation: 'never' | 'strict' | 'grace'
+  /** Whether the access tokens of a revoked refresh token end with it. */
+  revokeCascades: boolean
   /** Object types (by name) that were never activated: every call to them is refused. */
   inactive: readonly string[]
+
+  /** Time from an event to the request that tells of it, ms of real time. */
+  webhookDelay: Span
+  /** Most events in one request; HubSpot sends up to 100. */
+  webhookBatch: number
+  /** Requests under way at once. */
+  webhookConcurrency: number
+  /** Whether events come in another order than they happened. */
+  webhookShuffle: boolean
+  /** Share of events that are delivered once more after they were taken (0 to 1). */
+  webhookDuplicates: number
+  /** Until the first repetition of what was not taken, ms; twice as long each time. Ten of them make most of a day. */
+  webhookRetryDelay: Span
+  /** Whether an association is told of from both ends, or from the end that was named first. */
+  webhookEdges: 'both' | 'one'
+  /** Whether a privacy deletion is told of as a deletion too. */
+  webhookPrivacy: 'with deletion' | 'alone'
 }
 
 /** The settings of a sandbox nobody configured: HubSpot's own limits on a free account, a quiet network, a little search lag. */
@@ -142,6 +167,7 @@ export const defaultSettings: Settings = {
   shuffleBatch: true,
   associationPage: 500,
   pastLastEdge: 'error',
+  noAssociations: 'error',
   associationBumps: false,
   shuffleAssociations: true,
   customPairs: 'HUBSPOT_DEFINED',
@@ -161,7 +187,18 @@ export const defaultSettings: Settings = {
   retryAfter: null,
   ownersMax: 500,
   schemas: 'allowed',
+  accessTokenSeconds: 1_800,
+  refreshRotation: 'never',
+  revokeCascades: false,
   inactive: [],
+  webhookDelay: 0,
+  webhookBatch: 100,
+  webhookConcurrency: 10,
+  webhookShuffle: true,
+  webhookDuplicates: 0,
+  webhookRetryDelay: [30_000, 90_000],
+  webhookEdges: 'both',
+  webhookPrivacy: 'with deletion',
 }
 
 const choices: { readonly [K in keyof Settings]?: readonly unknown[] } = {
@@ -175,13 +212,17 @@ const choices: { readonly [K in keyof Settings]?: readonly unknown[] } = {
   after: ['plain', 'base64'],
   missingStatus: [207, 200],
   pastLastEdge: ['error', 'empty'],
+  noAssociations: ['error', 'empty'],
   customPairs: ['HUBSPOT_DEFINED', 'USER_DEFINED'],
   associationsCount: ['burst', 'daily'],
   mergeMakesNewId: ['as HubSpot', true, false],
   mergedRead: ['survivor', 'missing'],
   archivedGet: ['hidden', 'found'],
   throttleBody: ['policy', 'category'],
+  refreshRotation: ['never', 'strict', 'grace'],
   schemas: ['allowed', 'empty', 'forbidden'],
+  webhookEdges: ['both', 'one'],
+  webhookPrivacy: ['with deletion', 'alone'],
 }
 
 /** Copies known settings with sound values into `settings`; throws, naming the setting, before it changes anything. */
@@ -198,7 +239,7 @@ function settingProblem(name: string, value: unknown): string | undefined {
   const key = name as keyof Settings
   const allowed = choices[key]
   if (allowed) return allowed.includes(value) ? undefined : `one of ${allowed.join(', ')}`
-  if (key === 'lag' || key === 'latency') return isSpan(value) ? undefined : 'milliseconds, or [least, most]'
+  if (key === 'lag' || key === 'latency' || key === 'webhookDelay' || key === 'webhookRetryDelay') return isSpan(value) ? undefined : 'milliseconds, or [least, most]'
   if (key === 'retryAfter' && value === null) return undefined
   if (key === 'timeZone') return isTimeZone(value) ? undefined : 'a time zone name'
   if (Array.isArray(defaultSettings[key])) return Array.isArray(value) ? undefined : 'a list of names'

@@ -6,8 +6,10 @@ import type { Store } from './types/store.ts'
 export type * from './types/associations.ts'
 export type * from './types/calls.ts'
 export type * from './types/names.ts'
+export type * from './types/oauth.ts'
 export type * from './types/records.ts'
 export type * from './types/store.ts'
+export type * from './types/webhooks.ts'
 
 /** A running sandbox. */
 export interface Sandbox extends AsyncDisposable {

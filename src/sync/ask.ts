@@ -42,6 +42,8 @@ export async function ask(
     case 'read':
       if (request.ids.length === 0) return Promise.resolve(NOTHING_TO_READ())
       return caller.call('burst', () => batchRead(hubspot, { type, ids: request.ids, properties, signal })).then(one)
+    case 'look':
+      return askWhenArchived({ hubspot, caller, signal }, type, request.inputs)
     case 'search':
       return caller
         .call('search', () => search(hubspot, { type, body: JSON.stringify(request.body), signal }))
@@ -118,6 +120,13 @@ async function askArchived({ hubspot, caller, signal }: Way, type: string, after
     if (!(error instanceof Refused) || error.status === 401 || error.status === 403 || after !== null) throw error
     return { body: null, askedAt: '-infinity', answeredAt: undefined, after: undefined, asked: undefined, requests: 1 }
   }
+}
+
+async function askWhenArchived({ hubspot, caller, signal }: Way, type: string, ids: readonly string[]): Promise<Got> {
+  if (ids.length === 0) return NOTHING_TO_READ()
+  const asked = await optional(() => caller.call('burst', () => batchRead(hubspot, { type, ids, properties: [], archived: true, signal })))
+  // It only tells what is no difference: where HubSpot does not say, all counts.
+  return 'value' in asked ? one(asked.value) : { ...NOTHING_TO_READ(), body: null, requests: 1 }
 }
 
 async function askCount({ hubspot, caller, signal }: Way, type: string, body: object): Promise<Got> {

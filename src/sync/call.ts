@@ -2,7 +2,7 @@ import type { Database } from '../db/database.ts'
 import { type Permit, type QuotaClass, quotaTake, quotaThrottled, type Seen } from '../db/calls.ts'
 import type { AnswerHead } from '../hubspot/answer.ts'
 import type { Answer } from '../hubspot/client.ts'
-import { SyncError, Throttled, Transient } from '../lib/errors.ts'
+import { Renewed, SyncError, Throttled, Transient } from '../lib/errors.ts'
 
 /** An answer, and when it was asked by the database's clock: no later than the request really left. */
 export type Asked = { answer: Answer; askedAt: string }
@@ -20,6 +20,8 @@ const LONGEST_ASKING_MS = 5_000
 const LATENESS_MS = 20
 /** Clocks are set right by at most this, or set anew. */
 const CLOCK_DRIFT = 0.000_5
+/** A token may have ended, be refused, and be replaced by another all while a call waits; more than that is another fault. */
+const MOST_RENEWALS = 3
 /** 429s in a row, each of which slowed the budget, after which the step gives up for now. */
 const MOST_REFUSALS = 8
 
@@ -36,6 +38,7 @@ export function createCaller({
   const news = newsFor(db)
   const call = async (kind: 'burst' | 'search', turn: QuotaClass, send: () => Promise<Answer>): Promise<Asked> => {
     let waited = 0
+    let renewals = 0
     for (let refusals = 0; ; ) {
       const begunAt = performance.now()
       const permit = await quotaTake(db, kind, turn, news.tell(kind))
@@ -55,6 +58,8 @@ export function createCaller({
         return { answer, askedAt: permit.asked_at }
       } catch (error) {
         if (error instanceof SyncError && isHead(error.detail['answer'])) news.hear(kind, error.detail['answer'], due)
+        // A turn of its own for what is sent again.
+        if (error instanceof Renewed && renewals++ < MOST_RENEWALS) continue
         if (!(error instanceof Throttled)) throw error
         await quotaThrottled(db, error.policy, error.retryAfterMs)
         if (++refusals >= MOST_REFUSALS) {

@@ -1,58 +1,62 @@
-import { accountConfirm, credentialFail, credentialGet } from '../db/calls.ts'
+import { accountConfirm, credentialFail, homeCheck, tokenGet } from '../db/account-calls.ts'
 import { asJsonb, type Database } from '../db/database.ts'
 import { type Client, createClient } from '../hubspot/client.ts'
 import { readAccount } from '../hubspot/metadata.ts'
-import { Misuse, Refused, SyncError } from '../lib/errors.ts'
+import { Refused, SyncError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { createCaller } from './call.ts'
+import { createSecrets, sealStored } from './secrets.ts'
+import { addressOf, createTokens, type TokenDeps } from './tokens.ts'
 
-/** Where HubSpot is and which token to use when the database holds none. */
-export type HubSpotEnv = { baseUrl?: string; version?: string; token?: string | undefined }
-
-/** How long a token read from the database is used without asking again, ms. */
-const TOKEN_KEPT_MS = 2_000
-
-/** A client whose token is the database's, else the environment's. */
-export function createHubSpot(db: Database, env: HubSpotEnv, log: Log): Client {
-  if (env.token !== undefined) log.hide(env.token)
-  let known: { token: string; at: number } | undefined
-  return createClient({
-    ...(env.baseUrl !== undefined && { baseUrl: env.baseUrl }),
-    ...(env.version !== undefined && { version: env.version }),
-    async token() {
-      if (known !== undefined && performance.now() - known.at < TOKEN_KEPT_MS) return known.token
-      const token = (await credentialGet(db, false))?.secret ?? env.token
-      if (token === undefined) throw notConnected()
-      log.hide(token)
-      known = { token, at: performance.now() }
-      return token
-    },
-  })
+/** Where HubSpot is, which token to use when the database holds none, and what may be done there. */
+export type HubSpotEnv = {
+  baseUrl?: string
+  version?: string
+  token?: string | undefined
+  /** `PG_HUBSPOT_KEY`: 32 bytes in base64, with which stored secrets are sealed. */
+  key?: string | undefined
+  /** False (`HUBSPOT_WRITES=off`): HubSpot is never written to, and no token renewed. */
+  mayWrite?: boolean
 }
 
-function notConnected(): Misuse {
-  return new Misuse('SH003', 'no HubSpot account is connected', {
-    hint: "Run select hubspot.connect(access_token => 'pat-…'), or pg-hubspot connect.",
-  })
+/** A client whose token is the database's, else the environment's; one of an OAuth app is renewed in time. */
+export function createHubSpot({ db, env, log, worker, sleep }: Omit<TokenDeps, 'secrets'>): Client {
+  const tokens = createTokens({ db, env, log, worker, sleep, secrets: createSecrets(env.key, log) })
+  const client = createClient({ ...addressOf(env), token: tokens.token, renew: tokens.renew })
+  const close = async () => {
+    await client.close()
+    await tokens[Symbol.asyncDispose]()
+  }
+  return { ...client, close, [Symbol.asyncDispose]: close }
 }
 
-type Check = { db: Database; env: HubSpotEnv; log: Log; signal: AbortSignal; sleep: (ms: number, signal: AbortSignal) => Promise<void> }
+/** What checking takes. */
+export type Check = {
+  db: Database
+  env: HubSpotEnv
+  log: Log
+  signal: AbortSignal
+  sleep: (ms: number, signal: AbortSignal) => Promise<void>
+  /** As in hubspot_private.workers. */
+  worker: string
+}
 
-/** What checking a token came to; `none`: there is no token to check. */
-export type Checked = 'connected' | 'portal_differs' | 'superseded' | 'refused' | 'failed' | 'none'
+/** What checking a token came to; `none`: there is no token to check; `copied`: this database is a copy, and nothing was asked. */
+export type Checked = 'connected' | 'portal_differs' | 'superseded' | 'refused' | 'failed' | 'none' | 'copied'
 
 /**
  * Asks HubSpot which account a token opens, and lets SQL decide: the candidate that `hubspot.connect` left, else the
  * token in use, which is checked at every start. A bad candidate never replaces a good token.
  */
-export async function checkCredentials({ db, env, log, signal, sleep }: Check): Promise<Checked> {
-  const candidate = await credentialGet(db, true)
-  const stored = candidate ?? (await credentialGet(db, false))
-  const token = stored?.secret ?? env.token
-  if (token === undefined) return 'none'
-  log.hide(token)
-  const { baseUrl, version } = env
-  await using client = createClient({ token: () => token, ...(baseUrl !== undefined && { baseUrl }), ...(version !== undefined && { version }) })
+export async function checkCredentials({ db, env, log, signal, sleep, worker }: Check): Promise<Checked> {
+  if (!(await homeCheck(db))) return 'copied'
+  const secrets = createSecrets(env.key, log)
+  await sealStored(db, secrets)
+  const candidate = await tokenGet(db, true)
+  const stored = candidate ?? (await tokenGet(db, false))
+  if (stored === undefined && env.token === undefined) return 'none'
+  await using tokens = createTokens({ db, env, log, secrets, worker, sleep }, { isCandidate: candidate !== undefined })
+  await using client = createClient({ ...addressOf(env), token: tokens.token, renew: tokens.renew })
   const caller = createCaller({ db, signal, sleep })
   try {
     const { answer } = await readAccount(client, async (kind, send) => (await caller.call(kind, send)).answer, { signal })
@@ -61,9 +65,17 @@ export async function checkCredentials({ db, env, log, signal, sleep }: Check): 
     return outcome
   } catch (error) {
     if (!(error instanceof SyncError)) throw error
+    // Another worker has checked it meanwhile, or someone took it back.
+    if (error.code === 'SH003') return 'superseded'
     const isRefused = error instanceof Refused
     log.warn(`the access token could not be checked: ${error.message}`, { code: error.code, hint: error.hint })
     await credentialFail(db, candidate?.id, { isRefused, code: error.code, message: error.message, hint: error.hint })
     return isRefused ? 'refused' : 'failed'
   }
+}
+
+/** Seals what is stored readable, where there is a key. */
+export async function sealSecrets({ db, env, log }: Pick<Check, 'db' | 'env' | 'log'>): Promise<void> {
+  const count = await sealStored(db, createSecrets(env.key, log))
+  if (count > 0) log.info('stored secrets were sealed', { count })
 }

@@ -28,7 +28,14 @@ export type Command = { turns: number } & (
   | { do: 'label'; pair: number; pick: number }
   /** The property's type changes in HubSpot. */
   | { do: 'retype'; object: ObjectName; pick: number; type: string }
+  /** A property is made; archived with its values; brought back; gets another label or other options. */
+  | { do: 'define'; object: ObjectName; pick: number; type: string }
+  | { do: 'archive property' | 'restore property' | 'describe' | 'pipeline'; object: ObjectName; pick: number }
+  | { do: 'owner'; pick: number }
   | { do: 'refresh'; object: ObjectName; pick: number; count: number }
+  /** HubSpot, or who took it for HubSpot's word, says that something happened to records: true or not, late or not. */
+  | { do: 'webhook'; object: ObjectName; pick: number; count: number; verb: string; lateMs: number }
+  | { do: 'forget'; object: ObjectName; pick: number }
   | { do: 'resync' | 'sync' | 'pause' | 'resume'; object: ObjectName }
   | { do: 'select' | 'rename'; object: ObjectName; pick: number }
   /** HubSpot refuses to show a property, or shows it again. */
@@ -69,6 +76,8 @@ export type Scenario = {
   isDisordered: boolean
   /** Whether the first loads are over before anything happens. */
   isLoaded: boolean
+  /** Whether all properties of the custom object are mirrored, those to come too. */
+  isAll: boolean
   /** Records at first; an object that is left out is not tracked. */
   counts: Partial<Record<ObjectName, number>>
   settings: Partial<Settings>
@@ -76,6 +85,9 @@ export type Scenario = {
 }
 
 const object = fc.oneof({ weight: 6, arbitrary: fc.constant<ObjectName>('contacts') }, { weight: 1, arbitrary: fc.constantFrom<ObjectName>('deals', 'vehicle') })
+/** Definitions change wherever they may. */
+const typedObject = fc.constantFrom<ObjectName>('contacts', 'deals', 'vehicle')
+const type = fc.constantFrom('string', 'number', 'bool', 'date', 'datetime', 'enumeration')
 const pick = fc.nat({ max: 1_000_000 })
 /** Search lag in ms: none, seconds, or minutes below the widest settle window. */
 const lag = fc.oneof(
@@ -134,6 +146,8 @@ const one = (weight: number, arbitrary: fc.Arbitrary<unknown>) => ({ weight, arb
 const act = <T extends Command['do']>(name: T) => fc.constant(name)
 const turns = fc.oneof({ weight: 6, arbitrary: fc.nat({ max: 3 }) }, { weight: 3, arbitrary: fc.nat({ max: 12 }) }, { weight: 1, arbitrary: fc.nat({ max: 40 }) })
 
+const VERBS = ['propertyChange', 'propertyChange', 'creation', 'deletion', 'restore', 'merge', 'associationChange', 'privacyDeletion'] as const
+
 /** Something that happens. `biggest` is the most records that one bulk edit changes. */
 function command(biggest: number): fc.Arbitrary<Command> {
   const many = fc.oneof({ weight: 5, arbitrary: fc.constant(1) }, { weight: 2, arbitrary: fc.integer({ min: 2, max: 8 }) }, { weight: 1, arbitrary: fc.integer({ min: 2, max: biggest }) })
@@ -153,8 +167,16 @@ function command(biggest: number): fc.Arbitrary<Command> {
         one(60, fc.record({ do: act('associate'), pair: fc.nat({ max: 2 }), pick, isLabelled: fc.boolean() })),
         one(30, fc.record({ do: act('dissociate'), pair: fc.nat({ max: 2 }), pick, isLabelled: fc.boolean() })),
         one(6, fc.record({ do: act('label'), pair: fc.nat({ max: 2 }), pick })),
-        one(8, fc.record({ do: act('retype'), object, pick, type: fc.constantFrom('string', 'number', 'bool', 'date', 'datetime', 'enumeration') })),
+        one(8, fc.record({ do: act('retype'), object, pick, type })),
+        one(10, fc.record({ do: act('define'), object: typedObject, pick, type })),
+        one(8, fc.record({ do: act('archive property'), object: typedObject, pick })),
+        one(12, fc.record({ do: act('restore property'), object: typedObject, pick })),
+        one(8, fc.record({ do: act('describe'), object: typedObject, pick })),
+        one(6, fc.record({ do: act('pipeline'), object: typedObject, pick })),
+        one(6, fc.record({ do: act('owner'), pick })),
         one(50, fc.record({ do: act('refresh'), object, pick, count: few })),
+        one(60, fc.record({ do: act('webhook'), object, pick, count: few, verb: fc.constantFrom(...VERBS), lateMs: fc.integer({ min: -2_000, max: 5 * 60_000 }) })),
+        one(10, fc.record({ do: act('forget'), object, pick })),
         one(80, fc.record({ do: act('resync'), object })),
         one(30, fc.record({ do: act('sync'), object })),
         one(4, fc.record({ do: act('pause'), object })),
@@ -191,6 +213,7 @@ const settings: fc.Arbitrary<Partial<Settings>> = fc.record({
   associationPage: fc.constantFrom(1, 2, 500),
   shuffleAssociations: fc.boolean(),
   pastLastEdge: fc.constantFrom<Settings['pastLastEdge']>('error', 'empty'),
+  noAssociations: fc.constantFrom<Settings['noAssociations']>('error', 'empty'),
   emptyKeys: fc.constantFrom('null', 'absent'),
   after: fc.constantFrom('plain', 'base64'),
   searchValues: fc.constantFrom('index', 'store'),
@@ -212,6 +235,7 @@ export const scenario: fc.Arbitrary<Scenario> = fc
       burst: fc.constantFrom(100_000_000, 100_000_000, 30),
       isDisordered: fc.boolean(),
       isLoaded: fc.boolean(),
+      isAll: fc.boolean(),
       counts: isLarge
         ? fc.record({ contacts: fc.integer({ min: 230, max: 330 }), deals: fc.integer({ min: 0, max: 120 }) })
         : isInParts ? fc.record({ contacts: fc.integer({ min: 15, max: 40 }) })

@@ -6,7 +6,10 @@ import { main } from '../../src/cli/main.ts'
 
 const root = join(import.meta.dirname, '..', '..')
 /** The variables that a developer's own shell may have set, and that must not reach a test. */
-const OURS = ['DATABASE_URL', 'HUBSPOT_ACCESS_TOKEN', 'HUBSPOT_API_URL', 'HUBSPOT_API_VERSION', 'HUBSPOT_WRITES', 'GRAPHILE_WORKER_SCHEMA']
+const OURS = [
+  'DATABASE_URL', 'HUBSPOT_ACCESS_TOKEN', 'HUBSPOT_API_URL', 'HUBSPOT_API_VERSION', 'HUBSPOT_WRITES', 'HUBSPOT_CLIENT_ID', 'HUBSPOT_CLIENT_SECRET',
+  'HUBSPOT_WEBHOOK_URL', 'PG_HUBSPOT_KEY', 'PG_HUBSPOT_HTTP_TOKEN', 'GRAPHILE_WORKER_SCHEMA',
+]
 
 /** What a command came to. */
 export type Ended = { code: number | null; signal: NodeJS.Signals | null; stdout: string; stderr: string }

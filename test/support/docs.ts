@@ -36,8 +36,18 @@ export const ELSEWHERE: Record<string, string> = {
   'export DATABASE_URL=postgres://user:password@localhost:5432/mydb': "the reader's own database; the others run with the test's",
   'npx graphile-worker -c "$DATABASE_URL"': 'cli-worker.test.ts runs it',
   'curl -H "Authorization: Bearer pat-na1-sandbox-8675309" "http://127.0.0.1:40001/crm/objects/2026-09/contacts?limit=2&properties=email"': 'sandbox.test.ts asks it',
+  'export HUBSPOT_CLIENT_SECRET=the-client-secret-of-the-app': 'webhooks-docs.test.ts runs it',
+  'export PG_HUBSPOT_HTTP_TOKEN=a-token-of-your-own': 'webhooks-docs.test.ts runs it',
+  'npx pg-hubspot worker --http 127.0.0.1:8470': 'webhooks-docs.test.ts runs it',
+  'curl -f http://127.0.0.1:8470/healthz': 'webhooks-docs.test.ts runs it',
+  'curl -f http://127.0.0.1:8470/readyz': 'webhooks-docs.test.ts runs it',
+  'curl -f -H "Authorization: Bearer a-token-of-your-own" http://127.0.0.1:8470/metrics': 'webhooks-docs.test.ts runs it',
   'npm run soak': 'it takes hours',
   'SOAK_RUNS=5000 SOAK_FIRST=1001 npm run soak': 'it takes hours',
   'PG_VERSION=15 npm run soak': 'it takes hours',
+  'npx pg-hubspot connect < token.txt': 'credentials-docs.test.ts hands it a token',
+  'npx pg-hubspot connect --oauth --client-id 12345678-9abc-def0-1234-56789abcdef0 --scope crm.objects.contacts.read --scope crm.objects.deals.read < secret.txt':
+    'credentials-docs.test.ts authorises the app',
+  'export PG_HUBSPOT_KEY=$(openssl rand -base64 32)': 'credentials-docs.test.ts goes on with a key',
   'CONVERGENCE_SEED=42 npx vitest run test/convergence.test.ts': 'convergence.test.ts runs without it',
 }

@@ -9,7 +9,7 @@ export type House = AsyncDisposable & {
   sandbox: Sandbox
   store: Sandbox['store']
   /** Starts a worker; `url`: another way to the database. */
-  worker(options?: { url?: string; env?: NodeJS.ProcessEnv }): Promise<WorkerProcess>
+  worker(options?: { url?: string; env?: NodeJS.ProcessEnv; args?: string[] }): Promise<WorkerProcess>
   /** Resolves when the condition, a boolean in SQL, is true. */
   until(condition: string, values?: unknown[]): Promise<void>
   /** Resolves when the object's first load is over. */
@@ -36,7 +36,7 @@ export async function openHouse(name: string, { settings, ...options }: SandboxO
   }
   return {
     db, sandbox, store: sandbox.store, until,
-    worker: ({ url = db.url, env = {} } = {}) => spawnWorker(url, sandbox.url, env),
+    worker: ({ url = db.url, env = {}, args = [] } = {}) => spawnWorker(url, sandbox.url, env, args),
     loaded: (object) => until(`exists (select from hubspot.status where object = $1 and state = 'live')`, [object]),
     async same(object, patienceMs = 30_000) {
       for (const end = performance.now() + patienceMs; ; await moment(100)) {

@@ -110,7 +110,7 @@ export async function sqlReference({ query }: FreshDatabase): Promise<string> {
     `select c.relname as name, obj_description(c.oid, 'pg_class') as about,
        (select string_agg(format('%s %s', a.attname, format_type(a.atttypid, a.atttypmod)), ', ' order by a.attnum)
         from pg_attribute a where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped) as columns
-     from pg_class c where c.relnamespace = 'hubspot'::regnamespace and c.relkind in ('r', 'v') order by c.relname`,
+     from pg_class c where c.relnamespace = 'hubspot'::regnamespace and c.relkind in ('r', 'p', 'v') order by c.relname`,
   )
   return `# Functions and views
 

@@ -17,9 +17,9 @@ export type WorkerProcess = AsyncDisposable & {
 }
 
 /** Starts a worker and returns when it takes jobs. It never outlives the test that disposes of it. */
-export async function spawnWorker(databaseUrl: string, hubspotUrl: string, env: NodeJS.ProcessEnv = {}): Promise<WorkerProcess> {
+export async function spawnWorker(databaseUrl: string, hubspotUrl: string, env: NodeJS.ProcessEnv = {}, args: string[] = []): Promise<WorkerProcess> {
   const cli = new URL('../../src/cli.ts', import.meta.url).pathname
-  const child = spawn(process.execPath, [cli, 'worker'], {
+  const child = spawn(process.execPath, [cli, 'worker', ...args], {
     env: { ...process.env, DATABASE_URL: databaseUrl, HUBSPOT_API_URL: hubspotUrl, ...env },
     stdio: ['ignore', 'ignore', 'pipe'],
   })

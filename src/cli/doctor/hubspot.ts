@@ -18,7 +18,7 @@ const USUAL = ['contacts', 'companies', 'deals', 'tickets']
 export async function examineHubSpot(db: Database, env: HubSpotEnv, log: Log, signal: AbortSignal): Promise<Check[]> {
   let hubspot: Client
   try {
-    hubspot = createHubSpot(db, env, log)
+    hubspot = createHubSpot({ db, env, log, worker: 'doctor', sleep })
   } catch (error) {
     return [failed('hubspot', error)]
   }

@@ -10,6 +10,10 @@ export type Environment = {
   hubspot: HubSpotEnv
   /** As the options of `worker` have them, which go before. */
   gateway: { at?: ListenAt | undefined; cert?: string | undefined; key?: string | undefined }
+  /** What the worker's HTTP server is told. */
+  web: { token: string | undefined; clientSecret: string | undefined; webhookUrl: string | undefined }
+  /** The app that connect --oauth has authorised. */
+  app: { clientId?: string | undefined; clientSecret?: string | undefined }
 }
 
 const set = z.string().trim().min(1, 'is empty')
@@ -40,9 +44,29 @@ export const VARIABLES = {
     schema: set.regex(/^(v3|\d{4}-\d{2})$/, 'is neither v3 nor a date such as 2026-09'),
     help: "The version in HubSpot's paths: 2026-09 by default; v3 for the one before.",
   },
+  HUBSPOT_CLIENT_ID: {
+    schema: set.regex(/^[\x21-\x7e]{1,200}$/, 'is no client id'),
+    help: 'The OAuth app, for connect --oauth.',
+  },
+  HUBSPOT_CLIENT_SECRET: {
+    schema: set.regex(/^[\x21-\x7e]{8,4096}$/, 'is no client secret: it has no spaces'),
+    help: "That app's secret, for connect --oauth; what webhooks are signed with.",
+  },
+  PG_HUBSPOT_KEY: {
+    schema: set.regex(/^[A-Za-z0-9+/]{43}=$/, 'is not 32 bytes in base64'),
+    help: 'Seals the secrets that are stored; the same for every worker. Make one: openssl rand -base64 32',
+  },
   HUBSPOT_WRITES: {
     schema: z.enum(['on', 'off'], 'is neither on nor off'),
-    help: 'off: HubSpot is never written to. This version writes nothing to it either way.',
+    help: 'off: HubSpot is never written to, and no OAuth token renewed.',
+  },
+  HUBSPOT_WEBHOOK_URL: {
+    schema: set.pipe(z.url({ protocol: /^https?$/, error: 'is not an http:// or https:// URL' })),
+    help: "The webhooks' target URL as HubSpot has it, where a proxy makes another of it.",
+  },
+  PG_HUBSPOT_HTTP_TOKEN: {
+    schema: set.regex(/^[\x21-\x7e]{8,4096}$/, 'is no token: it has at least 8 characters and no spaces'),
+    help: 'The token that /metrics asks for, as Authorization: Bearer.',
   },
   PG_HUBSPOT_GATEWAY: { schema: set.pipe(listenAt), help: "The worker's --gateway." },
   PG_HUBSPOT_GATEWAY_TLS_CERT: { schema: set, help: "The worker's --gateway-tls-cert." },
@@ -68,15 +92,18 @@ export function lookAtEnvironment(env: NodeJS.ProcessEnv): { environment: Enviro
     return undefined
   }
   const [baseUrl, version, token] = [read('HUBSPOT_API_URL'), read('HUBSPOT_API_VERSION'), read('HUBSPOT_ACCESS_TOKEN')]
-  read('HUBSPOT_WRITES')
   const environment = {
     DATABASE_URL: read('DATABASE_URL'),
     hubspot: {
       ...(baseUrl !== undefined && { baseUrl: baseUrl.replace(/\/$/, '') }),
       ...(version !== undefined && { version }),
       token,
+      key: read('PG_HUBSPOT_KEY'),
+      mayWrite: read('HUBSPOT_WRITES') !== 'off',
     },
     gateway: { at: read('PG_HUBSPOT_GATEWAY'), cert: read('PG_HUBSPOT_GATEWAY_TLS_CERT'), key: read('PG_HUBSPOT_GATEWAY_TLS_KEY') },
+    web: { token: read('PG_HUBSPOT_HTTP_TOKEN'), clientSecret: read('HUBSPOT_CLIENT_SECRET'), webhookUrl: read('HUBSPOT_WEBHOOK_URL') },
+    app: { clientId: read('HUBSPOT_CLIENT_ID'), clientSecret: read('HUBSPOT_CLIENT_SECRET') },
   }
   return { environment, wrong }
 }

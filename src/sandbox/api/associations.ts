@@ -8,7 +8,7 @@ const mostInputs = 1_000
 
 /**
  * POST /crm/associations/{version}/{from}/{to}/batch/read: what many records are associated with, a page for each; those
- * with nothing, whether they exist or not, are missing from the results and have an error each.
+ * with nothing, whether they exist or not, are missing from the results and have an error each (or, as a setting says, an empty list).
  */
 export function batchReadAssociations(request: Request): Answer {
   const { account } = request
@@ -20,7 +20,7 @@ export function batchReadAssociations(request: Request): Answer {
   const errors: unknown[] = []
   const pages = asked.flatMap(({ id, after }) => {
     const page = /^\d{1,15}$/.test(id) ? pageOf(request, direction, Number(id), after, settings.associationPage) : null
-    if (page && (page.edges.length > 0 || (after !== null && settings.pastLastEdge === 'empty'))) return [{ id, ...page }]
+    if (page && (page.edges.length > 0 || (after === null ? settings.noAssociations : settings.pastLastEdge) === 'empty')) return [{ id, ...page }]
     const [one, other] = [from, to].map(({ type }) => (type.custom ? tables.fullName(type) : type.singular))
     errors.push({
       status: 'error',

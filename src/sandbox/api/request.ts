@@ -1,3 +1,5 @@
+import type { TokenState } from '../http/tokens.ts'
+import type { Apps } from '../oauth/apps.ts'
 import type { Settings } from '../settings.ts'
 import type { Clock } from '../store/clock.ts'
 import type { Random } from '../store/random.ts'
@@ -12,6 +14,8 @@ export interface Account {
   readonly tables: Tables
   /** What can be done by calls. */
   readonly store: Pick<Store, 'archive' | 'merge' | 'gdprDelete'>
+  readonly apps: Apps
+  readonly tokenCheck: (token: string | null) => TokenState
   readonly clock: Clock
   readonly settings: Readonly<Settings>
   /** Draws of the answers: page lengths, orders. */
@@ -30,6 +34,8 @@ export interface Request {
   readonly scopes: Scopes | null
   /** Path and query as they came. */
   readonly url: string
+  readonly method: string
+  readonly headers: Readonly<Record<string, string | undefined>>
   readonly query: URLSearchParams
   readonly body: string
   /** Parts of the path behind the object's name. */
@@ -48,6 +54,8 @@ export interface Scopes {
 export interface Route {
   readonly kind: CallKind
   readonly handle: (request: Request) => Answer
+  /** Whether it is asked without a token. */
+  readonly isOpen?: boolean
   /** Sets of scopes of which the token needs one each; none: any token may. */
   readonly scopes: readonly (readonly string[])[]
   readonly table: Table | null

@@ -6,6 +6,8 @@ import { accountDetails, dailyUsage, enablement, getOwner, getPipeline, listOwne
 import { type Answer, refuse } from './answers.ts'
 import { batchReadAssociations, listAssociations, listLabels } from './associations.ts'
 import { archive, batchArchive, gdprDelete, merge } from './changes.ts'
+import { accessTokenInfo, introspect, privateAppInfo, refreshTokenInfo, revoke, token } from '../oauth/endpoints.ts'
+import { authorise, authorisePage } from '../oauth/page.ts'
 import { batchRead, get, list } from './objects.ts'
 import { getProperty, getSchema, listGroups, listProperties, listSchemas } from './properties.ts'
 import type { Request, Route } from './request.ts'
@@ -23,6 +25,7 @@ const prefixes: readonly [api: string, path: RegExp][] = [
   ['owners', new RegExp(`^/crm/(?:(v3)/owners|owners/(v3|${dates}))(?=/|$)`)],
   ['schemas', new RegExp(`^/(?:crm-object-schemas/(v3|${dates})|crm/(v3))/schemas(?=/|$)`)],
   ['account', new RegExp(`^/account-info/(v3|${dates})(?=/)`)],
+  ['oauth', /^\/oauth(?=\/)/],
   ['library', new RegExp(`^/crm/object-library/(${dates})(?=/)`)],
 ]
 
@@ -31,6 +34,8 @@ interface Endpoint {
   readonly handle: (request: Request) => Answer
   /** Whether it needs the scope to write. */
   readonly writes?: boolean
+  /** Whether it is asked without a token. */
+  readonly isOpen?: boolean
 }
 
 /** The route of a method and a path without its query. Nothing is refused here: unknown paths get a route that answers 404. */
@@ -117,6 +122,24 @@ const shapes: Readonly<Record<string, (method: string, rest: readonly string[], 
     const path = rest.join('/')
     if (path === 'details') return method === 'GET' ? { kind: 'account', handle: accountDetails } : 405
     if (path === 'api-usage/daily/private-apps') return method === 'GET' ? { kind: 'usage', handle: dailyUsage } : 405
+    return 404
+  },
+  oauth(method, rest) {
+    const [version = '', ...parts] = rest
+    const path = parts.join('/')
+    const isToken = new RegExp(`^(v1|v3|${dates})$`).test(version)
+    if (rest.join('/') === 'authorize' || (/^\d+$/.test(version) && path === 'authorize')) {
+      return { kind: 'authorise', isOpen: true, handle: method === 'POST' ? authorise : authorisePage }
+    }
+    if (isToken && path === 'token') return method === 'POST' ? { kind: 'token', isOpen: true, handle: token } : 405
+    if (isToken && path === 'token/introspect') return method === 'POST' ? { kind: 'token info', isOpen: true, handle: introspect } : 405
+    if (isToken && path === 'token/revoke') return method === 'POST' ? { kind: 'token revoke', isOpen: true, handle: revoke } : 405
+    if (version === 'v1' && parts[0] === 'access-tokens' && parts.length === 2) return method === 'GET' ? { kind: 'token info', isOpen: true, handle: accessTokenInfo } : 405
+    if (version === 'v1' && parts[0] === 'refresh-tokens' && parts.length === 2) {
+      if (method === 'DELETE') return { kind: 'token revoke', isOpen: true, handle: refreshTokenInfo }
+      return method === 'GET' ? { kind: 'token info', isOpen: true, handle: refreshTokenInfo } : 405
+    }
+    if (version === 'v2' && path === 'private-apps/get/access-token-info') return method === 'POST' ? { kind: 'token info', isOpen: true, handle: privateAppInfo } : 405
     return 404
   },
   library: (method, rest) => {

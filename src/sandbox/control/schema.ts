@@ -35,6 +35,7 @@ export const schemaRoutes: ControlRoutes = {
   },
   'POST /objects/:object/archive': { about: 'Archives a custom object.', run: (store, object) => store.archiveObject(object) },
   'POST /objects/:object/restore': { about: 'Restores a custom object, with its records.', run: (store, object) => store.restoreObject(object) },
+  'DELETE /objects/:object': { about: 'Deletes an archived custom object for good; another may have its name then.', run: (store, object) => store.removeObject(object) },
   'PUT /pipelines/:object': {
     about: 'Replaces the pipelines: {pipelines: [{id, label?, stages: [{id, label?, metadata?}]}]}.',
     needs: ['pipelines'],

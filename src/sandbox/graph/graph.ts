@@ -85,6 +85,11 @@ export class Graph {
     }
   }
 
+  /** Removes all that there is of an object's associations, their types too. */
+  forget(table: Table): void {
+    for (const [key, { from, to }] of this.#directions) if (from === table || to === table) this.#directions.delete(key)
+  }
+
   /** Gives a record's associations to another; what the other has stays, also its Primary. */
   move(table: Table, id: number, heir: number): void {
     for (const direction of this.#of(table)) {

@@ -3,13 +3,15 @@ import { once } from 'node:events'
 import { accountRoutes } from '../control/account.ts'
 import { associationRoutes } from '../control/associations.ts'
 import { callRoutes } from '../control/calls.ts'
+import { oauthRoutes } from '../control/oauth.ts'
 import { recordRoutes } from '../control/records.ts'
 import type { Body, ControlRoutes } from '../control/route.ts'
 import { schemaRoutes } from '../control/schema.ts'
+import { webhookRoutes } from '../control/webhooks.ts'
 import type { Store } from '../types.ts'
 
 /** The control API's calls: method and path, where `:object` stands for an object's name. */
-export const controlRoutes: ControlRoutes = { ...accountRoutes, ...recordRoutes, ...associationRoutes, ...schemaRoutes, ...callRoutes }
+export const controlRoutes: ControlRoutes = { ...accountRoutes, ...oauthRoutes, ...recordRoutes, ...associationRoutes, ...schemaRoutes, ...callRoutes, ...webhookRoutes }
 
 /** The control API over HTTP: JSON in and out, no token; 400 with a message where the store refuses. */
 export function createControlServer(store: Store): Server {

@@ -69,15 +69,19 @@ async function handle(gate: Gate, incoming: IncomingMessage, response: ServerRes
   const decide = (): { answer: Answer; fault?: Fault } => {
     if (url.length > settings.maxUrl) return { answer: html(414, 'Request-URI Too Large') }
     const known = gate.tokens.check(token)
-    if (known.status !== 'valid') return { answer: unauthorized(known.status === 'expired') }
-    const admission = gate.limits.admit(known.name, routed.kind)
-    Object.assign(headers, admission.headers)
-    if (admission.refusedBy) return { answer: throttled(admission.refusedBy, settings.throttleBody, account.portalId, settings.retryAfter) }
+    // Who asks for a token has none, and counts in no window.
+    if (!routed.isOpen) {
+      if (known.status !== 'valid') return { answer: unauthorized(known.status === 'expired') }
+      const admission = gate.limits.admit(known.name, routed.kind)
+      Object.assign(headers, admission.headers)
+      if (admission.refusedBy) return { answer: throttled(admission.refusedBy, settings.throttleBody, account.portalId, settings.retryAfter) }
+    }
     const fault = gate.faults.strike(call)
     const struck = fault && faultAnswer(fault, account)
     if (fault && struck) return { answer: struck, fault }
     const request: Request = {
-      account, table: routed.table, to: routed.to, scopes: known.scopes, url, query, body, path: routed.path,
+      account, table: routed.table, to: routed.to, scopes: known.status === 'valid' ? known.scopes : null, url, method, query, body, path: routed.path,
+      headers: incoming.headers as Record<string, string | undefined>,
       host: incoming.headers.host ?? '127.0.0.1', version: routed.version,
     }
     return { answer: run(routed, request), ...(fault && { fault }) }
@@ -139,6 +143,7 @@ function html(status: number, text: string): Answer {
 
 /** What a call asks for, for the log. */
 function asked(routed: Route, query: URLSearchParams, body: string): Partial<Call> {
+  if (routed.kind === 'token') return { grant: new URLSearchParams(body).get('grant_type') ?? '' }
   if (routed.kind === 'search' || routed.kind === 'batch read' || routed.kind === 'associations') {
     try {
       const { limit, after, inputs, sorts, filterGroups, filters } = JSON.parse(body)

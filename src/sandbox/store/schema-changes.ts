@@ -8,7 +8,7 @@ import { recordId, type Writer } from './writer.ts'
 
 type SchemaChanges = Pick<Store,
   | 'addProperty' | 'changeProperty' | 'archiveProperty' | 'restoreProperty' | 'recalculate'
-  | 'addObject' | 'archiveObject' | 'restoreObject'
+  | 'addObject' | 'archiveObject' | 'restoreObject' | 'removeObject'
   | 'setPipelines' | 'changePipeline' | 'changeStage'
   | 'addOwner' | 'changeOwner' | 'archiveOwner' | 'restoreOwner' | 'removeOwner'>
 
@@ -83,6 +83,11 @@ export function createSchemaChanges(tables: Tables, clock: Clock, writer: Writer
     },
     restoreObject(object) {
       custom(object).archivedAt = null
+    },
+    removeObject(object) {
+      const table = custom(object)
+      if (table.archivedAt === null) throw new Error(`${table.type.name} is not archived`)
+      tables.remove(table)
     },
 
     setPipelines: (object, pipelines) => usePipelines(tables.get(object), createPipelines(pipelines, clock.now())),

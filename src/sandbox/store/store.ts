@@ -1,6 +1,6 @@
 import { createAssociations } from '../graph/associations.ts'
 import { applySettings, type Settings } from '../settings.ts'
-import type { ObjectName, SandboxRecord, Store } from '../types.ts'
+import type { OauthStore, ObjectName, SandboxRecord, Store, WebhookStore } from '../types.ts'
 import type { Clock } from './clock.ts'
 import { allColumns, snapshot } from './records.ts'
 import { createMerge } from './merge.ts'
@@ -11,7 +11,7 @@ import { createWriter, recordId } from './writer.ts'
 import { createWrites } from './writes.ts'
 
 /** The parts of a store that do not concern calls: those belong to the HTTP side. */
-export type DataStore = Omit<Store, 'addToken' | 'changeToken' | 'revokeToken' | 'addFault' | 'faults' | 'removeFaults' | 'calls' | 'counts' | 'resetCalls' | 'nextCall'>
+export type DataStore = Omit<Store, keyof WebhookStore | keyof OauthStore | 'addToken' | 'changeToken' | 'revokeToken' | 'addFault' | 'faults' | 'removeFaults' | 'calls' | 'counts' | 'resetCalls' | 'nextCall'>
 
 /** The data of one account and everything that can be done to it. */
 export function createDataStore(input: { portalId: number; seed: number; tables: Tables; clock: Clock; settings: Settings }): DataStore {

@@ -15,6 +15,7 @@ export class Tables {
   readonly #tables = new Map<string, Table>()
   readonly #account: { readonly portalId: number; readonly seed: number; readonly now: () => number }
   readonly #settings: Readonly<Settings>
+  #lastNumber = 3_465_403
 
   constructor(account: { portalId: number; seed: number; now: () => number }, settings: Readonly<Settings>) {
     this.#account = account
@@ -91,6 +92,13 @@ export class Tables {
     return table
   }
 
+  /** Removes a custom object; its type id is not given again. */
+  remove(table: Table): void {
+    this.graph.forget(table)
+    this.#tables.delete(table.type.name)
+    this.#lastNumber = Math.max(this.#lastNumber, Number(table.type.typeId.slice(2)))
+  }
+
   /** What the formulas of a table's properties draw from. */
   context({ type, pipelines }: Table): PropertyContext {
     return {
@@ -123,7 +131,7 @@ export class Tables {
 
   #nextNumber(): number {
     const numbers = this.all().filter(({ type }) => type.custom).map(({ type }) => Number(type.typeId.slice(2)))
-    return Math.max(3_465_403, ...numbers) + 1
+    return Math.max(this.#lastNumber, ...numbers) + 1
   }
 }
 

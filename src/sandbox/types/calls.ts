@@ -49,7 +49,8 @@ export type CallKind =
   | 'list' | 'get' | 'search' | 'batch read' | 'associations' | 'record associations' | 'association labels'
   | 'merge' | 'gdpr delete' | 'archive' | 'batch archive'
   | 'properties' | 'property' | 'property groups' | 'schemas' | 'schema' | 'pipelines' | 'pipeline' | 'stages'
-  | 'owners' | 'owner' | 'account' | 'usage' | 'enablement' | 'unknown'
+  | 'owners' | 'owner' | 'account' | 'usage' | 'enablement'
+  | 'authorise' | 'token' | 'token info' | 'token revoke' | 'unknown'
 
 /** One call that HubSpot's side received. */
 export interface Call {
@@ -79,6 +80,8 @@ export interface Call {
   readonly ids?: readonly string[]
   readonly sort?: string
   readonly filters?: unknown
+  /** Of a call for tokens: `authorization_code` or `refresh_token`. */
+  readonly grant?: string
   /** How many records were answered, and the first and last of them. */
   returned?: number
   firstId?: string

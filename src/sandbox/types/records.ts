@@ -118,4 +118,6 @@ export interface TokenInput {
   scopes?: readonly string[]
   /** When it ends, by the sandbox's clock; default never. */
   expiresAt?: Time
+  /** Whose burst window its calls count in; default its own. */
+  name?: string
 }

@@ -2,10 +2,12 @@ import type { Settings, Span } from '../settings.ts'
 import type { AssociationStore } from './associations.ts'
 import type { Call, CallCount, CallKind, FaultRule } from './calls.ts'
 import type { ObjectName, RecordId, Time } from './names.ts'
+import type { OauthStore } from './oauth.ts'
+import type { WebhookStore } from './webhooks.ts'
 import type { NewRecord, ObjectInput, OwnerInput, PipelineChanges, PipelineInput, PropertyInput, SandboxRecord, SeedOptions, StageChanges, TokenChanges, TokenInput, Values, WriteOptions } from './records.ts'
 
 /** The sandbox's state and everything that can be done to it. Writes take effect in the store at once, in the search index after their lag. */
-export interface Store extends AssociationStore {
+export interface Store extends AssociationStore, OauthStore, WebhookStore {
   readonly portalId: number
   readonly settings: Readonly<Settings>
   configure(changes: Partial<Settings>): void
@@ -62,6 +64,8 @@ export interface Store extends AssociationStore {
   /** Archives a custom object: every call to it is refused, its records and associations are not shown. */
   archiveObject(object: ObjectName): void
   restoreObject(object: ObjectName): void
+  /** Deletes an archived custom object for good, with all that belongs to it; another may have its name then. */
+  removeObject(object: ObjectName): void
   /** Replaces an object's pipelines. */
   setPipelines(object: ObjectName, pipelines: readonly PipelineInput[]): void
   changePipeline(object: ObjectName, id: string, changes: PipelineChanges): void

@@ -1,10 +1,16 @@
 import { type Command, type ObjectName, OBJECTS, pairsOf, type Scenario } from '../arbitraries.ts'
 import type { World } from '../sync.ts'
+import { createDefinitions } from './definitions.ts'
+
+const TYPES = { contacts: '0-1', deals: '0-3', vehicle: 'vehicle' } as const
 
 /** Whoever works in HubSpot and in the database: writes, verbs, faults, locks. */
-export function createHands({ db, store }: World, { focus, counts }: Pick<Scenario, 'focus' | 'counts'>, trace: string[]) {
+export function createHands(world: World, { focus, counts, isAll }: Pick<Scenario, 'focus' | 'counts' | 'isAll'>, trace: string[]) {
+  const { db, store } = world
   /** Records that changed as only a full read sees: calculated anew, or gone without a trace. */
   const unseen = new Set<string>()
+  const definitions = createDefinitions(world, unseen, trace)
+  const kept = new Map<string, string>()
   const lost = new Set<string>()
   /** What each survivor took in, as it did before and as what it took in had. */
   const taken = new Map<string, string[]>()
@@ -54,8 +60,22 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
     await db.query('select hubspot.refresh($1, $2)', [object, ids])
   }
 
+  const told = async ({ object, pick, count, verb, lateMs }: Extract<Command, { do: 'webhook' }>) => {
+    const ids = [...choose(object, pick, count), ...choose(object, pick, 1, true), '7'].map(Number)
+    const events = ids.map((id, at) => ({
+      eventId: pick, portalId: store.portalId, subscriptionType: `object.${verb}`, objectTypeId: TYPES[object], objectId: id, occurredAt: store.now() - lateMs,
+      ...(verb === 'merge' && { primaryObjectId: id, mergedObjectIds: [ids.at(at - 1)] }),
+      ...(verb === 'associationChange' && { fromObjectTypeId: TYPES[object], fromObjectId: id, toObjectTypeId: TYPES.contacts, toObjectId: ids.at(at - 1) }),
+    }))
+    trace.push(`  told of ${verb}: ${object} ${ids.join(' ')}`)
+    await db.query('select hubspot_private.inbox_receive($1)', [JSON.stringify(events)])
+    await db.query('select hubspot_private.inbox_apply()')
+  }
+
   return {
     unseen,
+    isArchived: definitions.isArchived,
+    merges: (object: ObjectName) => new Map([...kept].filter(([key]) => key.startsWith(`${object} `)).map(([key, id]) => [key.slice(object.length + 1), id])),
     async perform(command: Exclude<Command, { do: 'advance' | 'jump' | 'beat' | 'kill' | 'freeze' | 'thaw' | 'lose' | 'check' }>) {
       if ('object' in command && counts[command.object] === undefined) return
       switch (command.do) {
@@ -74,7 +94,7 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
         }
         case 'edit': {
           const ids = choose(command.object, command.pick, command.count)
-          store.edit(command.object, ids, { ...command.values, ...unique(command.object) }, { lag: command.lag })
+          store.edit(command.object, ids, { ...command.values, ...definitions.addedValues(command.object, command.pick), ...unique(command.object) }, { lag: command.lag })
           trace.push(`  edited ${ids.slice(0, 10).join(' ')} at ${store.now()}`)
           break
         }
@@ -100,9 +120,14 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
           const [one, two] = choose(command.object, command.pick, 2)
           if (one === undefined || two === undefined) break
           const { id } = store.merge(command.object, one, two, { lag: command.lag })
-          const gone = [one, two].filter((each) => each !== id).map((each) => `${command.object} ${each}`)
+          const ids = [one, two].filter((each) => each !== id)
+          const gone = ids.map((each) => `${command.object} ${each}`)
           for (const each of gone) lost.add(each)
           taken.set(`${command.object} ${id}`, [...new Set([`${command.object} ${id}`, ...gone].flatMap((each) => [each, ...(taken.get(each) ?? [])]))])
+          for (const each of ids) {
+            for (const [key, led] of kept) if (led === each && key.startsWith(`${command.object} `)) kept.set(key, id)
+            kept.set(`${command.object} ${each}`, id)
+          }
           trace.push(`  merged ${one} and ${two} into ${id} at ${store.now()}`)
           break
         }
@@ -119,9 +144,14 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
           trace.push(`  ${command.object}.${name} is a ${command.type}`)
           break
         }
+        case 'define': case 'archive property': case 'restore property': case 'describe': case 'pipeline': case 'owner':
+          await definitions.perform(command)
+          break
         case 'purge': {
           const ids = choose(command.object, command.pick, command.count)
-          store.purge(command.object, ids, { lag: command.lag })
+          // A contact for privacy's sake, with the ids that it had before merges; others after their time in the bin.
+          if (command.object === 'contacts') store.gdprDelete(ids, { lag: command.lag })
+          else store.purge(command.object, ids, { lag: command.lag })
           trace.push(`  purged ${ids.join(' ')}`)
           // Whoever has not read the survivor by then is never told what it took in.
           for (const id of ids) for (const gone of [`${command.object} ${id}`, ...(taken.get(`${command.object} ${id}`) ?? [])]) unseen.add(gone)
@@ -130,13 +160,28 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
         case 'refresh':
           await refresh(command.object, [...choose(command.object, command.pick, command.count), '7'])
           break
+        case 'webhook':
+          await told(command)
+          break
+        case 'forget': {
+          const [id] = choose(command.object, command.pick, 1)
+          // Whoever forgets waits for those who hold rows.
+          if (id === undefined || locks.length > 0) break
+          trace.push(`  forgotten ${id}`)
+          await db.query('select hubspot.forget($1, $2)', [command.object, id])
+          break
+        }
         case 'resync': case 'sync': case 'pause': case 'resume':
           await db.query(`select hubspot.${command.do}($1)`, [command.object])
           break
         case 'select': {
           // Mostly all but one: what is left out comes back with the next choice.
           const names = OBJECTS[command.object].filter((_, i, all) => i === 0 || command.pick % 4 === 0 || i !== command.pick % all.length)
-          await db.query('select hubspot.track($1, $2)', [command.object, names])
+          const chosen = isAll && command.object === 'vehicle' && command.pick % 2 === 0 ? null : names
+          await db.query('select hubspot.track($1, $2)', [command.object, chosen]).catch((error: unknown) => {
+            // It is archived, as far as the mirror knows.
+            if ((error as { code?: string }).code !== 'SH103') throw error
+          })
           break
         }
         case 'rename': {
@@ -162,7 +207,13 @@ export function createHands({ db, store }: World, { focus, counts }: Pick<Scenar
         case 'lock': {
           const client = await db.pool.connect()
           await client.query('begin')
-          await client.query(`select id from hubspot.${command.object} where id = any ($1) for update skip locked`, [choose(command.object, command.pick, command.count)])
+          const ids = choose(command.object, command.pick, command.count)
+          await client.query(`select id from hubspot.${command.object} where id = any ($1) for update skip locked`, [ids])
+          const tables = await client.query<{ name: string; column: string }>(
+            'select table_name as name, from_column as column from hubspot_private.pairs where from_object = $1 and table_name is not null order by number', [command.object])
+          for (const { name, column } of command.pick % 2 === 0 ? tables.rows : []) {
+            await client.query(`select from hubspot."${name}" where "${column}" = any ($1) for key share skip locked`, [ids])
+          }
           locks.push(async () => {
             await client.query('commit')
             client.release()

@@ -15,6 +15,10 @@ export type Play = {
   /** Records whose values changed without a new date: only a full read finds them. */
   /** Records that changed as only a full read sees. */
   unseen: ReadonlySet<string>
+  /** Merges of an object: each lost id, with the id that it leads to now. */
+  merges(object: ObjectName): ReadonlyMap<string, string>
+  /** Whether a property is archived in HubSpot now. */
+  isArchived(object: ObjectName, name: string): boolean
   /** Something happens; then the workers have their turns. */
   perform(command: Command): Promise<void>
   /** No more kills and freezes: everyone goes on, and what is due is done. */
@@ -201,6 +205,8 @@ export function createPlay(world: World, scenario: Scenario): Play {
     trace,
     violations,
     unseen: hands.unseen,
+    merges: hands.merges,
+    isArchived: hands.isArchived,
     perform,
     rest,
     async finish() {
@@ -212,9 +218,9 @@ export function createPlay(world: World, scenario: Scenario): Play {
 }
 
 /** Tracks a scenario's objects and reads their definitions; the first loads are due then. */
-export async function trackAll(world: World, { counts }: Pick<Scenario, 'counts'>): Promise<void> {
+export async function trackAll(world: World, { counts, isAll }: Pick<Scenario, 'counts'> & Partial<Pick<Scenario, 'isAll'>>): Promise<void> {
   for (const object of Object.keys(counts) as ObjectName[]) {
-    await world.db.query('select hubspot.track($1, $2)', [object, OBJECTS[object]])
+    await world.db.query('select hubspot.track($1, $2)', [object, isAll && object === 'vehicle' ? null : OBJECTS[object]])
     await world.run(object, 'schema')
   }
   for (const [from, to] of pairsOf(counts)) await world.db.query('select hubspot.track_associations($1, $2)', [from, to])

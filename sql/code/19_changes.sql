@@ -1,0 +1,131 @@
+-- The change feed, read: positions in it, and what comes after one.
+create or replace function hubspot_private.position_text(xid xid8, id bigint)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select format('%s-%s-%s', f.era, position_text.xid, position_text.id) from hubspot_private.feed f;
+$$;
+comment on function hubspot_private.position_text(xid8, bigint) is 'A place in the feed as hubspot.changes_after() takes it.';
+
+create or replace function hubspot_private.position_read(after text, out era bigint, out xid xid8, out id bigint)
+returns record
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if after is null then
+    return;
+  end if;
+  if after !~ '^[0-9]{1,9}-[0-9]{1,18}-[0-9]{1,18}$' then
+    perform hubspot_private.fail('argument_invalid', format('%s is no place in the feed', left(quote_literal(after), 100)),
+      'Pass next_after of the last row that you had, as it is; null begins with the oldest change kept.');
+  end if;
+  era := split_part(after, '-', 1);
+  xid := split_part(after, '-', 2)::xid8;
+  id := split_part(after, '-', 3);
+end;
+$$;
+comment on function hubspot_private.position_read(text) is 'Takes a place in the feed apart; nulls for null. SH104.';
+
+create or replace function hubspot.changes_end()
+returns text
+language sql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  -- What is committed later is of this transaction or a later one, or of one that runs now.
+  select hubspot_private.position_text(pg_snapshot_xmin(pg_current_snapshot()), 0);
+$$;
+comment on function hubspot.changes_end() is
+  'The present end of the feed, for hubspot.changes_after(): all that is committed from now on comes after it. Taken in one repeatable-read transaction with a copy of the tables, the copy and the changes after it miss nothing; a change may be in both.';
+
+create or replace function hubspot.changes_after(after text default null, max_rows integer default 1000)
+returns table (
+  id bigint, xid xid8, at timestamptz, object text, record_id bigint, op text, changed jsonb, run_id bigint, next_after text
+)
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  v_after record;
+  v_feed hubspot_private.feed;
+begin
+  if max_rows is null or max_rows < 1 then
+    perform hubspot_private.fail('argument_invalid', format('max_rows cannot be %s', coalesce(max_rows::text, 'null')), 'Give a number from 1 on.');
+  end if;
+  select p.era, coalesce(p.xid, '0') as xid, coalesce(p.id, 0) as id into v_after from hubspot_private.position_read(changes_after.after) p;
+  -- A transaction that runs still may write a change with a lower id, or a lower xid, than one that is here already: all of them
+  -- below the oldest that runs are final.
+  return query
+  select c.id, c.xid, c.at, c.object, c.record_id, c.op, c.changed, c.run_id, hubspot_private.position_text(c.xid, c.id)
+  from (
+    select x.* from hubspot.changes x
+    where (x.xid, x.id) > (v_after.xid, v_after.id) and x.xid < pg_snapshot_xmin(pg_current_snapshot())
+    order by x.xid, x.id
+    limit max_rows
+  ) c
+  order by c.xid, c.id;
+  -- Looked at afterwards: what was dropped meanwhile is known by now.
+  select f.* into strict v_feed from hubspot_private.feed f;
+  if v_after.era is not null and (
+    v_after.era <> v_feed.era or (v_after.xid, v_after.id) < (v_feed.gone_xid, v_feed.gone_id)
+    or v_after.xid > pg_snapshot_xmax(pg_current_snapshot()))
+  then
+    perform hubspot_private.fail('changes_gone', changes_after.after);
+  end if;
+end;
+$$;
+comment on function hubspot.changes_after(text, integer) is
+  'The changes after a place in the feed, in order, none left out: pass next_after of the last row to go on, null to begin with the oldest kept. A change shows once every transaction that began before it is over. SH104; SH117 where changes after that place are no longer kept.';
+
+create or replace function hubspot_private.changes_empty()
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  truncate hubspot.changes;
+  update hubspot_private.feed set era = era + 1, gone_xid = '0', gone_id = 0;
+  update hubspot_private.subscriptions set at_xid = pg_snapshot_xmin(pg_current_snapshot()), at_id = 0;
+$$;
+comment on function hubspot_private.changes_empty() is
+  'Empties the feed: on another server its transaction ids mean nothing. Whoever reads on from a place of before gets SH117; subscriptions go on from here, with what they had taken out of it.';
+
+create or replace function hubspot_private.changes_forget(object text, record_id bigint)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from hubspot.changes c
+  where c.object = changes_forget.object and c.record_id = changes_forget.record_id
+    or c.op in ('associate', 'disassociate') and c.changed ->> 'to_object' = changes_forget.object
+      and (c.changed ->> 'to')::bigint = changes_forget.record_id;
+  delete from hubspot_private.delivery_changes d
+  using hubspot_private.subscriptions s
+  where s.id = d.subscription and (
+    s.object = changes_forget.object and d.record_id = changes_forget.record_id
+    or d.change ->> 'op' in ('associate', 'disassociate') and d.change #>> '{changed,to_object}' = changes_forget.object
+      and (d.change #>> '{changed,to}')::bigint = changes_forget.record_id);
+  -- What a job carries goes with it; one that runs has it already.
+  execute format(
+    'select count(*) from %1$I.complete_jobs(array(
+       select j.id from hubspot_private.deliveries d
+       join hubspot_private.subscriptions s on s.id = d.subscription
+       join %1$I.jobs j on j.id = d.job_id and j.locked_at is null
+       where s.object = $1 and d.record_id = $2))', (select i.queue_schema from hubspot_private.installation i))
+  using changes_forget.object, changes_forget.record_id;
+  delete from hubspot_private.deliveries d
+  using hubspot_private.subscriptions s
+  where s.id = d.subscription and s.object = changes_forget.object and d.record_id = changes_forget.record_id;
+end;
+$$;
+comment on function hubspot_private.changes_forget(text, bigint) is 'Erases a record from the feed and from what subscriptions have still to get, its associations too.';

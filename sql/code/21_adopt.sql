@@ -1,0 +1,64 @@
+-- Adopting a copy: it becomes a database of its own, beside the original or in its place.
+create or replace function hubspot_private.home_move(is_other_server boolean)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not home_move.is_other_server then
+    return;
+  end if;
+  -- Transaction ids of the other server mean nothing here: a mark might be some user's transaction, a change never or twice be seen.
+  update hubspot_private.streams s set writer = null where s.writer is not null;
+  if to_regclass('hubspot.changes') is not null then
+    execute 'truncate hubspot.changes';
+    raise notice 'the change feed is emptied: its transaction ids are another server''s. Whoever reads it begins anew, with changes_after(null).';
+  end if;
+end;
+$$;
+comment on function hubspot_private.home_move(boolean) is 'Forgets what only the server of the original could know.';
+
+create or replace function hubspot.adopt(read_only boolean)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_home hubspot_private.installation;
+  v_was_home constant boolean := hubspot_private.is_home();
+  v_is_new boolean;
+  v_server constant bigint := (select s.system_identifier from pg_control_system() s);
+begin
+  if adopt.read_only is null then
+    perform hubspot_private.fail('argument_invalid', 'read_only is null',
+      'True where the original goes on, false where this takes its place: select hubspot.adopt(read_only => true);');
+  end if;
+  select i.* into strict v_home from hubspot_private.installation i for update;
+  v_is_new := not v_was_home or not v_home.is_read_only;
+  perform hubspot_private.home_move(v_home.system_identifier <> v_server);
+  update hubspot_private.installation i
+  set database_name = d.datname, database_oid = d.oid, system_identifier = v_server, is_read_only = adopt.read_only,
+    adopted_at = case when v_was_home then i.adopted_at else hubspot_private.clock() end
+  from pg_database d
+  where d.datname = current_database();
+  -- Two databases that renew one refresh token would put each other out. What is connected from now on is this one's own. One that was
+  -- copied file by file passes for the original: there it is said by this alone.
+  update hubspot_private.oauth o
+  set is_borrowed = adopt.read_only and (o.is_borrowed or v_is_new), retry_at = null;
+  perform hubspot_private.home_check();
+  perform hubspot_private.enqueue('hubspot:connect', '{}', 'connect');
+  if not v_was_home then
+    raise notice '%', case when adopt.read_only
+      then 'this database reads HubSpot and never writes to it. It shares HubSpot''s limits with the original: select hubspot.set_quota_share(0.5); on both'
+      else 'this database takes the original''s place. If that still runs, stop its worker: both would write, and renew one token' end;
+  end if;
+  if adopt.read_only and v_is_new and exists (select from hubspot_private.oauth) then
+    raise notice 'it uses the access token that it has until that ends, and does not renew it: connect it with a token or an app of its own';
+  end if;
+end;
+$$;
+comment on function hubspot.adopt(boolean) is
+  'Makes a copy of the database (a clone, a restore elsewhere) one of its own: until then its worker does nothing. read_only => true: the original goes on, so this one never writes to HubSpot and renews no OAuth token that it has now. false: it takes the original''s place. On another server the change feed is emptied. Run again, it changes read_only. SH104.';

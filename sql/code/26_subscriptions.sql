@@ -1,0 +1,112 @@
+-- Subscriptions to changes: woken by whoever writes some, looked through the feed for.
+create or replace function hubspot_private.subscription_wake(id bigint, key text default null, at timestamptz default null)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select hubspot_private.enqueue('hubspot:deliver', json_build_object('subscription', subscription_wake.id),
+    format('deliver:%s:', subscription_wake.id) || subscription_wake.key, subscription_wake.at);
+$$;
+comment on function hubspot_private.subscription_wake(bigint, text, timestamptz) is
+  'Queues a look at a subscription. Without a key nobody waits for another''s transaction.';
+
+create or replace function hubspot_private.subscriptions_wake(object text, op text)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select hubspot_private.subscription_wake(s.id) from hubspot_private.subscriptions s
+  where s.object = subscriptions_wake.object and subscriptions_wake.op = any (s.ops);
+$$;
+comment on function hubspot_private.subscriptions_wake(text, text) is 'Wakes those who asked for such changes, when they are committed.';
+
+create or replace function hubspot_private.subscriptions_sweep()
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  -- A job may have been lost with its worker, and the queue tells nobody when it has done the user's.
+  select hubspot_private.subscription_wake(s.id, 'sweep') from hubspot_private.subscriptions s order by s.id;
+$$;
+comment on function hubspot_private.subscriptions_sweep() is 'Every 20 s: looks at each subscription.';
+
+create or replace function hubspot_private.subscription_columns(s hubspot_private.subscriptions)
+returns text[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select s.columns || array(
+    select p.column_name::text from hubspot_private.properties p
+    where p.object = s.object and p.property = any (s.columns) and p.column_name is not null);
+$$;
+comment on function hubspot_private.subscription_columns(hubspot_private.subscriptions) is
+  'The columns that a subscription looks at, by the names that they have now; null: all.';
+
+create or replace function hubspot_private.subscription_property(id bigint)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select format('on_change %s', subscription_property.id);
+$$;
+comment on function hubspot_private.subscription_property(bigint) is 'How problems name a subscription.';
+
+create or replace function hubspot_private.subscription_read(s hubspot_private.subscriptions)
+returns boolean
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
+as $$
+#variable_conflict use_column
+declare
+  v_horizon constant xid8 := pg_snapshot_xmin(pg_current_snapshot());
+  v_columns constant text[] := hubspot_private.subscription_columns(s);
+  v_last record;
+  v_count bigint;
+begin
+  with found as materialized (
+    select c.* from hubspot.changes c
+    where (c.xid, c.id) > (s.at_xid, s.at_id) and c.xid < v_horizon and c.object = s.object and c.op = any (s.ops)
+    order by c.xid, c.id
+    limit 1000
+  ),
+  wanted as (
+    select f.* from found f where s.columns is null or f.op in ('associate', 'disassociate') or f.changed ?| v_columns
+  ),
+  copied as (
+    insert into hubspot_private.delivery_changes (subscription, record_id, change_id, change)
+    select s.id, w.record_id, w.id, to_jsonb(w) || jsonb_build_object('id', w.id::text, 'record_id', w.record_id::text)
+    from wanted w
+    on conflict on constraint delivery_changes_pkey do nothing
+  ),
+  opened as (
+    insert into hubspot_private.deliveries (subscription, record_id, not_before)
+    select distinct s.id, w.record_id, hubspot_private.clock() from wanted w order by w.record_id
+    on conflict on constraint deliveries_pkey do nothing
+  )
+  select l.xid, l.id, n.count into v_last
+  from (select count(*) as count from found) n
+  left join lateral (select f.xid, f.id from found f order by f.xid desc, f.id desc limit 1) l on true;
+  v_count := v_last.count;
+  if exists (select from hubspot_private.feed f where (s.at_xid, s.at_id) < (f.gone_xid, f.gone_id)) then
+    perform hubspot_private.problem_report('SH225', s.object,
+      format('subscription %s of %s was further behind than changes are kept: it did not get those before %s', s.id, s.object,
+        to_char(hubspot_private.clock() - 2 * hubspot_private.setting_interval('changes_kept'), 'YYYY-MM-DD')),
+      'Look at the table for what it missed. Keep a worker running, or select hubspot.configure(''changes_kept'', ''30 days'');',
+      null, hubspot_private.subscription_property(s.id));
+  end if;
+  -- Nothing more below the horizon: go on from there.
+  update hubspot_private.subscriptions u
+  set at_xid = case when v_count = 1000 then v_last.xid else v_horizon end, at_id = case when v_count = 1000 then v_last.id else 0 end
+  where u.id = s.id;
+  return v_count = 1000;
+end;
+$$;
+comment on function hubspot_private.subscription_read(hubspot_private.subscriptions) is
+  'Takes what a subscription wants out of the feed, from where it stands; true where there may be more.';

@@ -1,0 +1,138 @@
+-- Rows of the tables of associations: which there are, which someone holds, and how they go.
+do $$
+begin
+  if to_regtype('hubspot_private.edge') is null then
+    create type hubspot_private.edge as (from_id bigint, to_id bigint, type_id bigint, category text, label text);
+  end if;
+end;
+$$;
+comment on type hubspot_private.edge is 'One type of one association.';
+
+create or replace function hubspot_private.edges_of(p hubspot_private.pairs, ids bigint[], is_from boolean, is_to boolean)
+returns hubspot_private.edge[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_edges hubspot_private.edge[];
+begin
+  if to_regclass(format('hubspot.%I', p.table_name)) is null then
+    return null;
+  end if;
+  execute format(
+    'select array_agg(row (l.*)::hubspot_private.edge) from (
+       select t.%2$I, t.%3$I, t.type_id, t.category, t.label from hubspot.%1$I t where %4$s order by 1, 2, 3, 4) l',
+    p.table_name, p.from_column, p.to_column, array_to_string(array_remove(array[
+      case when is_from then format('t.%I = any ($1)', p.from_column) end,
+      case when is_to then format('t.%I = any ($1)', p.to_column) end], null), ' or '))
+  into v_edges using ids;
+  return v_edges;
+end;
+$$;
+comment on function hubspot_private.edges_of(hubspot_private.pairs, bigint[], boolean, boolean) is
+  'The associations in a pair''s table that come from these records, or lead to them; null: none.';
+
+create or replace function hubspot_private.edges_free(p hubspot_private.pairs, edges hubspot_private.edge[])
+returns hubspot_private.edge[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_free hubspot_private.edge[];
+begin
+  if edges is null then
+    return null;
+  end if;
+  -- In the order of their keys, and past those that someone holds, so that a user's lock never stops a step.
+  execute format(
+    'select array_agg(l.edge) from (
+       select e::hubspot_private.edge as edge from unnest($1) e
+       join hubspot.%1$I t on (t.%2$I, t.%3$I, t.type_id, t.category) = (e.from_id, e.to_id, e.type_id, e.category)
+       order by e.from_id, e.to_id, e.type_id, e.category
+       for update of t skip locked) l', p.table_name, p.from_column, p.to_column)
+  into v_free using edges;
+  return v_free;
+end;
+$$;
+comment on function hubspot_private.edges_free(hubspot_private.pairs, hubspot_private.edge[]) is
+  'Locks the rows of these associations, and returns those that nobody else holds.';
+
+create or replace function hubspot_private.edges_held(object text, ids bigint[])
+returns bigint[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_pair hubspot_private.pairs;
+  v_edges hubspot_private.edge[];
+  v_free hubspot_private.edge[];
+  v_held bigint[] := '{}';
+begin
+  if coalesce(cardinality(ids), 0) > 0 then
+    for v_pair in
+      select p.* from hubspot_private.pairs p where p.is_tracked and object in (p.from_object, p.to_object) order by p.number
+    loop
+      v_edges := hubspot_private.edges_of(v_pair, ids, v_pair.from_object = object, v_pair.to_object = object);
+      v_free := hubspot_private.edges_free(v_pair, v_edges);
+      if cardinality(v_edges) > coalesce(cardinality(v_free), 0) then
+        v_held := v_held || array(
+          select i
+          from (select * from unnest(v_edges) except select * from unnest(v_free)) e
+          cross join lateral (values (v_pair.from_object, e.from_id), (v_pair.to_object, e.to_id)) x (o, i)
+          where x.o = object and i = any (ids));
+      end if;
+    end loop;
+  end if;
+  return v_held;
+end;
+$$;
+comment on function hubspot_private.edges_held(text, bigint[]) is
+  'Locks the associations of these records, and returns the records that someone else holds one of.';
+
+create or replace function hubspot_private.edges_delete(p hubspot_private.pairs, edges hubspot_private.edge[])
+returns void
+language plpgsql
+volatile
+as $$
+begin
+  execute pg_catalog.format(
+    'delete from hubspot.%1$I t using pg_catalog.unnest($1) e
+     where (t.%2$I, t.%3$I, t.type_id, t.category) = (e.from_id, e.to_id, e.type_id, e.category)',
+    p.table_name, p.from_column, p.to_column)
+  using edges;
+end;
+$$;
+comment on function hubspot_private.edges_delete(hubspot_private.pairs, hubspot_private.edge[]) is 'Deletes rows of a pair''s table, by their keys.';
+revoke all on function hubspot_private.edges_delete(hubspot_private.pairs, hubspot_private.edge[]) from public;
+
+create or replace function hubspot_private.edges_later(
+  p hubspot_private.pairs, edges hubspot_private.edge[], free hubspot_private.edge[], seqs jsonb
+)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if coalesce(cardinality(edges), 0) = coalesce(cardinality(free), 0) then
+    return;
+  end if;
+  -- Dirtied anew since it was asked for, it has a time of its own.
+  insert into hubspot_private.association_dirty as d (pair, from_id, held, not_before)
+  select p.number, h.id, 1, hubspot_private.clock() + interval '1 second'
+  from (select distinct e.from_id as id from (select * from unnest(edges) except select * from unnest(free)) e) h
+  order by h.id
+  on conflict on constraint association_dirty_pkey do update
+  set seq = excluded.seq, held = d.held + 1, not_before = case
+    when seqs is not null and (seqs -> d.from_id::text ->> 'seq')::bigint is distinct from d.seq then d.not_before
+    else hubspot_private.clock() + make_interval(secs => least(power(2, least(d.held, 12)), 3600))
+  end;
+  perform hubspot_private.stream_wake(p.from_object, 'associations', p.number, hubspot_private.clock() + interval '1 second');
+end;
+$$;
+comment on function hubspot_private.edges_later(hubspot_private.pairs, hubspot_private.edge[], hubspot_private.edge[], jsonb) is
+  'Of these rows someone holds those that are not free: what they come from is read again, later each time.';

@@ -1,0 +1,62 @@
+-- The verbs of the change feed: on and off for an object.
+create or replace function hubspot_private.changes_switch(object text, is_on boolean)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_object hubspot_private.objects := hubspot_private.object_tracked(object);
+  v_pair hubspot_private.pairs;
+begin
+  -- A trigger is made under a lock that lets readers pass and waits for pages: after this all changes are written, or none.
+  if to_regclass(format('hubspot.%I', v_object.table_name)) is not null then
+    perform hubspot_private.change_triggers(format('hubspot.%I', v_object.table_name)::regclass,
+      format('hubspot_private.changes_%s()', v_object.number), is_on);
+  end if;
+  for v_pair in select p.* from hubspot_private.pairs p where p.from_object = v_object.name order by p.number loop
+    if to_regclass(format('hubspot.%I', v_pair.table_name)) is not null then
+      perform hubspot_private.change_triggers(format('hubspot.%I', v_pair.table_name)::regclass,
+        format('hubspot_private.changes_pair(%L)', v_pair.number), is_on);
+    end if;
+  end loop;
+  update hubspot_private.objects o set has_changes = is_on where o.name = v_object.name and o.has_changes <> is_on;
+end;
+$$;
+comment on function hubspot_private.changes_switch(text, boolean) is 'Gives an object''s table, and those of its associations, their change triggers, or takes them.';
+
+create or replace function hubspot.enable_changes(object text)
+returns void
+language sql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select hubspot_private.changes_switch(enable_changes.object, true);
+$$;
+comment on function hubspot.enable_changes(text) is
+  'Writes an object''s changes, and those of its associations, to hubspot.changes again from now on, after hubspot.disable_changes(). SH101.';
+
+create or replace function hubspot.disable_changes(object text)
+returns void
+language sql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  select hubspot_private.changes_switch(disable_changes.object, false);
+$$;
+comment on function hubspot.disable_changes(text) is
+  'No longer writes an object''s changes, nor tells of them, at no cost to its table: for objects that change much and whose changes nobody reads. What was written stays. SH101.';
+
+do $$
+begin
+  -- Tables that an earlier version made.
+  perform hubspot_private.change_triggers(format('hubspot.%I', p.table_name)::regclass,
+    format('hubspot_private.changes_pair(%L)', p.number), o.has_changes)
+  from hubspot_private.pairs p
+  join hubspot_private.objects o on o.name = p.from_object
+  where to_regclass(format('hubspot.%I', p.table_name)) is not null;
+end;
+$$;

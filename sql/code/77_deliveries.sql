@@ -1,0 +1,231 @@
+-- Changes delivered: to a function in a transaction with the note that it was taken; to a task as a job of the queue, the next of a
+-- record once the one before is gone from it.
+create or replace function hubspot_private.delivery_failed(s hubspot_private.subscriptions, record_id bigint, attempts integer, error text)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select hubspot_private.problem_report('SH224', s.object,
+    format('a change of record %s of %s was not taken by %s: %s', delivery_failed.record_id, s.object,
+      coalesce('task ' || s.task, 'function ' || s.function_name), left(delivery_failed.error, 1500)),
+    format('Mend it; it is tried again by itself, later each time. Changes of other records go on. To give up all of it: select hubspot.off_change(%s);', s.id),
+    delivery_failed.record_id, hubspot_private.subscription_property(s.id))
+  where delivery_failed.attempts > 0;
+$$;
+comment on function hubspot_private.delivery_failed(hubspot_private.subscriptions, bigint, integer, text) is 'A record''s changes were not taken: a problem of it.';
+
+create or replace function hubspot_private.delivery_end(s hubspot_private.subscriptions, ids bigint[])
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+begin
+  update hubspot_private.problems p set resolved_at = hubspot_private.clock()
+  where p.resolved_at is null and p.object = s.object and p.code = 'SH224' and p.property = hubspot_private.subscription_property(s.id)
+    and p.record_id = any (ids);
+  update hubspot_private.deliveries d
+  set attempts = 0, not_before = hubspot_private.clock(), job_id = null, job_until = null, error = null
+  where d.subscription = s.id and d.record_id = any (ids);
+  delete from hubspot_private.deliveries d
+  where d.subscription = s.id and d.record_id = any (ids) and not exists (
+    select from hubspot_private.delivery_changes c where c.subscription = s.id and c.record_id = d.record_id);
+end;
+$$;
+comment on function hubspot_private.delivery_end(hubspot_private.subscriptions, bigint[]) is
+  'These records'' changes so far were taken: their problems are over, and they go on with what came since.';
+
+-- Invoker, no SET, everything qualified: a function of the user's sees the database's own settings.
+create or replace function hubspot_private.deliver_calls(s hubspot_private.subscriptions, is_careful boolean)
+returns void
+language plpgsql
+volatile
+as $$
+#variable_conflict use_variable
+declare
+  v_until constant timestamptz := pg_catalog.clock_timestamp() + interval '1 second';
+  v_delivery record;
+  v_change record;
+  v_error text;
+  v_taken bigint;
+begin
+  for v_delivery in
+    select d.record_id, d.attempts from hubspot_private.deliveries d
+    where d.subscription = s.id and d.not_before <= hubspot_private.clock()
+    order by d.not_before, d.record_id
+    limit case when is_careful then 1 else 200 end
+    for update skip locked
+  loop
+    v_error := null;
+    v_taken := 0;
+    for v_change in
+      select c.change_id, c.change from hubspot_private.delivery_changes c
+      where c.subscription = s.id and c.record_id = v_delivery.record_id
+      order by c.change_id
+      limit case when is_careful then 1 else 100 end
+    loop
+      begin
+        execute s.call using v_change.change;
+        if is_careful then
+          -- What would fail at the commit fails here, where it is known whose it is.
+          set constraints all immediate;
+        end if;
+        v_taken := v_change.change_id;
+      exception when others or query_canceled or assert_failure then
+        v_error := pg_catalog.format('%s (%s)', sqlerrm, sqlstate);
+      end;
+      exit when v_error is not null;
+    end loop;
+    delete from hubspot_private.delivery_changes c
+    where c.subscription = s.id and c.record_id = v_delivery.record_id and c.change_id <= v_taken;
+    if v_error is null then
+      perform hubspot_private.delivery_end(s, array[v_delivery.record_id]);
+    else
+      update hubspot_private.deliveries d
+      set attempts = d.attempts + 1, error = v_error, not_before = hubspot_private.clock()
+        + pg_catalog.make_interval(secs => least(pg_catalog.power(2, least(d.attempts, 12)), 3600) * (0.5 + pg_catalog.random() / 2))
+      where d.subscription = s.id and d.record_id = v_delivery.record_id;
+      perform hubspot_private.delivery_failed(s, v_delivery.record_id, v_delivery.attempts + 1, v_error);
+    end if;
+    exit when pg_catalog.clock_timestamp() > v_until;
+  end loop;
+end;
+$$;
+comment on function hubspot_private.deliver_calls(hubspot_private.subscriptions, boolean) is
+  'Calls a subscription''s function with changes that are due, for about a second; one that raises is tried again later, from a second by doubling to an hour, and its record''s others wait.';
+
+create or replace function hubspot_private.deliver_jobs(s hubspot_private.subscriptions)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_queue constant name := (select i.queue_schema from hubspot_private.installation i);
+  v_done bigint[];
+  v_delivery record;
+  v_job bigint;
+begin
+  -- What succeeded is gone from the queue; what failed, even for good, stays there.
+  execute format(
+    'select array_agg(d.record_id order by d.record_id) from hubspot_private.deliveries d
+     where d.subscription = $1 and d.job_id is not null and not exists (select from %I.jobs j where j.id = d.job_id)', v_queue)
+  into v_done using s.id;
+  delete from hubspot_private.delivery_changes c
+  using hubspot_private.deliveries d
+  where d.subscription = s.id and d.record_id = any (v_done)
+    and (c.subscription, c.record_id) = (d.subscription, d.record_id) and c.change_id <= d.job_until;
+  perform hubspot_private.delivery_end(s, v_done);
+  execute format(
+    'with failed as (
+       update hubspot_private.deliveries d set attempts = j.attempts, error = j.last_error
+       from %I.jobs j
+       where d.subscription = $1.id and j.id = d.job_id and j.last_error is not null and j.attempts <> d.attempts
+       returning d.record_id, d.attempts, d.error
+     )
+     select hubspot_private.delivery_failed($1, f.record_id, f.attempts, f.error) from failed f order by f.record_id', v_queue)
+  using s;
+  for v_delivery in
+    select d.record_id, c.changes, c.last_id
+    from (
+      select x.record_id from hubspot_private.deliveries x
+      where x.subscription = s.id and x.job_id is null and x.not_before <= hubspot_private.clock()
+      order by x.not_before, x.record_id
+      limit 500
+    ) d
+    cross join lateral (
+      select jsonb_agg(y.change order by y.change_id) as changes, max(y.change_id) as last_id
+      from (
+        select z.change_id, z.change from hubspot_private.delivery_changes z
+        where z.subscription = s.id and z.record_id = d.record_id order by z.change_id limit 100
+      ) y
+    ) c
+  loop
+    -- The queue's own back-off goes up to six hours; it gives up after 25 times, and a change is never given up.
+    execute format('select (%I.add_job($1, $2, job_key => $3, max_attempts => 32767)).id', v_queue)
+    into v_job
+    using s.task,
+      json_build_object('subscription', s.id, 'object', s.object, 'record_id', v_delivery.record_id::text, 'changes', v_delivery.changes),
+      format('hubspot:on_change:%s:%s', s.id, v_delivery.record_id);
+    update hubspot_private.deliveries d set job_id = v_job, job_until = v_delivery.last_id
+    where d.subscription = s.id and d.record_id = v_delivery.record_id;
+  end loop;
+end;
+$$;
+comment on function hubspot_private.deliver_jobs(hubspot_private.subscriptions) is
+  'Looks which jobs of a task are done, and queues one for each record that has changes and none under way.';
+
+create or replace function hubspot_private.deliver_next(s hubspot_private.subscriptions, out is_due boolean, out at timestamptz)
+returns record
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(n.at <= hubspot_private.clock(), false),
+    least(n.at, case when exists (
+        -- Not final yet: a transaction that began before them runs still.
+        select from hubspot.changes c
+        where (c.xid, c.id) > (u.at_xid, u.at_id) and c.object = s.object and c.op = any (s.ops))
+      or exists (
+        -- Changes came while the task had those before.
+        select from hubspot_private.deliveries d
+        where d.subscription = s.id and d.job_id is not null and exists (
+          select from hubspot_private.delivery_changes c
+          where c.subscription = s.id and c.record_id = d.record_id and c.change_id > d.job_until))
+      then hubspot_private.clock() + interval '1 second' end)
+  from hubspot_private.subscriptions u
+  cross join lateral (
+    select min(d.not_before) as at from hubspot_private.deliveries d where d.subscription = s.id and d.job_id is null
+  ) n
+  where u.id = s.id;
+$$;
+comment on function hubspot_private.deliver_next(hubspot_private.subscriptions) is 'Whether a subscription has something to do at once, and when it must be looked at again.';
+
+create or replace function hubspot_private.deliver_step(subscription bigint, is_careful boolean default false)
+returns boolean
+language plpgsql
+volatile
+as $$
+#variable_conflict use_variable
+declare
+  s hubspot_private.subscriptions;
+  v_is_more boolean;
+  v_next record;
+begin
+  select x.* into s from hubspot_private.subscriptions x where x.id = subscription;
+  if not found then
+    return false;
+  end if;
+  -- One at a time, so that slow functions do not take all of a worker; who comes second comes again.
+  if not pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtext('hubspot.deliver'), (s.id % 2147483647)::integer) then
+    perform hubspot_private.subscription_wake(s.id, 'again', hubspot_private.clock() + interval '1 second');
+    return false;
+  end if;
+  -- Read again: whoever held the lock moved it.
+  select x.* into s from hubspot_private.subscriptions x where x.id = subscription for no key update;
+  if not found then
+    return false;
+  end if;
+  v_is_more := hubspot_private.subscription_read(s);
+  if s.task is not null then
+    perform hubspot_private.deliver_jobs(s);
+  else
+    perform hubspot_private.deliver_calls(s, is_careful);
+  end if;
+  select n.is_due, n.at into v_next from hubspot_private.deliver_next(s) n;
+  if v_is_more or v_next.is_due then
+    return true;
+  end if;
+  if v_next.at is not null then
+    perform hubspot_private.subscription_wake(s.id, 'next', v_next.at);
+  end if;
+  return false;
+end;
+$$;
+comment on function hubspot_private.deliver_step(bigint, boolean) is
+  'Delivers changes of a subscription, for about a second, and sees to it that it is looked at again; true where more is due now. is_careful: one change, after a step was refused at its commit.';
+revoke all on function hubspot_private.deliver_calls(hubspot_private.subscriptions, boolean) from public;
+revoke all on function hubspot_private.deliver_step(bigint, boolean) from public;

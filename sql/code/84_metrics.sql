@@ -1,0 +1,97 @@
+-- What can be measured, in one statement a scrape. Names are Prometheus' own way: base units, _total for what only grows.
+create or replace function hubspot_private.account_is_connected()
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select a.is_connected from hubspot_private.account a;
+$$;
+comment on function hubspot_private.account_is_connected() is 'Whether a token is in use.';
+
+create or replace function hubspot_private.jobs_count()
+returns bigint
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_count bigint;
+begin
+  execute format(
+    'select count(*) from %I.jobs j where j.task_identifier = any ($1) and j.locked_at is null and j.run_at <= clock_timestamp()',
+    (select i.queue_schema from hubspot_private.installation i))
+  into v_count using hubspot_private.task_names();
+  return v_count;
+end;
+$$;
+comment on function hubspot_private.jobs_count() is 'Jobs of this product that could run now and that no worker has taken.';
+
+create or replace function hubspot_private.metrics()
+returns table (name text, labels jsonb, value double precision)
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  with status as materialized (
+    select s.* from hubspot.status s
+  ),
+  tracked as (
+    select jsonb_build_object('object', s.object) as labels, s.* from status s
+  )
+  select 'connected', '{}'::jsonb, a.is_connected::integer from hubspot_private.account a
+  union all
+  select 'workers', '{}', count(*) from hubspot.workers w
+  union all
+  select v.name, t.labels, v.value
+  from tracked t
+  cross join lateral (values
+    ('rows', t.rows::double precision),
+    ('progress_ratio', t.progress::double precision),
+    ('lag_seconds', extract(epoch from t.lag)),
+    ('complete_until_timestamp_seconds', extract(epoch from t.complete_until)),
+    ('deletes_complete_until_timestamp_seconds', extract(epoch from t.deletes_complete_until)),
+    ('associations_complete_until_timestamp_seconds', extract(epoch from t.associations_complete_until)),
+    ('fetch_queue', (select count(*) from hubspot_private.fetch_queue q where q.object = t.object)),
+    ('association_queue', (
+      select count(*) from hubspot_private.pairs p join hubspot_private.association_dirty d on d.pair = p.number where p.from_object = t.object))
+  ) v (name, value)
+  where v.value is not null
+  union all
+  select 'object_state', t.labels || jsonb_build_object('state', n.state), (t.state = n.state)::integer
+  from tracked t
+  cross join unnest('{waiting,backfilling,live,list only,paused,parked}'::text[]) n (state)
+  union all
+  select v.name, jsonb_build_object('budget', q.budget), v.value
+  from hubspot.quota q
+  cross join lateral (values
+    ('budget_max_requests', q.max_requests::double precision), ('budget_used_requests', q.used), ('budget_remaining_requests', q.remaining),
+    ('budget_throttled_total', q.throttled_count)
+  ) v (name, value)
+  union all
+  select 'problems', jsonb_build_object('object', coalesce(p.object, ''), 'code', p.code), count(*)
+  from hubspot_private.problems p
+  where p.resolved_at is null
+  group by coalesce(p.object, ''), p.code
+  union all
+  select v.name, jsonb_build_object('object', r.object, 'stream', r.stream), v.value
+  from (
+    select distinct on (r.object, r.stream) r.object, r.stream, r.started_at, r.finished_at
+    from hubspot_private.runs r
+    where r.state = 'done'
+    order by r.object, r.stream, r.id desc
+  ) r
+  cross join lateral (values
+    ('run_duration_seconds', extract(epoch from r.finished_at - r.started_at)),
+    ('run_finished_timestamp_seconds', extract(epoch from r.finished_at))
+  ) v (name, value)
+  union all
+  select 'jobs_waiting', '{}', hubspot_private.jobs_count()
+  union all
+  select 'webhook_events_waiting', '{}', count(*) from hubspot_private.inbox i where i.applied_at is null
+  union all
+  select 'webhook_events_total', jsonb_build_object('type', w.type, 'object', coalesce(w.object, ''), 'outcome', v.outcome), v.value
+  from hubspot.webhooks w
+  cross join lateral (values ('acted on', w.acted_on), ('ignored', w.ignored)) v (outcome, value);
+$$;
+comment on function hubspot_private.metrics() is 'Everything that the database knows and /metrics shows, by name and labels.';

@@ -1,0 +1,186 @@
+import { describe, expect, test } from 'vitest'
+import { freshDatabase } from './support/cluster.ts'
+import { startWorld, type World } from './support/sync.ts'
+
+const HOUR = 3_600_000
+
+async function worldOf(onDelete: 'delete' | 'mark' = 'delete'): Promise<World & { ids: string[]; deals: string[] }> {
+  const world = await startWorld('forget', { sandbox: { objects: { contacts: 5, deals: 3 } } })
+  await world.load('contacts', ['firstname', 'email'], onDelete)
+  await world.load('deals', ['dealname'])
+  await world.db.query("select hubspot.track_associations('deals', 'contacts')")
+  await world.drain()
+  const [ids, deals] = (['contacts', 'deals'] as const).map((object) => [...world.store.records(object)].map(({ id }) => id)) as [string[], string[]]
+  return { ...world, ids, deals }
+}
+
+/** Where a record's id, or a text of it, is found in the product's tables, partitions left out. */
+async function traces({ db }: World, text: string): Promise<string[]> {
+  const tables = await db.query<{ name: string }>(
+    `select c.oid::regclass::text as name from pg_class c
+     where c.relnamespace in ('hubspot'::regnamespace, 'hubspot_private'::regnamespace) and c.relkind in ('r', 'p') and not c.relispartition order by 1`)
+  const found = await Promise.all(tables.map(async ({ name }) => {
+    const rows = await db.query(`select 1 from ${name} t where to_jsonb(t)::text ~ ('\\m' || $1 || '\\M') limit 1`, [text])
+    return rows.length > 0 ? [name] : []
+  }))
+  return found.flat()
+}
+const forget = (world: World, id: string | number | null) => world.db.query('select hubspot.forget($1, $2)', ['contacts', id])
+const rows = async (world: World) => (await world.db.query<{ rows: string }>("select rows from hubspot.status where object = 'contacts'"))[0]!.rows
+
+describe('hubspot.forget', () => {
+  test.for(['delete', 'mark'] as const)('leaves nothing of a record but its id and times (on_delete %s)', async (onDelete) => {
+    await using world = await worldOf(onDelete)
+    const { ids: [other = ''], deals: [deal = ''], store } = world
+    const one = '770012399'
+    store.create('contacts', [{ id: one }])
+    store.edit('contacts', one, { firstname: 'Unmistakable', email: 'ada-unmistakable@example.com' })
+    store.associate('deals', deal, 'contacts', one)
+    store.associate('deals', deal, 'contacts', other)
+    await world.db.query("select hubspot.refresh('contacts', $1)", [[one]])
+    await world.pass(2 * HOUR, HOUR)
+    expect(await world.db.query('select contact_id from hubspot.deals_contacts where contact_id = $1', [one])).not.toEqual([])
+    // Whatever else may hold something of it.
+    await world.db.query(
+      `select hubspot_private.problem_report('SH209', 'contacts', 'Unmistakable is no number', null, $1, 'firstname'),
+         hubspot_private.fetch_enqueue('contacts', array[$1]::bigint[], 'poll')`, [one])
+    await world.db.query(`insert into hubspot_private.hints values ('contacts', $1, now(), now())`, [one])
+    await world.db.query(`insert into hubspot_private.absences values ('contacts', $1)`, [one])
+    await world.db.query('create table hubspot_private.outbox (object text, record_id bigint, patch jsonb)')
+    await world.db.query(`insert into hubspot_private.outbox values ('contacts', $1, '{"firstname": "Unmistakable"}'), ('deals', $1, '{}')`, [one])
+    const before = await rows(world)
+    await forget(world, one)
+    expect(await traces(world, 'Unmistakable')).toEqual([])
+    expect(await traces(world, 'ada-unmistakable')).toEqual([])
+    expect(await world.db.query('select object, id, purged_at from hubspot_private.tombstones')).toEqual([{ object: 'contacts', id: one, purged_at: null }])
+    const held = (await traces(world, one)).filter((name) => !['hubspot_private.tombstones', 'hubspot_private.outbox'].includes(name))
+    expect(held).toEqual([])
+    expect(await world.db.query('select object from hubspot_private.outbox')).toEqual([{ object: 'deals' }])
+    expect(Number(await rows(world))).toBe(Number(before) - 1)
+    expect(await world.db.query('select contact_id from hubspot.deals_contacts where deal_id = $1 and contact_id = any ($2)', [deal, [one, other]])).toMatchObject([{ contact_id: other }])
+    // Again, and a record that never was.
+    await forget(world, one)
+    await forget(world, 999_999_999)
+    expect(Number(await rows(world))).toBe(Number(before) - 1)
+  })
+
+  test('what was merged into it goes too, and the way there', async () => {
+    await using world = await worldOf()
+    const { ids: [one = '', two = ''], store } = world
+    store.edit('contacts', one, { firstname: 'Unmistakable' })
+    await world.pass(60_000)
+    const { id } = store.merge('contacts', one, two)
+    await world.pass(60_000)
+    expect(await world.db.query('select lost_id from hubspot.merges')).toHaveLength(2)
+    await world.db.query(`select hubspot_private.problem_report('SH209', 'contacts', 'Unmistakable', null, $1)`, [one])
+    await forget(world, id)
+    expect(await traces(world, 'Unmistakable')).toEqual([])
+    expect(await world.db.query('select * from hubspot.merges')).toEqual([])
+    expect(await world.db.query('select id from hubspot_private.tombstones where erased_at is not null order by id')).toEqual([one, two, id].map((each) => ({ id: each })))
+  })
+
+  test('a record that HubSpot still has comes back when it is read again, as a notice says; one that it has not stays away', async () => {
+    await using world = await worldOf()
+    const { ids: [kept = '', gone = ''], store } = world
+    const client = await world.db.pool.connect()
+    const notices: (string | undefined)[] = []
+    client.on('notice', ({ message }) => notices.push(message))
+    await client.query("select hubspot.forget('contacts', $1), hubspot.forget('contacts', $2)", [kept, gone])
+    client.release()
+    expect(notices).toEqual([kept, gone].map((id) => `contacts ${id} was in HubSpot when it was last read`))
+    store.gdprDelete(gone)
+    await world.pass(4 * HOUR, HOUR)
+    expect(await world.row('contacts', kept)).toBeDefined()
+    expect(await world.row('contacts', gone)).toBeUndefined()
+    expect(await world.db.query('select id, purged_at is not null as is_purged from hubspot_private.tombstones')).toEqual([{ id: gone, is_purged: true }])
+    expect(await world.differences('contacts')).toEqual([])
+    expect(await rows(world)).toBe('4')
+  })
+
+  test("the user's own triggers run under the owner's search path, and see the row go", async () => {
+    await using world = await worldOf()
+    const [id = ''] = world.ids
+    await world.db.query('create table forgotten (id bigint, at_path text)')
+    await world.db.query(
+      `create function note() returns trigger language plpgsql as $$ begin insert into forgotten values (old.id, current_setting('search_path')); return null; end $$`)
+    await world.db.query('create trigger note after delete on hubspot.contacts for each row execute function note()')
+    const client = await world.db.pool.connect()
+    await client.query('set search_path = pg_temp, pg_catalog')
+    await client.query("select hubspot.forget('contacts', $1)", [id])
+    expect((await client.query<{ search_path: string }>('show search_path')).rows).toEqual([{ search_path: 'pg_temp, pg_catalog' }])
+    await client.query('reset search_path')
+    client.release()
+    expect(await world.db.query('select * from forgotten')).toEqual([{ id, at_path: '"$user", public' }])
+  })
+
+  test('wrong names, ids and nulls say what to do; a table that is no longer tracked can be forgotten in', async () => {
+    await using world = await worldOf()
+    const [id = ''] = world.ids
+    const failing = (text: string, values: unknown[] = []) => expect(world.db.query(text, values)).rejects
+    await failing("select hubspot.forget('contact', 5)").toMatchObject({ code: 'SH101', hint: expect.stringContaining('contacts') })
+    await failing('select hubspot.forget(null, 5)').toMatchObject({ code: 'SH104' })
+    await failing("select hubspot.forget('contacts', null)").toMatchObject({ code: 'SH104', hint: expect.stringContaining("hubspot.forget('contacts', 42)") })
+    await failing("select hubspot.forget('contacts', -1)").toMatchObject({ code: 'SH104' })
+    await world.db.query("select hubspot.untrack('contacts')")
+    await forget(world, id)
+    expect(await world.row('contacts', id)).toBeUndefined()
+    await using empty = await freshDatabase('forget')
+    await expect(empty.query("select hubspot.forget('contacts', 5)")).rejects.toMatchObject({ code: 'SH101' })
+  })
+
+  test('a page that is on its way does not bring it back', async () => {
+    await using world = await worldOf()
+    const [id = ''] = world.ids
+    const client = await world.db.pool.connect()
+    await client.query('begin')
+    await client.query('select hubspot.forget($1, $2)', ['contacts', id])
+    // Asked for before the transaction that forgets is over: it waits for it, or is overtaken.
+    await world.db.query("select hubspot_private.fetch_enqueue('contacts', $1, 'poll')", [[world.ids[1]]])
+    const run = world.run('contacts', 'fetch')
+    await client.query('commit')
+    client.release()
+    await run
+    await world.drain()
+    expect(await world.row('contacts', id)).toBeUndefined()
+  })
+})
+
+describe('a privacy deletion that no webhook told of', () => {
+  test.for(['delete', 'mark'] as const)('is known once the contact is nowhere, not in the recycle bin either (on_delete %s)', async (onDelete) => {
+    await using world = await worldOf(onDelete)
+    const { ids: [id = '', archived = ''], store } = world
+    store.edit('contacts', [id, archived], { firstname: 'Unmistakable' })
+    await world.pass(60_000)
+    store.gdprDelete(id)
+    store.archive('contacts', archived)
+    await world.db.query("select hubspot.resync('contacts')")
+    await world.drain()
+    await world.db.query(`select hubspot_private.problem_report('SH209', 'contacts', 'Unmistakable', null, $1)`, [id])
+    await world.pass(4 * HOUR, HOUR)
+    expect(await world.db.query('select id, erased_at is not null as is_erased from hubspot_private.tombstones order by id')).toEqual([
+      { id, is_erased: true }, { id: archived, is_erased: false },
+    ])
+    expect(await world.db.query('select * from hubspot.problems where record_id = $1', [id])).toEqual([])
+    expect(await traces(world, 'Unmistakable')).toEqual(onDelete === 'mark' ? ['hubspot.contacts'] : [])
+    expect(await world.row('contacts', id)).toBeUndefined()
+    expect(await rows(world)).toBe(onDelete === 'mark' ? '4' : '3')
+  })
+
+  test('a trigger of the user\'s that refuses has a problem, and holds up nothing', async () => {
+    await using world = await worldOf('mark')
+    const { ids: [id = ''], store } = world
+    await world.db.query(`create function keep() returns trigger language plpgsql as $$ begin raise exception 'kept'; end $$`)
+    await world.db.query('create trigger keep before delete on hubspot.contacts for each row execute function keep()')
+    store.gdprDelete(id)
+    await world.db.query("select hubspot.resync('contacts')")
+    await world.drain()
+    await world.pass(4 * HOUR, HOUR)
+    expect(await world.db.query("select code, message from hubspot.problems where record_id = $1 and resolved_at is null", [id])).toMatchObject([
+      { code: 'SH213', message: expect.stringContaining('kept') },
+    ])
+    await world.db.query('drop trigger keep on hubspot.contacts')
+    await world.pass(HOUR)
+    expect(await world.row('contacts', id)).toBeUndefined()
+    expect(await world.db.query('select * from hubspot.problems where record_id = $1', [id])).toEqual([])
+  })
+})
