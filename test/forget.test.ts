@@ -46,16 +46,12 @@ describe('hubspot.forget', () => {
          hubspot_private.fetch_enqueue('contacts', array[$1]::bigint[], 'poll')`, [one])
     await world.db.query(`insert into hubspot_private.hints values ('contacts', $1, now(), now())`, [one])
     await world.db.query(`insert into hubspot_private.absences values ('contacts', $1)`, [one])
-    await world.db.query('create table hubspot_private.outbox (object text, record_id bigint, patch jsonb)')
-    await world.db.query(`insert into hubspot_private.outbox values ('contacts', $1, '{"firstname": "Unmistakable"}'), ('deals', $1, '{}')`, [one])
     const before = await rows(world)
     await forget(world, one)
     expect(await traces(world, 'Unmistakable')).toEqual([])
     expect(await traces(world, 'ada-unmistakable')).toEqual([])
     expect(await world.db.query('select object, id, purged_at from hubspot_private.tombstones')).toEqual([{ object: 'contacts', id: one, purged_at: null }])
-    const held = (await traces(world, one)).filter((name) => !['hubspot_private.tombstones', 'hubspot_private.outbox'].includes(name))
-    expect(held).toEqual([])
-    expect(await world.db.query('select object from hubspot_private.outbox')).toEqual([{ object: 'deals' }])
+    expect(await traces(world, one)).toEqual(['hubspot_private.tombstones'])
     expect(Number(await rows(world))).toBe(Number(before) - 1)
     expect(await world.db.query('select contact_id from hubspot.deals_contacts where deal_id = $1 and contact_id = any ($2)', [deal, [one, other]])).toMatchObject([{ contact_id: other }])
     // Again, and a record that never was.
@@ -161,7 +157,9 @@ describe('a privacy deletion that no webhook told of', () => {
       { id, is_erased: true }, { id: archived, is_erased: false },
     ])
     expect(await world.db.query('select * from hubspot.problems where record_id = $1', [id])).toEqual([])
-    expect(await traces(world, 'Unmistakable')).toEqual(onDelete === 'mark' ? ['hubspot.contacts'] : [])
+    expect(await world.db.query('select * from hubspot.changes where record_id = $1', [id])).toEqual([])
+    // Of the archived one.
+    expect(await traces(world, 'Unmistakable')).toEqual(['hubspot.changes', ...(onDelete === 'mark' ? ['hubspot.contacts'] : [])])
     expect(await world.row('contacts', id)).toBeUndefined()
     expect(await rows(world)).toBe(onDelete === 'mark' ? '4' : '3')
   })

@@ -3,7 +3,7 @@ import { openDatabase } from '../src/db/database.ts'
 import { BODY_LIMIT } from '../src/web/webhooks.ts'
 import { edgeDifferences } from './support/compare.ts'
 import { startWorld, type World, type WorldOptions } from './support/sync.ts'
-import { older, SECRET, siteOf, v3 } from './support/webhooks.ts'
+import { changeOf, idsOf, older, problems, queue, SECRET, siteOf, v3 } from './support/webhooks.ts'
 
 async function worldOf(): Promise<World> {
   const world = await startWorld('webhooks', { sandbox: { objects: { contacts: 5 } } })
@@ -26,15 +26,7 @@ async function wideWorld(settings: NonNullable<WorldOptions['sandbox']>['setting
   return world
 }
 
-const idsOf = (world: World, object = 'contacts') => [...world.store.records(object)].map(({ id }) => id)
-const changeOf = (world: World, objectId: unknown, more: object = {}) => ({
-  eventId: 1, subscriptionId: 2, portalId: world.store.portalId, appId: 3, occurredAt: world.store.now(), attemptNumber: 0,
-  subscriptionType: 'contact.propertyChange', objectId, propertyName: 'firstname', propertyValue: 'x', ...more,
-})
 const inbox = (world: World) => world.db.query('select type, object_type, ids, occurred_at, applied_at is not null as is_applied from hubspot_private.inbox order by ids')
-const problems = (world: World) => world.db.query<{ code: string; message: string; hint: string; is_open: boolean }>(
-  "select code, message, hint, resolved_at is null as is_open from hubspot.problems where property = 'webhooks' order by id")
-const queue = (world: World) => world.db.query('select object, id, reason, class from hubspot_private.fetch_queue order by 1, 2')
 
 describe('what HubSpot says changed is read, and nothing is polled', () => {
   test.for(['classic', 'generic'] as const)('%s events, out of order and doubled', async (format) => {

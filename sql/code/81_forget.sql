@@ -10,7 +10,6 @@ declare
   v_object hubspot_private.objects;
   v_ids bigint[];
   v_deleted bigint := 0;
-  v_relation text;
 begin
   select o.* into strict v_object from hubspot_private.objects o where o.name = object;
   -- What was merged into it was the same person's.
@@ -41,22 +40,8 @@ begin
     where hubspot_private.webhook_object(t) = v_object.name));
   delete from hubspot.merges m where m.object = v_object.name and (m.kept_id = any (v_ids) or m.lost_id = any (v_ids));
   delete from hubspot_private.erasures e where e.object = v_object.name and e.id = any (v_ids);
-  -- What has a row for each change or write of a record, where there is such a thing; the row above left one just now.
-  for v_relation in
-    select c.oid::pg_catalog.regclass::text from pg_catalog.pg_class c
-    where c.relkind in ('r', 'p') and c.relname in ('changes', 'outbox') and not c.relispartition
-      and c.relnamespace in ('hubspot'::pg_catalog.regnamespace, 'hubspot_private'::pg_catalog.regnamespace)
-      and not exists (select from hubspot_private.objects o where o.table_name = c.relname)
-      and 2 = (select count(*) from pg_catalog.pg_attribute a where a.attrelid = c.oid and a.attname in ('object', 'record_id') and not a.attisdropped)
-    order by 1
-  loop
-    execute pg_catalog.format('delete from %s t where t.object = $1 and t.record_id = any ($2)', v_relation) using v_object.name, v_ids;
-  end loop;
-  if pg_catalog.to_regclass('hubspot_private.delivery_changes') is not null then
-    -- Copies that wait for a subscriber.
-    execute 'delete from hubspot_private.delivery_changes d using hubspot_private.subscriptions s
-      where s.id = d.subscription and s.object = $1 and d.record_id = any ($2)' using v_object.name, v_ids;
-  end if;
+  -- The row above left a change just now.
+  perform hubspot_private.changes_forget(v_object.name, i) from pg_catalog.unnest(v_ids) i;
   return v_deleted;
 end;
 $$;

@@ -24,7 +24,7 @@ export async function tokenGet(db: Database, isCandidate: boolean): Promise<Stor
   return rows[0]
 }
 
-/** What a claim to renew a token came to; see `refresh_claim` in sql/code/24_refresh.sql. */
+/** What a claim to renew a token came to; see `refresh_claim` in sql/code/25_refresh.sql. */
 export type RefreshClaim =
   | { outcome: 'renewed' | 'held' | 'early' | 'borrowed' }
   | { outcome: 'waits'; code: string | null; retry_in_ms: number }

@@ -77,3 +77,19 @@ export function older(version: 'v1' | 'v2', body: string, { url = 'https://127.0
   const source = version === 'v1' ? secret + body : `${secret}POST${url}${body}`
   return { 'x-hubspot-signature': createHash('sha256').update(source).digest('hex'), 'x-hubspot-signature-version': version }
 }
+
+/** Ids of the records that are live. */
+export const idsOf = (world: World, object = 'contacts') => [...world.store.records(object)].map(({ id }) => id)
+
+/** An event as HubSpot sends it. */
+export const changeOf = (world: World, objectId: unknown, more: object = {}) => ({
+  eventId: 1, subscriptionId: 2, portalId: world.store.portalId, appId: 3, occurredAt: world.store.now(), attemptNumber: 0,
+  subscriptionType: 'contact.propertyChange', objectId, propertyName: 'firstname', propertyValue: 'x', ...more,
+})
+
+/** Problems that webhooks have. */
+export const problems = (world: World) => world.db.query<{ code: string; message: string; hint: string; is_open: boolean }>(
+  "select code, message, hint, resolved_at is null as is_open from hubspot.problems where property = 'webhooks' order by id")
+
+/** What waits to be read. */
+export const queue = (world: World) => world.db.query('select object, id, reason, class from hubspot_private.fetch_queue order by 1, 2')
