@@ -14,6 +14,7 @@ const BENCHES = {
   requests: () => import('./requests.ts'),
   live: () => import('./live.ts'),
   webhooks: () => import('./webhooks.ts'),
+  gateway: () => import('./gateway.ts'),
   budgets: () => import('./budgets.ts'),
   kills: () => import('./kills.ts'),
   subscribers: () => import('./subscribers.ts'),

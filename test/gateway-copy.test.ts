@@ -1,3 +1,5 @@
+import { execFile } from 'node:child_process'
+import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { bind, execute, message, parse, query, SYNC, text } from '../src/gateway/wire/messages.ts'
 import { type Gate, NO_BACKENDS, openGate } from './support/gateway.ts'
@@ -49,6 +51,18 @@ describe('copying', () => {
     wire.send(query('table many'))
     expect(rowsOf(await wire.until('Z'))).toHaveLength(100_000)
   })
+})
+
+const hasPsql = await promisify(execFile)('psql', ['--version']).then(() => true, () => false)
+
+test.runIf(hasPsql)('psql copies both ways, describes, and reads by cursor', async () => {
+  const commands = [
+    'create temporary table copied (n int)', `\\copy copied from program 'seq 3'`, '\\copy copied to stdout', '\\set FETCH_COUNT 2', 'table copied', '\\d copied', 'begin', 'selec', 'rollback',
+    'select 4', '\\copy copied from program \'echo x\'', 'select 5',
+  ]
+  const { stdout, stderr } = await promisify(execFile)('psql', ['-X', '-A', '-t', '-q', '-d', gate.url, ...commands.flatMap((command) => ['-c', command])])
+  expect(stdout.trim().split('\n')).toEqual(['1', '2', '3', '1', '2', '3', 'n|integer|||', '4', '5'])
+  expect(stderr).toMatch(/syntax error at or near "selec"[^]*invalid input syntax for type integer: "x"/)
 })
 
 describe('COMMIT', () => {

@@ -21,8 +21,8 @@ export function workerHere(house: House, hubspot: HubSpot): Promise<RunningWorke
 }
 
 /** A worker in a process of its own, whose memory is its own. */
-export async function workerAlone(house: House, hubspot: HubSpot): Promise<WorkerProcess & { peakMb(): number }> {
-  const worker = await spawnWorker(house.url, hubspot.url)
+export async function workerAlone(house: House, hubspot: HubSpot, env: NodeJS.ProcessEnv = {}): Promise<WorkerProcess & { peakMb(): number }> {
+  const worker = await spawnWorker(house.url, hubspot.url, env)
   return { ...worker, peakMb: () => Number(/VmHWM:\s+(\d+) kB/.exec(readFileSync(`/proc/${worker.pid}/status`, 'utf8'))?.[1]) / 1024 }
 }
 

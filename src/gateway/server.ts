@@ -140,7 +140,8 @@ class House {
     const { log } = this.#deps
     const why = this.#unwelcome(params, address, user)
     if (why !== undefined) {
-      log.warn('the gateway refused a connection', { address, user, why: why.message })
+      // Whoever guesses passwords is not to fill the log as well: each failed login is there already.
+      log[this.#logins.isRefused(address, user) ? 'debug' : 'warn']('the gateway refused a connection', { address, user, why: why.message })
       hangUp(socket, errorResponse('FATAL', why.error))
       return
     }
