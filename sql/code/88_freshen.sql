@@ -125,6 +125,9 @@ begin
     set rows = s.rows + v_result.inserted - case when v_object.on_delete = 'mark' then 0 else v_result.deleted end
     where (s.object, s.stream, s.range) = (object, 'live', 0);
   end if;
+  if v_object.loaded_at is null and v_result.inserted + v_result.updated + v_result.deleted > 0 then
+    perform hubspot_private.load_watch(object);
+  end if;
   return case when pg_catalog.cardinality(v_unsure) > 0 then 'unsure' else 'done' end;
 end;
 $$;

@@ -144,7 +144,7 @@ class Records {
         if (outcome === 'unsure') break
       }
     } catch (error) {
-      const isRefusedHere = sqlState(error) !== undefined && !isConnectionLost(error)
+      const isRefusedHere = /^(?!SH)/.test(sqlState(error) ?? 'SH') && !isConnectionLost(error)
       // A value, a trigger or a property that may not be read is in the way: the stream knows what to do about each.
       if (!isRefusedHere && !(error instanceof Refused)) throw error
     } finally {
