@@ -32,7 +32,8 @@ export type Command = { turns: number } & (
   | { do: 'define'; object: ObjectName; pick: number; type: string }
   | { do: 'archive property' | 'restore property' | 'describe' | 'pipeline'; object: ObjectName; pick: number }
   | { do: 'owner'; pick: number }
-  | { do: 'refresh'; object: ObjectName; pick: number; count: number }
+  /** `live`: a query of a live table that names these records. */
+  | { do: 'refresh' | 'live'; object: ObjectName; pick: number; count: number }
   /** HubSpot, or who took it for HubSpot's word, says that something happened to records: true or not, late or not. */
   | { do: 'webhook'; object: ObjectName; pick: number; count: number; verb: string; lateMs: number }
   | { do: 'forget'; object: ObjectName; pick: number }
@@ -175,6 +176,7 @@ function command(biggest: number): fc.Arbitrary<Command> {
         one(6, fc.record({ do: act('pipeline'), object: typedObject, pick })),
         one(6, fc.record({ do: act('owner'), pick })),
         one(50, fc.record({ do: act('refresh'), object, pick, count: few })),
+        one(60, fc.record({ do: act('live'), object, pick, count: few })),
         one(60, fc.record({ do: act('webhook'), object, pick, count: few, verb: fc.constantFrom(...VERBS), lateMs: fc.integer({ min: -2_000, max: 5 * 60_000 }) })),
         one(10, fc.record({ do: act('forget'), object, pick })),
         one(80, fc.record({ do: act('resync'), object })),

@@ -73,10 +73,11 @@ export function createHands(world: World, { focus, counts, isAll }: Pick<Scenari
   }
 
   return {
+    choose,
     unseen,
     isArchived: definitions.isArchived,
     merges: (object: ObjectName) => new Map([...kept].filter(([key]) => key.startsWith(`${object} `)).map(([key, id]) => [key.slice(object.length + 1), id])),
-    async perform(command: Exclude<Command, { do: 'advance' | 'jump' | 'beat' | 'kill' | 'freeze' | 'thaw' | 'lose' | 'check' }>) {
+    async perform(command: Exclude<Command, { do: 'advance' | 'jump' | 'beat' | 'kill' | 'freeze' | 'thaw' | 'lose' | 'check' | 'live' }>) {
       if ('object' in command && counts[command.object] === undefined) return
       switch (command.do) {
         case 'create': {

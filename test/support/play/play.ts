@@ -1,5 +1,6 @@
 import type { StreamKey } from '../../../src/db/calls.ts'
 import type { Client } from '../../../src/hubspot/client.ts'
+import { createLiveReads } from '../../../src/sync/live.ts'
 import { runStream, type SyncDeps } from '../../../src/sync/step.ts'
 import { type Command, type ObjectName, OBJECTS, pairsOf, type Scenario } from '../arbitraries.ts'
 import { type Actor, actor, createGates, type Point, prng, settled } from '../interleave.ts'
@@ -52,16 +53,20 @@ export function createPlay(world: World, scenario: Scenario): Play {
   hire()
   const thawed: Actor[] = []
 
-  const start = ({ object, stream, range }: StreamKey, worker = workers[below(workers.length)]!) => {
-    const { who, held } = worker
-    const label = `${who.name} ${object}.${stream}${range || ''}`
+  const start = ({ object, stream, range }: StreamKey) => {
+    begin(`${object}.${stream}${range || ''}`, `${object} ${stream} ${range}`, (deps) => runStream(deps, { object, stream, range }))
+  }
+
+  const begin = (what: string, name: string, run: (deps: SyncDeps) => Promise<unknown>) => {
+    const { who, held } = workers[below(workers.length)]!
+    const label = `${who.name} ${what}`
     const database = watchedDatabase(world.deps.db, (text, _, query) => {
-      const name = /hubspot_private\.(\w+)\(/.exec(text)?.[1] ?? 'query'
-      return gates.pass(who, `${label} ${name}`, async () => {
+      const called = /hubspot_private\.(\w+)\(/.exec(text)?.[1] ?? 'query'
+      return gates.pass(who, `${label} ${called}`, async () => {
         try {
           return await query()
         } catch (error) {
-          if ((error as { code?: unknown }).code === '40P01') violations.push(`${label} ${name}: ${String(error)}`)
+          if ((error as { code?: unknown }).code === '40P01') violations.push(`${label} ${called}: ${String(error)}`)
           throw error
         }
       })
@@ -76,11 +81,11 @@ export function createPlay(world: World, scenario: Scenario): Play {
       sleep: (ms, signal) => (ms > 0 ? gates.pass(who, `${label} sleep`, () => world.deps.sleep(ms, signal)) : Promise.resolve()),
     })
     trace.push(`${label} begins`)
-    const slice = runStream(deps, { object, stream, range }).then(
-      (outcome) => trace.push(`${label} ends: ${outcome}`),
+    const slice = run(deps).then(
+      (outcome) => trace.push(`${label} ends: ${String(outcome ?? 'done')}`),
       (error: unknown) => trace.push(`${label} ends: ${String(error)}`),
     ).finally(() => running.delete(slice))
-    running.set(slice, { name: `${object} ${stream} ${range}`, who })
+    running.set(slice, { name, who })
   }
 
   const open = async (points: readonly Point[]) => {
@@ -188,6 +193,13 @@ export function createPlay(world: World, scenario: Scenario): Play {
       case 'jump':
         await db.query('update hubspot_private.installation set clock_shift = clock_shift + make_interval(secs => $1::double precision / 1000)', [command.ms])
         break
+      case 'live': {
+        const ids = hands.choose(command.object, command.pick, command.count)
+        // It waits for no stream: what the read itself does not settle, the queue does in its own time.
+        if (ids.length > 0) begin(`${command.object} live`, `live ${++hired}`, (deps) => createLiveReads(deps).records(command.object, [...ids, '7'], { maxAgeMs: 0, mostMs: 1 }))
+        await settled()
+        break
+      }
       case 'check':
         break
       default:
