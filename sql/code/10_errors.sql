@@ -44,7 +44,7 @@ insert into hubspot_private.errors as e (code, name, message, hint) values
   ('SH126', 'live_in_use', 'live tables cannot go: %s', 'Drop what depends on them first.'),
   ('SH201', 'token_refused', 'HubSpot refused the access token', 'Create a new token in HubSpot and run select hubspot.connect(access_token => ''…'');'),
   ('SH202', 'scope_missing', 'the access token may not read %s', 'Grant the app the scopes named and run select hubspot.resume();'),
-  ('SH203', 'request_refused', 'HubSpot refused a request', 'Read the message; after mending run select hubspot.resume();'),
+  ('SH203', 'request_refused', 'HubSpot refused a request', 'Read the message and look in HubSpot at what it names. It is tried again every 15 minutes; at once by select hubspot.resume();'),
   ('SH204', 'portal_differs', 'the token belongs to portal %s, this database mirrors portal %s', 'Use a token of portal %2$s, or another database for portal %1$s.'),
   ('SH205', 'account_locked', 'HubSpot has locked the account for a while', 'Nothing to do: it is tried again when HubSpot said.'),
   ('SH206', 'hubspot_unreachable', 'HubSpot cannot be reached', 'Check network, proxy and DNS of the worker; it is tried again by itself.'),

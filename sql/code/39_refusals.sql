@@ -97,11 +97,7 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-  -- An answer that cannot be read may be too large: with each failure half as many.
-  select case
-    when s.failures > 0 and exists (select from hubspot_private.runs r where r.id = s.run_id and r.error_code = 'SH208')
-    then greatest(100 >> least(s.failures, 7), 1)
-    else 100
-  end;
+  -- An answer that failed may be too large, or one record's fault: with each failure half as many.
+  select least(s.ask_most, 100);
 $$;
 comment on function hubspot_private.read_limit(hubspot_private.streams) is 'How many ids the next batch read asks for.';

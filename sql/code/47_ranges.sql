@@ -210,24 +210,6 @@ $$;
 comment on function hubspot_private.range_advance(hubspot_private.streams, bigint[], text) is
   'A page of a part was taken in: ended where it came upon another, else split where that is of use.';
 
-create or replace function hubspot_private.list_request(s hubspot_private.streams)
-returns jsonb
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-  -- until: where another part began, as far as ids tell. What lies after it is hardly worth asking for ahead.
-  select case
-    when s.cursor ? 'is_given_up' then '{"kind": "read", "ids": [], "seqs": []}'
-    else jsonb_strip_nulls(jsonb_build_object('until', (
-      select min(r.first_ids[1])::text from hubspot_private.ranges r
-      where (r.object, r.stream) = (s.object, s.stream) and r.range <> s.range
-        and r.first_ids[1] > case when s.cursor ->> 'after' ~ '^[0-9]{1,18}$' then (s.cursor ->> 'after')::bigint end)))
-      || jsonb_build_object('kind', 'list', 'after', s.cursor ->> 'after')
-    end;
-$$;
-comment on function hubspot_private.list_request(hubspot_private.streams) is 'The next page of a part of a full read.';
-
 create or replace function hubspot_private.ranges_end(s hubspot_private.streams)
 returns void
 language sql
@@ -277,3 +259,37 @@ end;
 $$;
 comment on function hubspot_private.range_give_up(hubspot_private.streams, boolean) is
   'HubSpot does not answer a list asked from the middle: the part ends with its next step.';
+
+create or replace function hubspot_private.list_restart(s hubspot_private.streams)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if s.range > 0 then
+    perform hubspot_private.list_is_opaque(s.object);
+  end if;
+  if s.stream in ('backfill', 'resync') then
+    perform hubspot_private.ranges_end(s);
+  end if;
+  if s.stream = 'resync' then
+    delete from hubspot_private.absences a where a.object = s.object;
+    update hubspot.audits a set compared = 0 where a.run_id = s.run_id;
+  end if;
+  delete from hubspot_private.listed l where l.object = s.object and l.stream = s.stream;
+  update hubspot_private.streams t
+  set cursor = case
+      when s.stream = 'archive' then jsonb_strip_nulls(jsonb_build_object('until', s.cursor -> 'until'))
+      when s.stream = 'resync' and o.is_list_unordered then '{"after": null, "is_listed": true}'
+      else '{"after": null}'
+    end,
+    run_id = s.run_id, restarts = t.restarts + 1, failures = 0, retry_at = null, parked_at = null,
+    epoch = t.epoch + 1, lease_until = null, holder = null
+  from hubspot_private.objects o
+  where (t.object, t.stream, t.range) = (s.object, s.stream, 0) and o.name = s.object;
+  perform hubspot_private.stream_wake(s.object, s.stream);
+end;
+$$;
+comment on function hubspot_private.list_restart(hubspot_private.streams) is
+  'HubSpot refuses the place that a list stands at: the same run reads it from the start, as one part. What was applied is applied again, which changes nothing; what was noted as absent is noted anew.';

@@ -20,8 +20,8 @@ as $$
     from hubspot_private.fetch_queue f
     left join hubspot_private.hints h on h.object = f.object and h.id = f.id
     where f.object = complete_advance.object
-      -- A record that cannot be written has a problem of its own, and holds up no other.
-      and not exists (
+      -- A record that cannot be written, or that HubSpot does not answer for, has a problem of its own, and holds up no other.
+      and f.failures < 2 and not exists (
         select from hubspot_private.problems p
         where p.object = f.object and p.record_id = f.id and p.code = 'SH213' and p.resolved_at is null)
   ) q

@@ -167,7 +167,7 @@ comment on function hubspot_private.stream_release(text, text, integer, bigint) 
 
 create or replace function hubspot_private.stream_fail(
   object text, stream text, range integer, epoch bigint, kind text, code text, message text, hint text,
-  retry_after_ms double precision default null
+  retry_after_ms double precision default null, request jsonb default null
 )
 returns void
 language plpgsql
@@ -180,6 +180,16 @@ declare
   -- To wait for a budget is no failure.
   v_is_waiting constant boolean := code like 'SH3%';
 begin
+  if code in ('SH203', 'SH206', 'SH207', 'SH208', 'SH211') then
+    select s.* into v_stream from hubspot_private.streams s
+    where (s.object, s.stream, s.range, s.epoch) = (stream_fail.object, stream_fail.stream, stream_fail.range, stream_fail.epoch)
+      and s.lease_until is not null
+    for update;
+    if found and hubspot_private.suspects_fail(v_stream, hubspot_private.request_ids(request), message) then
+      perform hubspot_private.stream_release(object, stream, range, epoch);
+      return;
+    end if;
+  end if;
   update hubspot_private.streams s
   set lease_until = null, holder = null, failures = s.failures + (not v_is_waiting)::integer,
     parked_at = case when v_is_waiting then s.parked_at when stream_fail.kind = 'refused' then coalesce(s.parked_at, hubspot_private.clock()) end,
@@ -213,6 +223,13 @@ begin
     perform hubspot_private.range_give_up(v_stream, code = 'SH203');
     return;
   end if;
+  -- At once, and then after four more refusals each time.
+  if code in ('SH203', 'SH211') and request ->> 'kind' in ('list', 'archived') and request ->> 'after' is not null
+    and v_stream.failures > 4 * v_stream.restarts
+  then
+    perform hubspot_private.list_restart(v_stream);
+    return;
+  end if;
   update hubspot_private.runs r
   set error_code = stream_fail.code, error = left(stream_fail.message, 2000)
   where r.id = v_stream.run_id;
@@ -226,8 +243,8 @@ begin
   perform hubspot_private.stream_wake(object, stream, range, v_stream.retry_at);
 end;
 $$;
-comment on function hubspot_private.stream_fail(text, text, integer, bigint, text, text, text, text, double precision) is
-  'A step failed (kind: transient, refused, bug): the lease goes, the run is tried again after a back-off that doubles from 1 s to 1 h, refusals every 15 min; a budget (SH3) when it said.';
+comment on function hubspot_private.stream_fail(text, text, integer, bigint, text, text, text, text, double precision, jsonb) is
+  'A step failed (kind: transient, refused, bug): the lease goes, the run is tried again after a back-off that doubles from 1 s to 1 h, refusals every 15 min; a budget (SH3) when it said. request: what failed, by id or in a list that may begin again.';
 
 create or replace function hubspot_private.stream_healed(s hubspot_private.streams)
 returns void

@@ -1,6 +1,100 @@
 -- What each stream asks for where its cursor stands. The worker sends it as it is:
---   list {after, until, properties}  ·  archived {after}  ·  read {ids, seqs}  ·  look {inputs}  ·  search {body, upto}  ·  count {body}  ·  schema  ·  probe {properties}  ·  catalogue
+--   list {after, until, properties, is_apart}  ·  archived {after}  ·  read {ids, seqs}  ·  look {inputs}  ·  search {body, upto}  ·  count {body}  ·  schema  ·  probe {properties}  ·  catalogue
 --   labels {from, to}  ·  associations {from, to, inputs: [{id, after}]}
+create or replace function hubspot_private.control_id(object text, suspects bigint[])
+returns bigint
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id bigint;
+begin
+  if suspects <> '{}' then
+    execute (
+      select format('select t.id from %s and t.id <> all ($1) order by t.id desc limit 1', hubspot_private.live_rows(o))
+      from hubspot_private.objects o where o.name = control_id.object)
+    into v_id using suspects;
+  end if;
+  return v_id;
+end;
+$$;
+comment on function hubspot_private.control_id(text, bigint[]) is
+  'A record to ask for where all that is left has failed alone: answered, it shows that it is theirs. Null: there is no suspect, or no other record.';
+
+create or replace function hubspot_private.list_apart(s hubspot_private.streams)
+returns jsonb
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Where ids are read in vain already, more of them would help nobody.
+  select case when s.failures >= 3 and exists (
+    select from hubspot_private.streams f where f.object = s.object and f.stream = 'fetch' and f.failures = 0 and f.ask_most is null)
+  then '{"is_apart": true}' else '{}' end::jsonb;
+$$;
+comment on function hubspot_private.list_apart(hubspot_private.streams) is
+  'Of a list whose values take a batch read: where that failed time and again its ids go to the fetch queue, which finds whose fault it is.';
+
+create or replace function hubspot_private.list_request(s hubspot_private.streams)
+returns jsonb
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- until: where another part began, as far as ids tell. What lies after it is hardly worth asking for ahead.
+  select case
+    when s.cursor ? 'is_given_up' then '{"kind": "read", "ids": [], "seqs": []}'
+    else jsonb_strip_nulls(jsonb_build_object('until', (
+      select min(r.first_ids[1])::text from hubspot_private.ranges r
+      where (r.object, r.stream) = (s.object, s.stream) and r.range <> s.range
+        and r.first_ids[1] > case when s.cursor ->> 'after' ~ '^[0-9]{1,18}$' then (s.cursor ->> 'after')::bigint end)))
+      || jsonb_build_object('kind', 'list', 'after', s.cursor ->> 'after') || hubspot_private.list_apart(s)
+    end;
+$$;
+comment on function hubspot_private.list_request(hubspot_private.streams) is 'The next page of a part of a full read.';
+
+create or replace function hubspot_private.fetch_question(s hubspot_private.streams)
+returns jsonb
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_control bigint;
+  v_question jsonb;
+  v_is_alone constant boolean := coalesce((
+    select f.reason = 'alone' or f.failures > 0 from hubspot_private.fetch_queue f
+    where f.object = s.object and f.not_before <= (select hubspot_private.clock()) and f.id <> all (s.suspects)
+    order by f.class, f.not_before, f.id
+    limit 1), false);
+begin
+  -- The most urgent first, and the whole batch in their class.
+  select jsonb_build_object('kind', 'read', 'ids', coalesce(jsonb_agg(q.id::text), '[]'), 'seqs', coalesce(jsonb_agg(q.seq), '[]'),
+    'class', (hubspot_private.quota_classes())[coalesce(min(q.class), 3)])
+  into v_question
+  from (
+    select f.id, f.seq, f.class from hubspot_private.fetch_queue f
+    -- The clock asked once: asked for each row, no index would serve.
+    where f.object = s.object and f.not_before <= (select hubspot_private.clock()) and (f.reason = 'alone' or f.failures > 0) = v_is_alone
+      and f.id <> all (s.suspects)
+    order by f.class, f.not_before, f.id
+    limit case when v_is_alone then 1 else hubspot_private.read_limit(s) end
+  ) q;
+  if v_question -> 'ids' <> '[]' or s.suspects = '{}' then
+    return v_question;
+  end if;
+  v_control := hubspot_private.control_id(s.object, s.suspects);
+  if v_control is not null then
+    return v_question || jsonb_build_object('ids', jsonb_build_array(v_control::text), 'seqs', '[null]'::jsonb);
+  end if;
+  s.suspects := '{}';
+  return hubspot_private.fetch_question(s);
+end;
+$$;
+comment on function hubspot_private.fetch_question(hubspot_private.streams) is
+  'The next ids of the fetch queue. Those that are to be asked alone, are.';
+
 create or replace function hubspot_private.stream_question(s hubspot_private.streams)
 returns jsonb
 language plpgsql
@@ -10,7 +104,6 @@ as $$
 declare
   v_object hubspot_private.objects;
   v_window interval;
-  v_is_alone boolean;
 begin
   if s.object = '*' then
     return '{"kind": "catalogue"}';
@@ -40,7 +133,7 @@ begin
       return '{"kind": "read", "ids": [], "seqs": []}';
     when 'poll' then
       if not v_object.has_search then
-        return jsonb_build_object('kind', 'list', 'after', s.cursor ->> 'after');
+        return jsonb_build_object('kind', 'list', 'after', s.cursor ->> 'after') || hubspot_private.list_apart(s);
       end if;
       return hubspot_private.search_request(s.object, s.cursor);
     when 'settle' then
@@ -51,22 +144,7 @@ begin
       return hubspot_private.search_request(s.object, s.cursor,
         coalesce((s.cursor ->> 'upto')::bigint, hubspot_private.as_ms(hubspot_private.hubspot_now() - v_window)));
     when 'fetch' then
-      v_is_alone := coalesce((
-        select f.reason = 'alone' from hubspot_private.fetch_queue f
-        where f.object = s.object and f.not_before <= (select hubspot_private.clock())
-        order by f.class, f.not_before, f.id
-        limit 1), false);
-      return (
-        -- The most urgent first, and the whole batch in their class.
-        select jsonb_build_object('kind', 'read', 'ids', coalesce(jsonb_agg(q.id::text), '[]'), 'seqs', coalesce(jsonb_agg(q.seq), '[]'),
-          'class', (hubspot_private.quota_classes())[coalesce(min(q.class), 3)])
-        from (
-          select f.id, f.seq, f.class from hubspot_private.fetch_queue f
-          -- The clock asked once: asked for each row, no index would serve.
-          where f.object = s.object and f.not_before <= (select hubspot_private.clock()) and (f.reason = 'alone') = v_is_alone
-          order by f.class, f.not_before, f.id
-          limit case when v_is_alone then 1 else hubspot_private.read_limit(s) end
-        ) q);
+      return hubspot_private.fetch_question(s);
   end case;
 end;
 $$;

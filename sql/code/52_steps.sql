@@ -114,6 +114,7 @@ begin
     rows = t.rows + coalesce(v_result.inserted, 0)
       - case when o.on_delete = 'mark' then 0 else coalesce(v_result.deleted, 0) end,
     lease_until = hubspot_private.clock() + interval '30 seconds', failures = 0, retry_at = null, parked_at = null,
+    restarts = case when step.is_over then 0 else t.restarts end,
     run_id = case when not step.is_over then t.run_id end,
     next_at = case
       -- One that waits for a confirmation gives way to the next.
@@ -198,6 +199,7 @@ begin
     return query select 'lost', null::jsonb, null::jsonb;
     return;
   end if;
+  perform hubspot_private.suspects_settle(v_stream, hubspot_private.request_ids(request));
   update hubspot_private.account a
   set hubspot_ahead = answered_at - hubspot_private.clock()
   where pg_catalog.abs(extract(epoch from answered_at - hubspot_private.clock() - a.hubspot_ahead)) > 0.5;

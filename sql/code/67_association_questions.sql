@@ -41,7 +41,8 @@ declare
   v_pair hubspot_private.pairs;
   v_from hubspot_private.objects;
   v_to hubspot_private.objects;
-  v_most integer := coalesce((s.cursor ->> 'batch')::integer, 1000);
+  v_most constant integer := least((s.cursor ->> 'batch')::integer, s.ask_most, 1000);
+  v_control bigint;
   v_is_reverse boolean := true;
   v_is_alone boolean := false;
   v_inputs jsonb;
@@ -56,15 +57,15 @@ begin
   if s.cursor ? 'labels' then
     return jsonb_build_object('kind', 'labels', 'from', hubspot_private.object_path(v_from), 'to', hubspot_private.object_path(v_to));
   end if;
-  if s.failures > 0 and exists (select from hubspot_private.runs r where r.id = s.run_id and r.error_code = 'SH208') then
-    -- An answer that cannot be read may be too large.
-    v_most := greatest(v_most >> least(s.failures, 10), 1);
-  end if;
   loop
     select coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('id', p.id::text, 'after', p.after))), '[]'),
       coalesce(jsonb_agg(p.seq), '[]')
     into v_inputs, v_seqs
-    from hubspot_private.associations_pending(v_pair.number, v_is_reverse, v_most) p;
+    from (
+      select q.* from hubspot_private.associations_pending(v_pair.number, v_is_reverse, v_most + cardinality(s.suspects)) q
+      where case when v_is_reverse then -q.id else q.id end <> all (s.suspects)
+      limit v_most
+    ) p;
     exit when v_inputs <> '[]' or not v_is_reverse;
     v_is_reverse := false;
   end loop;
@@ -73,6 +74,7 @@ begin
     into v_inputs, v_seqs, v_is_reverse, v_is_alone
     from hubspot_private.association_dirty d
     where d.pair = v_pair.number and d.attempts > 0 and d.not_before <= (select hubspot_private.clock())
+      and case when d.is_reverse then -d.from_id else d.from_id end <> all (s.suspects)
     order by d.not_before, d.from_id
     limit 1;
     if not found then
@@ -92,15 +94,26 @@ begin
          coalesce(jsonb_agg(jsonb_build_object(''id'', l.id::text)) filter (where l.is_asked), ''[]'') as inputs,
          coalesce(jsonb_agg(l.seq) filter (where l.is_asked), ''[]'') as seqs
        from (
-         select t.id, d.seq, not $4 @> jsonb_build_array(jsonb_build_object(''id'', t.id::text)) as is_asked
+         select t.id, d.seq, not $4 @> jsonb_build_array(jsonb_build_object(''id'', t.id::text))
+           -- What failed in a batch is asked alone.
+           and coalesce(d.attempts, 0) = 0 and t.id <> all ($5) as is_asked
          from (select t.id from %s and t.id > $1 order by t.id limit $2) t
          left join hubspot_private.association_dirty d on d.pair = $3 and not d.is_reverse and d.from_id = t.id
          order by t.id
        ) l', hubspot_private.live_rows(v_from))
-    into v_sweep using (s.cursor ->> 'last')::bigint, v_count, v_pair.number, v_inputs;
+    into v_sweep using (s.cursor ->> 'last')::bigint, v_count, v_pair.number, v_inputs, s.suspects;
     v_inputs := v_inputs || v_sweep.inputs;
     v_seqs := v_seqs || v_sweep.seqs;
     v_question := v_question || jsonb_build_object('last', v_sweep.last, 'read', v_sweep.read, 'is_swept', v_sweep.read < v_count);
+  end if;
+  if v_inputs = '[]' and s.suspects <> '{}' then
+    v_control := hubspot_private.control_id(v_from.name, s.suspects);
+    if v_control is null then
+      s.suspects := '{}';
+      return hubspot_private.associations_question(s);
+    end if;
+    v_inputs := jsonb_build_array(jsonb_build_object('id', v_control::text));
+    v_seqs := '[null]';
   end if;
   return v_question || jsonb_build_object('inputs', v_inputs, 'seqs', v_seqs);
 end;

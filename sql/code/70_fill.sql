@@ -41,7 +41,7 @@ set search_path = pg_catalog, pg_temp
 as $$
   select case when hubspot_private.fill_properties(s) is null then '{"kind": "read", "ids": [], "seqs": []}'::jsonb
     else jsonb_build_object('kind', 'list', 'after', s.cursor ->> 'after', 'properties', (
-      select jsonb_agg(distinct n) from unnest(hubspot_private.fill_properties(s) || o.modified_property) n))
+      select jsonb_agg(distinct n) from unnest(hubspot_private.fill_properties(s) || o.modified_property) n)) || hubspot_private.list_apart(s)
     end
   from hubspot_private.objects o
   where o.name = s.object;

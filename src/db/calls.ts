@@ -11,7 +11,7 @@ export type QuotaClass = 'live' | 'poll' | 'settle' | 'backfill'
 
 /** What a stream's cursor stands at; see `stream_request` in sql/code/51_requests.sql. */
 export type StreamRequest = { class: QuotaClass } & (
-  | { kind: 'list'; after: string | null; until?: string; properties?: string[] }
+  | { kind: 'list'; after: string | null; until?: string; properties?: string[]; is_apart?: boolean }
   | { kind: 'archived'; after: string | null }
   | { kind: 'read'; ids: string[]; seqs: number[] }
   | { kind: 'look'; inputs: string[] }
@@ -59,14 +59,19 @@ export type Failure = {
   message: string
   hint: string
   retryAfterMs: number | undefined
+  /** What failed, where that may lie in what it names. */
+  request?: StreamRequest | undefined
 }
 
 /** Gives a lease back after a failure, with a back-off. */
 export async function streamFail(db: Database, key: StreamKey, epoch: string, failure: Failure): Promise<void> {
   await db.pool.query(
     `select hubspot_private.stream_fail(object => $1, stream => $2, range => $3, epoch => $4,
-       kind => $5, code => $6, message => $7, hint => $8, retry_after_ms => $9)`,
-    [key.object, key.stream, key.range, epoch, failure.kind, failure.code, failure.message, failure.hint, failure.retryAfterMs ?? null],
+       kind => $5, code => $6, message => $7, hint => $8, retry_after_ms => $9, request => $10)`,
+    [
+      key.object, key.stream, key.range, epoch, failure.kind, failure.code, failure.message, failure.hint, failure.retryAfterMs ?? null,
+      failure.request ? JSON.stringify(failure.request) : null,
+    ],
   )
 }
 

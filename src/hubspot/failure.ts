@@ -92,13 +92,16 @@ export function failureOf(answer: FailedAnswer): SyncError {
     return refused('SH211', `Check that ${type ?? 'the object'} exists in this account: table hubspot.object_types;`)
   }
   if (head.status >= 500) return transient('SH207', AGAIN)
-  if (head.status >= 400) return refused('SH203', 'The message is HubSpot\'s; its support finds the call by the correlation id.')
+  if (head.status >= 400) return refused('SH203', REFUSED)
   if (head.status === 301 || head.status === 308) {
     // never followed: the token would go wherever the answer says
     return refused('SH203', 'Check HUBSPOT_API_URL: the address there has moved, or is not HubSpot\'s.')
   }
   return transient('SH206', 'Something between here and HubSpot redirects calls: look for a proxy or a sign-in page.')
 }
+
+const REFUSED = 'Read HubSpot\'s message: look in HubSpot at what it names, a property, a record or a setting. It is tried again every 15 minutes; '
+  + 'at once by select hubspot.resume(); If it stays so, give HubSpot\'s support the correlation id.'
 
 function parse(raw: string): Envelope | undefined {
   try {

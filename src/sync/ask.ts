@@ -36,7 +36,7 @@ export async function ask(
   switch (request.kind) {
     case 'list':
       // A read of some properties alone names them.
-      return askList({ hubspot, caller, signal }, { ...plan, properties: request.properties ?? properties }, request.after)
+      return askList({ hubspot, caller, signal }, { ...plan, properties: request.properties ?? properties }, request)
     case 'archived':
       return askArchived({ hubspot, caller, signal }, type, request.after)
     case 'read':
@@ -84,17 +84,17 @@ function NOTHING_TO_READ(): Got {
 
 const empty = () => Buffer.from('{"results":[]}')
 
-async function askList(way: Way, plan: Plan, after: string | null, limit = PAGE_LIMIT): Promise<Got> {
+async function askList(way: Way, plan: Plan, request: ListRequest, limit = PAGE_LIMIT): Promise<Got> {
   try {
-    return await askPage(way, plan, after, limit)
+    return await askPage(way, plan, request, limit)
   } catch (error) {
     if (!isTooLarge(error) || limit === 1) throw error
     // Asked again as it was, it would be too large again.
-    return await askList(way, plan, after, Math.ceil(limit / 10))
+    return await askList(way, plan, request, Math.ceil(limit / 10))
   }
 }
 
-async function askPage({ hubspot, caller, signal }: Way, { type, properties }: Plan, after: string | null, limit: number): Promise<Got> {
+async function askPage({ hubspot, caller, signal }: Way, { type, properties }: Plan, { after, is_apart }: ListRequest, limit: number): Promise<Got> {
   const inUrl = fitsInUrl(properties)
   const page = one(
     await caller.call('burst', () =>
@@ -106,9 +106,21 @@ async function askPage({ hubspot, caller, signal }: Way, { type, properties }: P
   const ids = idsOf(page.body)
   const next = { after: afterOf(page.body), asked: ids }
   if (ids.length === 0) return { ...page, ...next, body: empty() }
-  const read = one(await caller.call('burst', () => batchRead(hubspot, { type, ids, properties, signal })))
+  const read = await caller.call('burst', () => batchRead(hubspot, { type, ids, properties, signal })).then(one, (error: unknown) => {
+    if (!is_apart || !isFailedRead(error)) throw error
+    return { ...page, body: Buffer.from(UNANSWERED) }
+  })
   return { ...read, ...next, answeredAt: page.answeredAt, requests: 2 }
 }
+
+type ListRequest = Extract<StreamRequest, { kind: 'list' }>
+
+/** A batch read that fails and may do so for one of its records. */
+const isFailedRead = (error: unknown) =>
+  error instanceof Transient || (error instanceof Refused && error.status !== 401 && error.status !== 403)
+
+/** As HubSpot says that a batch read could not read some: of none of these is it known whether they are gone. */
+const UNANSWERED = '{"results":[],"errors":[{"status":"error","category":"UNANSWERED"}]}'
 
 async function askArchived({ hubspot, caller, signal }: Way, type: string, after: string | null): Promise<Got> {
   // What it took in before it was archived, nothing else tells.

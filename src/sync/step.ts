@@ -42,12 +42,13 @@ export async function runStream(deps: SyncDeps, key: StreamKey): Promise<SliceOu
   if (claim === undefined) return 'idle'
   const held = { ...key, epoch: claim.epoch }
   deps.held.add(held)
+  const place = { request: claim.request }
   try {
-    return await steps(deps, key, claim)
+    return await steps(deps, key, claim, place)
   } catch (error) {
     const left = await withoutUnreadable(deps, key, claim, error)
     if (left === undefined) return 'more'
-    await giveBack(deps, key, claim.epoch, left)
+    await giveBack(deps, key, claim.epoch, left, isAbout(left, place.request) ? place.request : undefined)
     return 'failed'
   } finally {
     deps.held.delete(held)
@@ -67,7 +68,7 @@ async function withoutUnreadable(deps: SyncDeps, key: StreamKey, { plan, epoch, 
   }
 }
 
-async function steps(deps: SyncDeps, key: StreamKey, { epoch, plan, wait_ms, ...first }: Claim): Promise<SliceOutcome> {
+async function steps(deps: SyncDeps, key: StreamKey, { epoch, plan, wait_ms, ...first }: Claim, place: { request: StreamRequest }): Promise<SliceOutcome> {
   if (wait_ms > 0) await deps.sleep(wait_ms, deps.signal)
   // A prefetch that is no longer wanted must not wait for its turn.
   const over = new AbortController()
@@ -96,6 +97,7 @@ async function steps(deps: SyncDeps, key: StreamKey, { epoch, plan, wait_ms, ...
       }
       cursor = outcome.next_cursor
       request = outcome.next_request
+      place.request = request
     }
   } finally {
     over.abort()
@@ -174,7 +176,7 @@ async function commitRepaired(deps: SyncDeps, key: StreamKey, answer: Answer, bo
  * Records a failure with its back-off. A database that is away is waited for as long as a lease lasts; then the lease has
  * run out by itself and the sweep finds the stream.
  */
-async function giveBack({ db, log, signal }: SyncDeps, key: StreamKey, epoch: string, error: unknown): Promise<void> {
+async function giveBack({ db, log, signal }: SyncDeps, key: StreamKey, epoch: string, error: unknown, request: StreamRequest | undefined): Promise<void> {
   const failure = failureOf(error)
   if (!signal.aborted) {
     log[failure.kind === 'bug' ? 'error' : 'warn'](`${key.stream} of ${key.object} failed: ${failure.message}`, {
@@ -187,13 +189,20 @@ async function giveBack({ db, log, signal }: SyncDeps, key: StreamKey, epoch: st
   }
   for (let wait = 250; ; wait *= 2) {
     try {
-      return signal.aborted ? await streamRelease(db, key, epoch) : await streamFail(db, key, epoch, failure)
+      return signal.aborted ? await streamRelease(db, key, epoch) : await streamFail(db, key, epoch, { ...failure, request })
     } catch (second) {
       const isWorthWaiting = (isConnectionLost(second) || isWorthRepeating(second)) && wait < LEASE_MS / 2 && !signal.aborted
       if (!isWorthWaiting) return log.warn(`the lease of ${key.stream} of ${key.object} runs out by itself`, { ...key, error: second })
       await sleep(wait, signal).catch(() => undefined)
     }
   }
+}
+
+/** Whether the failure may lie in what the request names: ids, or the place in a list, which HubSpot refuses to know. */
+function isAbout(error: unknown, request: StreamRequest): boolean {
+  if (request.kind !== 'list' && request.kind !== 'archived') return true
+  // A list's values may take a batch read, which names no place.
+  return error instanceof Refused && [400, 404, 410, 422].includes(error.status) && error.detail['method'] === 'GET'
 }
 
 /** hubspot_private.stream_claim gives leases of this length. */
