@@ -120,6 +120,26 @@ test('readers see a pair\'s table made after they were granted; nobody but the s
   }
 })
 
+test('a table goes when nothing of a user\'s depends on it; else the verb says what does, and changes nothing', async () => {
+  await using graph = await deals()
+  const refusal = (call: string) => graph.db.query(`select hubspot.${call}`).then(() => 'none', ({ code, message, hint }: { code: string; message: string; hint: string }) => ({ code, message, hint }))
+  await graph.db.query('create view public.edges as select * from hubspot.deals_contacts; create table public.mine (deal bigint references hubspot.deals)')
+  await graph.db.query('create view public.people as select id from hubspot.contacts')
+  const hint = 'Drop what depends on it first, or leave out drop_table => true: then the table stays.'
+  expect(await refusal("untrack_associations('deals', 'contacts', drop_table => true)")).toEqual({
+    code: 'SH127', message: 'table hubspot.deals_contacts cannot be dropped: view public.edges depends on table hubspot.deals_contacts', hint })
+  expect(await refusal("untrack('contacts', drop_table => true)")).toEqual({
+    code: 'SH127', message: 'table hubspot.contacts cannot be dropped: view public.people depends on table hubspot.contacts', hint })
+  await graph.db.query('drop view public.edges')
+  expect(await refusal("untrack('deals', drop_table => true)")).toEqual({
+    code: 'SH127', message: 'table hubspot.deals cannot be dropped: constraint mine_deal_fkey on table public.mine depends on table hubspot.deals', hint })
+  expect(await graph.db.query('select object from hubspot.status order by 1')).toEqual([{ object: 'contacts' }, { object: 'deals' }])
+  expect(await tables(graph)).toEqual(['contacts_deals', 'deals_contacts'])
+  await graph.db.query('drop view public.people; drop table public.mine')
+  await graph.db.query("select hubspot.untrack('deals', drop_table => true), hubspot.untrack('contacts', drop_table => true)")
+  expect(await tables(graph)).toEqual([])
+})
+
 test('a pair has its own schedule, and a table that someone dropped is made anew', async () => {
   await using graph = await deals()
   await graph.db.query("select hubspot.schedule('deals', 'associations', every => '5 minutes')")

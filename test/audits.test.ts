@@ -123,7 +123,7 @@ test('a row that someone holds is told, and repaired when it is let go', async (
 
 test('an object that is not tracked is refused by name, and asked for twice while one waits is one audit', async () => {
   await using world = await contacts(3)
-  await expect(world.db.query("select hubspot.verify('contact')")).rejects.toMatchObject({ code: 'SH101', hint: expect.stringContaining("'contacts'") as string })
+  await expect(world.db.query("select hubspot.verify('contact')")).rejects.toMatchObject({ code: 'SH101', hint: expect.stringContaining('Did you mean contacts?') as string })
   const [one] = await world.db.query("select hubspot.verify('contacts'), hubspot.resync('contacts')")
   const [two] = await world.db.query('select count(*)::integer as audits from hubspot.audits')
   expect(one).toEqual({ verify: expect.any(String) as string, resync: (one as { verify: string }).verify })

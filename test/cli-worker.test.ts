@@ -88,7 +88,7 @@ test('two workers at once: connect, load and resync, each record once', async ()
   const paused = await runCli(['resync', 'companies', '--wait'], { env })
   expect(paused).toMatchObject({ code: 2, stderr: expect.stringMatching(/run \d+ waits: the object is paused\n {2}select hubspot\.resume\('companies'\);/) as string })
   const unknown = await runCli(['resync', 'contact5'], { env })
-  expect(unknown).toMatchObject({ code: 1, stderr: expect.stringMatching(/contact5 is not tracked \(SH101\)\n {2}Run select hubspot\.track/) as string })
+  expect(unknown).toMatchObject({ code: 1, stderr: expect.stringMatching(/contact5 is not tracked \(SH101\)\n {2}Did you mean contacts\?/) as string })
 })
 
 describe('worker --once', () => {

@@ -64,7 +64,7 @@ describe('rename_column', () => {
       const error = await rename(world, ...args).then(() => undefined, (caught: unknown) => caught as { code: string; message: string; hint: string })
       return `${error?.code} ${error?.message} → ${error?.hint}`
     }
-    expect(await fails('contact', 'firstname', 'a')).toMatch(/^SH101 .*contact is not tracked → Run select hubspot.track\('contacts'\);/)
+    expect(await fails('contact', 'firstname', 'a')).toMatch(/^SH101 .*contact is not tracked → Did you mean contacts\?/)
     expect(await fails('deals', 'dealname', 'a')).toMatch(/^SH101/)
     expect(await fails(null, 'firstname', 'a')).toMatch(/^SH104 the object is null/)
     expect(await fails('contacts', 'first_name', 'a')).toMatch(/^SH103 object contacts has no property first_name → Did you mean firstname\?/)

@@ -72,6 +72,34 @@ test('one that was deleted for good leaves its name to another of that name', as
   expect(await open(world)).toEqual([{ object: 'boat', code: 'SH222' }])
 })
 
+test('one that was deleted for good says which has its name now, and leaves it the name once it is given up', async () => {
+  await using world = await startWorld('objects')
+  const { db, store } = world
+  const make = (property: string) => {
+    store.addObject({ name: 'boat', properties: [{ name: property, filled: false }] })
+    store.create('boat', [{ properties: { [property]: 'red' } }])
+  }
+  make('sail')
+  await db.query('select hubspot.sync()')
+  await world.drain()
+  await world.load('boat')
+  store.archiveObject('boat')
+  store.removeObject('boat')
+  make('motor')
+  await world.pass(22 * MINUTE, 11 * MINUTE)
+  const [{ object: other }] = await db.query<{ object: string }>("select object from hubspot.object_types where object like 'p%boat'") as [{ object: string }]
+  const refused = { code: 'SH102', hint: `It is archived in HubSpot. Another of that name is there: select hubspot.track('${other}');` }
+  await expect(db.query("select hubspot.track('boat')")).rejects.toMatchObject(refused)
+  await db.query("select hubspot.untrack('boat')")
+  await expect(db.query("select hubspot.track('boat')")).rejects.toMatchObject(refused)
+  await db.query("select hubspot.untrack('boat', drop_table => true)")
+  await db.query("select hubspot.track('boat')")
+  await world.drain()
+  expect(await db.query('select object from hubspot.object_types where is_tracked')).toEqual([{ object: other }])
+  expect(await world.differences(other)).toEqual([])
+  expect(await open(world)).toEqual([])
+})
+
 test('one that was deleted for good, and was but the other end of a pair, leaves the pair to another of its name', async () => {
   await using world = await startWorld('objects', { sandbox: { objects: { deals: 5 } } })
   const { db, store } = world

@@ -134,6 +134,93 @@ describe("a user's trigger that raises", () => {
   })
 })
 
+describe('a refusal is over', () => {
+  const open = async (world: World) => (await problems(world)).filter(({ is_open }) => is_open)
+
+  test('when what was refused is undone in HubSpot: a read finds the record as the mirror has it', async () => {
+    await using world = await startWorld('undone', { sandbox: { objects: { contacts: 12 } } })
+    await world.load('contacts', ['firstname'])
+    const [kept = '', bad = ''] = idsOf(world)
+    await world.db.query(`create table public.mine (contact bigint references hubspot.contacts); insert into public.mine values (${kept});
+      create function public.raiser() returns trigger language plpgsql as $f$ begin if new.firstname = 'bad' then raise 'no'; end if; return new; end $f$;
+      create trigger raiser before update on hubspot.contacts for each row execute function public.raiser()`)
+    const was = world.store.record('contacts', bad)!.properties['firstname']!
+    world.store.archive('contacts', kept)
+    world.store.edit('contacts', bad, { firstname: 'bad' })
+    await world.db.query("select hubspot.refresh('contacts', $1)", [[kept, bad]])
+    await world.pass(10_000, 5_000)
+    expect((await open(world)).map(({ record_id }) => String(record_id)).toSorted()).toEqual([kept, bad].toSorted())
+    world.store.restore('contacts', kept)
+    world.store.edit('contacts', bad, { firstname: was }, { touch: false })
+    await world.db.query('update hubspot_private.fetch_queue set not_before = hubspot_private.clock()')
+    await world.pass(20 * 60_000, 5 * 60_000)
+    expect(await open(world)).toEqual([])
+    expect(await world.differences('contacts')).toEqual([])
+  })
+
+  test('but not by a read that finds it as it was while it is still refused', async () => {
+    await using world = await startWorld('still', { sandbox: { objects: { contacts: 12, deals: 2 } } })
+    await world.load('contacts', ['firstname'])
+    const [one = ''] = idsOf(world)
+    const [deal = ''] = [...world.store.records('deals')].map(({ id }) => id)
+    await world.db.query("select hubspot.track_associations('contacts', 'deals')")
+    await world.drain()
+    await world.db.query(`create function public.raiser() returns trigger language plpgsql as $f$ begin raise 'no'; end $f$;
+      create trigger raiser before insert on hubspot.contacts_deals for each row execute function public.raiser()`)
+    world.store.associate('contacts', one, 'deals', deal)
+    await world.db.query("select hubspot_private.associations_dirty('contacts', $1)", [[one]])
+    await world.drain()
+    expect(await open(world)).toMatchObject([{ record_id: one, code: 'SH213' }])
+    await world.db.query("select hubspot.refresh('contacts', $1)", [[one]])
+    await world.pass(60_000, 20_000)
+    expect(await open(world)).toMatchObject([{ record_id: one, code: 'SH213' }])
+    await world.db.query('drop trigger raiser on hubspot.contacts_deals')
+    await world.pass(20 * 60_000, 5 * 60_000)
+    expect(await open(world)).toEqual([])
+  })
+})
+
+describe("a user's trigger that returns null", () => {
+  const open = async (world: World) => (await problems(world)).filter(({ is_open }) => is_open)
+  const skip = (when: string) => `create function public.skip() returns trigger language plpgsql as $f$
+    begin ${when} return coalesce(new, old); end $f$; create trigger skip before insert or update or delete on hubspot.contacts for each row execute function public.skip()`
+
+  test('refuses that record, in whatever is done to it, with a problem that says so, and it heals when the trigger lets it', async () => {
+    await using world = await startWorld('null', { sandbox: { objects: { contacts: 12 } } })
+    await world.load('contacts', ['firstname'])
+    const [changed = '', gone = '', other = ''] = idsOf(world)
+    const made = world.store.create('contacts', [{ properties: { firstname: 'new' } }])[0]!.id
+    await world.db.query(skip(`if coalesce(new.id, old.id) in (${changed}, ${gone}, ${made}) then return null; end if;`))
+    world.store.edit('contacts', [changed, other], { firstname: 'Ada' })
+    world.store.archive('contacts', gone)
+    await world.db.query("select hubspot.refresh('contacts', $1)", [[gone]])
+    await world.pass(20_000, 5_000)
+    expect(await world.row('contacts', other)).toMatchObject({ firstname: 'Ada' })
+    expect((await open(world)).map(({ record_id, code }) => `${record_id} ${code}`).toSorted()).toEqual([changed, gone, made].map((id) => `${id} SH213`).toSorted())
+    expect(await world.db.query('select distinct substr(message, strpos(message, $1)) as message from hubspot.problems where code = $2', ['a trigger', 'SH213']))
+      .toEqual([{ message: 'a trigger of yours returns null, which leaves the row out' }])
+    expect(await world.db.query("select id::text, not_before > hubspot_private.clock() + interval '10 minutes' as is_parked from hubspot_private.fetch_queue order by id")).toEqual(
+      [changed, gone, made].toSorted().map((id) => ({ id, is_parked: true })))
+    await world.db.query('drop trigger skip on hubspot.contacts')
+    await world.pass(16 * 60_000, 4 * 60_000)
+    expect(await open(world)).toEqual([])
+    expect(await world.differences('contacts')).toEqual([])
+  })
+
+  test('for every record is the trigger\'s fault: one problem, and mended it goes on', async () => {
+    await using world = await startWorld('nulls', { sandbox: { objects: { contacts: 40 } } })
+    await world.load('contacts', ['firstname'])
+    await world.db.query(skip('return null;'))
+    world.store.edit('contacts', idsOf(world), { firstname: 'Ada' })
+    await world.pass(60_000, 5_000)
+    expect(await open(world)).toMatchObject([{ record_id: null, code: 'SH009' }])
+    await world.db.query("drop trigger skip on hubspot.contacts; select hubspot.resume('contacts')")
+    await world.pass(10_000)
+    expect(await open(world)).toEqual([])
+    expect(await world.differences('contacts')).toEqual([])
+  })
+})
+
 describe('a batch read that lacks records', () => {
   test('deletes only what an error names as not found, and asks for the others again', async () => {
     const { wrap, body } = answering()

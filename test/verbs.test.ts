@@ -130,7 +130,8 @@ describe('track', () => {
       message: 'object companies is not tracked',
       hint: "Run select hubspot.track('companies');",
     })
-    expect((await refusal(`select hubspot.resync('deal')`)).hint).toBe("Run select hubspot.track('deals');")
+    expect((await refusal(`select hubspot.resync('compnies')`)).hint).toBe("Run select hubspot.track('companies');")
+    expect((await refusal(`select hubspot.verify('deels')`)).hint).toBe('Did you mean deals?')
   })
 })
 

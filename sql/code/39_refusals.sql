@@ -88,7 +88,56 @@ end;
 $$;
 comment on function hubspot_private.refusals_judge(text[], boolean, text) is
   'Raises the error again where all records of a page were refused alike, twenty at least: then a trigger or constraint is wrong, and nothing is left out.';
+
+create or replace function hubspot_private.skipped_note(
+  o hubspot_private.objects, ids bigint[], asked_at timestamptz, is_any_written boolean
+)
+returns bigint[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_message constant text := 'a trigger of yours returns null, which leaves the row out';
+  v_skipped bigint[];
+begin
+  -- A row that another read wrote meanwhile is there and later. Of the others nothing but a trigger keeps a statement away.
+  execute format(
+    'select array_agg(i order by i) from unnest($1) i
+     where i is not null and not exists (select from hubspot.%I t where t.id = i and t._synced_at >= $2)', o.table_name)
+  into v_skipped using ids, asked_at;
+  perform hubspot_private.refusals_judge(array_fill('P0001'::text, array[coalesce(cardinality(v_skipped), 0)]), is_any_written, v_message);
+  perform hubspot_private.problem_report('SH213', o.name, format('record %s of %s cannot be written: %s', i, o.name, v_message), null, i)
+  from unnest(v_skipped) i;
+  return v_skipped;
+end;
+$$;
+comment on function hubspot_private.skipped_note(hubspot_private.objects, bigint[], timestamptz, boolean) is
+  'Records that were written, and are not: those that a trigger left out by returning null, each with SH213. Raises where that is all of a page, twenty at least.';
+
+create or replace function hubspot_private.refusals_end(object text, ids bigint[], differing bigint[], asked_at timestamptz)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Looked up by the key of open problems: next to none.
+  update hubspot_private.problems p set resolved_at = hubspot_private.clock()
+  where coalesce(p.object, '') = refusals_end.object and coalesce(p.record_id, 0) = any (refusals_end.ids)
+    and p.code in ('SH212', 'SH213') and p.resolved_at is null and p.last_seen_at < refusals_end.asked_at
+    and p.record_id <> all (coalesce(refusals_end.differing, '{}'))
+    -- Where it is its associations that are refused, their reading tells.
+    and not exists (
+      select from hubspot_private.association_dirty d
+      join hubspot_private.pairs r on r.number = d.pair
+      where r.from_object = refusals_end.object and d.from_id = p.record_id and not d.is_reverse);
+$$;
+comment on function hubspot_private.refusals_end(text, bigint[], bigint[], timestamptz) is
+  'Of these records, which a read found, those that do not differ are as the mirror has them: that they could not be read or written is over.';
 revoke all on function hubspot_private.refusal_note(text, bigint, text, text, text) from public;
+revoke all on function hubspot_private.skipped_note(hubspot_private.objects, bigint[], timestamptz, boolean) from public;
+revoke all on function hubspot_private.refusals_end(text, bigint[], bigint[], timestamptz) from public;
 revoke all on function hubspot_private.refusals_judge(text[], boolean, text) from public;
 
 create or replace function hubspot_private.read_limit(s hubspot_private.streams)

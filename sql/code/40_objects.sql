@@ -43,6 +43,18 @@ as $$
 $$;
 comment on function hubspot_private.live_rows(hubspot_private.objects) is 'SQL text: the rows t of an object that are not marked as archived.';
 
+create or replace function hubspot_private.schema_name(o hubspot_private.objects)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- p123_thing is thing; with the portal's number in front no two have the same.
+  select case when o.is_custom then regexp_replace(o.fully_qualified_name, '^p[0-9]+_', '') end;
+$$;
+comment on function hubspot_private.schema_name(hubspot_private.objects) is
+  'The name that a custom object has in its schema. It goes by its fully qualified one where that name was taken.';
+
 create or replace function hubspot_private.object_find(object text)
 returns hubspot_private.objects
 language sql
@@ -51,12 +63,29 @@ set search_path = pg_catalog, pg_temp
 as $$
   select o
   from hubspot_private.objects o
-  where object_find.object in (o.name, o.object_type_id, o.fully_qualified_name)
-  order by o.name = object_find.object desc
+  where object_find.object in (o.name, o.object_type_id, o.fully_qualified_name, hubspot_private.schema_name(o))
+  -- One that is archived and has nothing here any more leaves its name to another that was made by it since.
+  order by o.archived_at is null or o.is_tracked or o.column_set > 0 desc, o.name = object_find.object desc,
+    object_find.object in (o.object_type_id, o.fully_qualified_name) desc
   limit 1;
 $$;
 comment on function hubspot_private.object_find(text) is
-  'An object by name, fully qualified name or type id; null when there is none.';
+  'An object by name, fully qualified name or type id, or by the name in its schema; null when there is none.';
+
+create or replace function hubspot_private.archived_hint(o hubspot_private.objects)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select 'It is archived in HubSpot.' || coalesce((
+    select format(' Another of that name is there: select hubspot.track(%L);', x.name)
+    from hubspot_private.objects x
+    where hubspot_private.schema_name(x) = archived_hint.o.name and x.archived_at is null
+    limit 1), '');
+$$;
+comment on function hubspot_private.archived_hint(hubspot_private.objects) is
+  'What to do about an object that is archived: the one that was made since by its name.';
 
 create or replace function hubspot_private.object_tracked(object text)
 returns hubspot_private.objects
@@ -77,7 +106,11 @@ begin
   if v_object.name is null then
     v_near := hubspot_private.near_name(object, (select array_agg(o.name) from hubspot_private.objects o where o.is_tracked));
   end if;
-  perform hubspot_private.fail('object_not_tracked', object, quote_literal(coalesce(v_near, v_object.name, object)));
+  perform hubspot_private.fail('object_not_tracked', object, case
+    when v_near is not null then format('Did you mean %s?', v_near)
+    else format('Run select hubspot.track(%L);', coalesce(v_object.name,
+      hubspot_private.near_name(object, (select array_agg(o.name) from hubspot_private.objects o)), object))
+  end);
 end;
 $$;
 comment on function hubspot_private.object_tracked(text) is 'A tracked object, or SH101.';
@@ -123,6 +156,24 @@ end;
 $$;
 comment on function hubspot_private.table_name_for(text) is
   'The table of a custom object: its name, with _object where that name is taken.';
+
+create or replace function hubspot_private.table_drop(name name)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_detail text;
+begin
+  execute format('drop table if exists hubspot.%I', name);
+exception when dependent_objects_still_exist then
+  get stacked diagnostics v_detail = pg_exception_detail;
+  perform hubspot_private.fail('table_in_use', quote_ident(name), replace(v_detail, e'\n', ', '));
+end;
+$$;
+comment on function hubspot_private.table_drop(name) is
+  'Drops a table of ours, if it is there; SH127 with what depends on it, where something of a user''s does.';
 
 create or replace function hubspot_private.schemas_apply(schemas jsonb)
 returns void

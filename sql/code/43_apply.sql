@@ -147,6 +147,7 @@ begin
       'select array_agg(l.id) from (select t.id from hubspot.%I t where t.id = any ($1) order by t.id for update skip locked) l',
       v_object.table_name)
     into v_free using v_differ;
+    perform hubspot_private.refusals_end(v_object.name, v_known::bigint[], v_differ || v_behind::bigint[], asked_at);
   end if;
   v_write := coalesce(v_new, '{}') || coalesce(v_free::text[], '{}');
   v_result.unchanged := coalesce(pg_catalog.cardinality(v_known), 0) - coalesce(pg_catalog.cardinality(v_behind), 0)
@@ -190,6 +191,11 @@ begin
       execute pg_catalog.format('select * from hubspot_private.write_%s($1, $2, $3, $4, $5)', v_object.number)
       into v_written, v_extras, v_result.inserted
       using body, case when pg_catalog.cardinality(v_write) < v_all then v_write end, asked_at, v_now, v_free is null;
+    end if;
+    if pg_catalog.cardinality(v_write) > coalesce(pg_catalog.cardinality(v_written), 0) + coalesce(pg_catalog.cardinality(v_refused), 0) then
+      v_refused := v_refused || hubspot_private.skipped_note(v_object, array(
+        select i::bigint from unnest(v_write) i
+        where i::bigint <> all (coalesce(v_written, '{}')) and i::bigint <> all (coalesce(v_refused, '{}'))), asked_at, v_written is not null);
     end if;
     v_result.updated := coalesce(pg_catalog.cardinality(v_written), 0) - v_result.inserted;
     if v_older is not null then

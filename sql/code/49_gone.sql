@@ -64,6 +64,11 @@ begin
     else
       execute v_statement into v_deleted using v_free, v_now;
     end if;
+    -- Many may be kept on purpose: that holds up no stream.
+    if pg_catalog.cardinality(v_free) > coalesce(pg_catalog.cardinality(v_deleted), 0) + coalesce(pg_catalog.cardinality(v_refused), 0) then
+      v_refused := v_refused || hubspot_private.skipped_note(v_object, array(
+        select i from unnest(v_free) i where i <> all (coalesce(v_deleted, '{}')) and i <> all (coalesce(v_refused, '{}'))), asked_at, true);
+    end if;
   end if;
   v_gone := array(select i from unnest(ids) i where i = any (v_deleted) or i <> all (coalesce(v_held, '{}')) order by i);
   if v_is_careful then

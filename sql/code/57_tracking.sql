@@ -74,7 +74,7 @@ begin
     perform hubspot_private.fail('object_unknown', object, hubspot_private.object_hint(object));
   end if;
   if v_object.archived_at is not null then
-    perform hubspot_private.fail('object_unknown', object, 'It is archived in HubSpot.');
+    perform hubspot_private.fail('object_unknown', object, hubspot_private.archived_hint(v_object));
   end if;
   select w into v_unknown
   from unnest(properties) w
@@ -160,7 +160,7 @@ begin
     held_since = null
   where o.name = v_object.name;
   if drop_table and v_object.column_set > 0 then
-    execute format('drop table if exists hubspot.%I', v_object.table_name);
+    perform hubspot_private.table_drop(v_object.table_name);
     perform hubspot_private.apply_drop(v_object.number);
     delete from hubspot_private.apply_statements a where a.object = v_object.name;
     delete from hubspot_private.tombstones g where g.object = v_object.name;
@@ -176,7 +176,7 @@ begin
 end;
 $$;
 comment on function hubspot.untrack(text, boolean) is
-  'Stops mirroring an object; its table stays as it is, or goes with drop_table => true. So do the tables of its records'' associations, which are read again once it is tracked again; those of other objects with it go on. SH101.';
+  'Stops mirroring an object; its table stays as it is, or goes with drop_table => true. So do the tables of its records'' associations, which are read again once it is tracked again; those of other objects with it go on. SH101, SH127.';
 
 create or replace function hubspot_private.property_placed(o hubspot_private.objects, property text)
 returns hubspot_private.properties

@@ -186,21 +186,28 @@ begin
     case when bool_or(i.value ->> 'state' = 'empty') then true else v_is_explicit end
   into v_blank, v_is_explicit
   from jsonb_each(states) i;
-  if v_blank is not null and (select count(*) from jsonb_object_keys(states)) = 1 and exists (
+  if v_blank is not null and v_is_explicit is not true and (select count(*) from jsonb_object_keys(states)) = 1 and exists (
     select from hubspot_private.association_dirty d
     where d.pair = p.number and d.is_reverse = is_reverse and d.from_id = any (v_blank) and d.attempts > 0)
   then
     -- Alone it is answered so again: here that is how HubSpot says that there are none. Others need not be asked alone.
     v_is_explicit := false;
     update hubspot_private.association_dirty d set attempts = 0, not_before = hubspot_private.clock()
-    where p.is_empty_explicit is distinct from false and d.pair = p.number and d.attempts = 1;
+    where p.is_empty_explicit is null and d.pair = p.number and d.attempts = 1;
   end if;
   update hubspot_private.pairs x set is_empty_explicit = v_is_explicit
   where x.number = p.number and x.is_empty_explicit is distinct from v_is_explicit;
   if v_blank is null then
     return states;
   elsif v_is_explicit then
-    v_unsaid := v_blank;
+    -- Known to say so with an error, it is not believed without one, however often it is asked about one record. Of a record
+    -- that has none here nothing is lost: it is asked once more, where something told of it.
+    v_unsaid := array(
+      select case when is_reverse then e.to_id else e.from_id end
+      from unnest(hubspot_private.edges_of(p, v_blank, not is_reverse, is_reverse)) e
+      union
+      select d.from_id from hubspot_private.association_dirty d
+      where d.pair = p.number and d.is_reverse = is_reverse and d.from_id = any (v_blank) and d.attempts = 0);
   elsif v_is_explicit is null and not is_reverse then
     -- Nobody knows yet. Where there is nothing here, nothing is lost.
     v_unsaid := array(select e.from_id from unnest(hubspot_private.edges_of(p, v_blank, true, false)) e);
@@ -211,7 +218,7 @@ begin
 end;
 $$;
 comment on function hubspot_private.blanks_judge(hubspot_private.pairs, boolean, jsonb) is
-  'An empty list without an error: whether it says that a record has none (empty) or nothing (unsaid), by how this account says so elsewhere.';
+  'An empty list without an error: whether it says that a record has none (empty) or nothing (unsaid), by how this account says so elsewhere. One that says so explicitly is never taken at an empty list where there are rows.';
 
 create or replace function hubspot_private.association_edges(answer jsonb, ids bigint[])
 returns hubspot_private.edge[]

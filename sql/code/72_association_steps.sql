@@ -148,9 +148,9 @@ begin
   where q.object = case when v_is_reverse then v_pair.to_object else v_pair.from_object end and q.resolved_at is null
     and q.record_id = any (v_done) and q.record_id <> all (coalesce(v_refused, '{}'))
     and (q.code = 'SH217' and q.property = v_pair.table_name
-      -- Where the record itself is refused, it is still to be fetched.
+      -- Where the record itself is refused, it is still to be fetched; what finds it well then ends this too.
       or q.code = 'SH213' and not v_is_reverse and not exists (
-        select from hubspot_private.fetch_queue f where f.object = q.object and f.id = q.record_id and f.reason = 'refused'));
+        select from hubspot_private.fetch_queue f where f.object = q.object and f.id = q.record_id));
   v_result.rows_read := pg_catalog.jsonb_array_length(request -> 'inputs');
   v_step.cursor := hubspot_private.associations_advance(s, request, coalesce(pg_catalog.cardinality(v_edges), 0));
   v_step.is_over := (not s.cursor ? 'last' or v_step.cursor ? 'swept') and not hubspot_private.associations_due(v_pair.number);

@@ -22,7 +22,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   if p.table_name is not null then
-    execute format('drop table if exists hubspot.%I', p.table_name);
+    perform hubspot_private.table_drop(p.table_name);
   end if;
   delete from hubspot.association_types a where a.from_object = p.from_object and a.to_object = p.to_object;
   delete from hubspot_private.pairs x where x.number = p.number;
@@ -66,7 +66,7 @@ begin
     perform hubspot_private.fail('object_unknown', coalesce(to_object, 'null'), hubspot_private.object_hint(coalesce(to_object, '')));
   end if;
   if v_to.archived_at is not null then
-    perform hubspot_private.fail('object_unknown', to_object, 'It is archived in HubSpot.');
+    perform hubspot_private.fail('object_unknown', to_object, hubspot_private.archived_hint(v_to));
   end if;
   if v_to.name is null then
     -- Its name is looked up once the catalogue is known.
@@ -96,8 +96,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-  v_from text := coalesce((hubspot_private.object_find(from_object)).name, from_object);
-  v_to text := coalesce((hubspot_private.object_find(to_object)).name, to_object);
+  -- A pair that is kept by a name which another object has by now goes first.
+  v_from text := coalesce((select p.from_object from hubspot_private.pairs p where p.from_object = untrack_associations.from_object limit 1),
+    (hubspot_private.object_find(from_object)).name, from_object);
+  v_to text := coalesce((select p.to_object from hubspot_private.pairs p where p.to_object = untrack_associations.to_object limit 1),
+    (hubspot_private.object_find(to_object)).name, to_object);
   v_pair hubspot_private.pairs;
 begin
   select p.* into v_pair from hubspot_private.pairs p where p.from_object = v_from and p.to_object = v_to;
@@ -127,7 +130,7 @@ begin
 end;
 $$;
 comment on function hubspot.untrack_associations(text, text, boolean) is
-  'Stops mirroring the associations of a pair; their table stays as it is, or goes with drop_table => true. SH115.';
+  'Stops mirroring the associations of a pair; their table stays as it is, or goes with drop_table => true. SH115, SH127.';
 
 create or replace view hubspot.association_pairs as
 select p.from_object, p.to_object, p.table_name, p.is_tracked,

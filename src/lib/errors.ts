@@ -47,6 +47,7 @@ export const ERRORS = {
   SH124: 'live_unavailable',
   SH125: 'live_disabled',
   SH126: 'live_in_use',
+  SH127: 'table_in_use',
   SH201: 'token_refused',
   SH202: 'scope_missing',
   SH203: 'request_refused',
