@@ -153,8 +153,9 @@ describe('the days of the feed', () => {
   const rest = async (db: FreshDatabase) => (await db.query<{ n: number }>('select count(*)::integer as n from hubspot_private.changes_rest'))[0]!.n
   const keep = (db: FreshDatabase) => db.query('select hubspot_private.changes_keep()')
 
-  test('are made ahead and dropped when they are old, by as many workers as there are', async () => {
+  test.for(['UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Kolkata'])('are made ahead and dropped when they are old, by as many workers as there are, and are days of UTC in %s too', async (zone) => {
     await using db = await freshDatabase('days')
+    await query(db.adminUrl, `alter database ${db.name} set timezone = '${zone}'`)
     await Promise.all(Array.from({ length: 5 }, () => keep(db)))
     expect(await days(db)).toEqual([0, 1, 2])
     await write(db.pool, 3)

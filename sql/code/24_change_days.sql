@@ -148,11 +148,13 @@ returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set timezone = 'UTC'
 set lock_timeout = '100ms'
 as $$
 declare
   v_now constant timestamptz := hubspot_private.clock();
   v_kept constant interval := hubspot_private.setting_interval('changes_kept');
+  v_today constant date := (v_now at time zone 'UTC')::date;
   v_day date;
 begin
   if not pg_try_advisory_xact_lock(hashtext('hubspot.changes')) then
@@ -160,8 +162,8 @@ begin
   end if;
   perform hubspot_private.changes_drop(v_now - v_kept, v_now - 2 * v_kept);
   for v_day in
-    select d from generate_series((v_now at time zone 'UTC')::date, (v_now at time zone 'UTC')::date + 2, interval '1 day') d
-    where not exists (select from hubspot_private.change_days() c where c.begins_at = d at time zone 'UTC')
+    select v_today + n from generate_series(0, 2) n
+    where not exists (select from hubspot_private.change_days() c where c.begins_at = (v_today + n)::timestamp at time zone 'UTC')
   loop
     begin
       perform hubspot_private.change_day_make(v_day);
