@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import pg from 'pg'
 import type { Figure } from './support/figure.ts'
 import { median, openHouse } from './support/house.ts'
@@ -54,6 +55,8 @@ export async function run(): Promise<Figure[]> {
     }))
     sizes.push(rss())
   }
+  // The last ones have said goodbye, and take a moment to go.
+  await sleep(1_000)
   const { rows } = await house.client.query<{ n: number }>(`select count(*)::int as n from pg_stat_activity where application_name = 'bench'`)
   const quarter = sizes.length / 4
   const [early, late] = [Math.max(...sizes.slice(quarter, 2 * quarter)), Math.max(...sizes.slice(-quarter))]

@@ -1,5 +1,5 @@
 // npm run bench            all of them, one after another
-// npm run bench load poll  these; kills and subscribers, minutes of them, only so
+// npm run bench load poll  these; kills, polling and subscribers, minutes of them, only so
 import { cpus, totalmem } from 'node:os'
 import { type Figure, printFigures } from './support/figure.ts'
 
@@ -11,17 +11,18 @@ const BENCHES = {
   memory: () => import('./memory.ts'),
   ceiling: () => import('./ceiling.ts'),
   poll: () => import('./poll.ts'),
+  polling: () => import('./polling.ts'),
   requests: () => import('./requests.ts'),
   live: () => import('./live.ts'),
-  webhooks: () => import('./webhooks.ts'),
   gateway: () => import('./gateway.ts'),
+  webhooks: () => import('./webhooks.ts'),
   budgets: () => import('./budgets.ts'),
   kills: () => import('./kills.ts'),
   subscribers: () => import('./subscribers.ts'),
 } satisfies Record<string, () => Promise<{ run(): Promise<Figure[]> }>>
 
 /** Minutes long: run when named. */
-const BY_HAND = new Set(['kills', 'subscribers'])
+const BY_HAND = new Set(['kills', 'polling', 'subscribers'])
 
 const names = process.argv.slice(2)
 const unknown = names.filter((name) => !Object.hasOwn(BENCHES, name))

@@ -6,7 +6,7 @@ import type { SyncDeps } from './sync/step.ts'
 
 /** A database that is away is tried again this often in the end. */
 const LONGEST_PAUSE_MS = 10_000
-/** How late a job due in the future may start: the queue looks that often. */
+/** How late a job due in the future may start: the queue looks that often; polls are due that early (hubspot_private.schedule_lead). */
 const POLL_MS = 500
 
 /**

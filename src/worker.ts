@@ -29,10 +29,10 @@ export type WorkerOptions = {
   concurrency?: number
   /** How long the database may be silent. */
   patience?: Patience
-  /** Where live sessions are served; nowhere by default. */
-  gateway?: GatewayOptions | undefined
   /** Webhooks, metrics and probes; nothing: no port is opened. */
   web?: WebOptions | undefined
+  /** Where live sessions are served; nowhere by default. */
+  gateway?: GatewayOptions | undefined
 }
 
 /** A running worker. */
@@ -66,14 +66,15 @@ export async function startWorker(options: WorkerOptions): Promise<RunningWorker
     const timer = every(SWEEP_MS, () => sweep(db), log)
     let stopped: Promise<void> | undefined
     const stop = () => (stopped ??= (async () => {
-      // First, so that sessions hear of it and not of reads that were broken off.
-      const served = gateway?.stop()
       // What was stored and not yet acted on is left to the next worker.
       await web?.[Symbol.asyncDispose]()
+      // Before the signal, so that sessions hear of the end and not of reads that were broken off.
+      const served = gateway?.stop()
       stopping.abort(new Error('the worker stops'))
       clearInterval(timer)
+      await served
       await deps.inbox.idle()
-      await Promise.all([queue, served])
+      await queue
       await leave()
       log.info('worker stopped')
     })())
@@ -208,7 +209,7 @@ export async function compose(
   })
   try {
     const { queueSchema } = await installed(db)
-    const web = webOptions && createWeb(webOptions, { databaseUrl: databaseUrl ?? '', log, patience })
+    const web = webOptions && createWeb(webOptions, { databaseUrl: databaseUrl ?? '', log, patience, key: env.key })
     const worker = randomUUID()
     const hubspot = createHubSpot({ db, env, log, worker, sleep })
     const parts = {

@@ -206,6 +206,14 @@ describe('a full read that would delete more than a hundred rows and a tenth of 
     expect(await held(world)).toBeUndefined()
   })
 
+  test('does not wait where settings let so many pass', async () => {
+    for (const setting of [`'held_deletes', 150`, `'held_deletes_percent', 40`]) {
+      await using world = await many()
+      await world.db.query(`select hubspot.configure(${setting})`)
+      expect(await run(world, await resync(world))).toEqual({ state: 'done', deleted: 150 })
+    }
+  })
+
   test('what came back before it was confirmed stays', async () => {
     await using world = await contacts(400)
     const gone = idsOf(world).slice(0, 150)

@@ -85,7 +85,7 @@ describe('SQL and TypeScript', () => {
   })
 
   it('agree on the arguments of every function that TypeScript calls', async () => {
-    const source = ['calls', 'account-calls', 'web-calls', 'live-calls'].map((name) => readFileSync(join(root, `src/db/${name}.ts`), 'utf8')).join('\n')
+    const source = ['calls', 'account-calls', 'live-calls', 'web-calls'].map((name) => readFileSync(join(root, `src/db/${name}.ts`), 'utf8')).join('\n')
     const called = [...source.matchAll(/hubspot_private\.(\w+)\(((?:\s*\w+ => \$\d+,?)*)\s*\)/g)].map(([, name = '', args = '']) => ({
       name,
       args: [...args.matchAll(/(\w+) =>/g)].map(([, arg]) => arg),

@@ -47,5 +47,5 @@ test('every command and statement of docs/credentials.md runs, in order', async 
   expect(ran.length).toBeGreaterThanOrEqual(8)
   // Its table of checks is of those that there are.
   const names = await house.db.query<{ name: string }>('select name from hubspot.health()')
-  expect(names.map(({ name }) => name)).toEqual(expect.arrayContaining(['database', 'account', 'token', 'scopes', 'secrets', 'worker', 'writes']))
+  expect(names.map(({ name }) => name)).toEqual(expect.arrayContaining(['identity', 'account', 'token', 'scopes', 'secrets', 'worker', 'writes']))
 })

@@ -199,3 +199,18 @@ test('it agrees with looking at every minute', async () => {
     ),
   )
 })
+
+test('how often it comes is known, within a tenth of what is counted', async () => {
+  for (const cron of ['* * * * *', '*/5 9-17 * * mon-fri', '0 3 * * sun', '@daily', '0 0 1 * *', '0 12 1,15 * fri', '30 4 * 1-6 *', '0,30 */6 */2 * *']) {
+    const [row] = await db.query<{ every: number; counted: number }>(
+      `with recursive times as (
+         select hubspot_private.cron_next($1, 'UTC', '2026-01-01') as at, 1 as n
+         union all
+         select hubspot_private.cron_next($1, 'UTC', t.at), t.n + 1 from times t where t.n < 400 and t.at < '2028-01-01'
+       )
+       select extract(epoch from hubspot_private.cron_every($1))::float8 as every,
+         extract(epoch from max(at) - min(at))::float8 / greatest(max(n) - 1, 1) as counted from times`, [cron])
+    expect(row!.every / row!.counted, cron).toBeGreaterThan(0.9)
+    expect(row!.every / row!.counted, cron).toBeLessThan(1.1)
+  }
+})

@@ -268,6 +268,23 @@ describe('a subscription', () => {
     expect(await it.db.query('select record_id from got order by n')).toEqual([{ record_id: '1' }, { record_id: '3' }])
   })
 
+  test('of a copy of the database stands still until it is adopted; on another server it begins anew', async () => {
+    await using it = await prepared('copy')
+    await write(it.db, [1])
+    const [was] = await it.db.query<{ position: string }>('select position from hubspot.change_subscriptions')
+    await it.db.query('update hubspot_private.installation set system_identifier = system_identifier + 1')
+    await allFinal(it.db)
+    await it.deliver()
+    expect(await it.db.query('select from got')).toHaveLength(0)
+    await it.db.query('select hubspot.adopt(read_only => true)')
+    await expect(it.db.query('select * from hubspot.changes_after($1)', [was!.position])).rejects.toMatchObject({ code: 'SH117' })
+    await write(it.db, [2])
+    await allFinal(it.db)
+    await it.deliver()
+    expect(await it.db.query('select record_id from got')).toEqual([{ record_id: '2' }])
+    expect(await openProblems(it.db)).toEqual([])
+  })
+
   test('forgets a record that is to be forgotten', async () => {
     await using it = await prepared('forget')
     await write(it.db, [1, 2, 1])

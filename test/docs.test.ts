@@ -96,7 +96,7 @@ async function runSql({ client }: Place, { text }: Block): Promise<void> {
 
 async function runShell(place: Place | undefined, { folder }: Project, { text }: Block): Promise<void> {
   for (const line of commandsOf(text).filter((one) => !(one in ELSEWHERE))) {
-    const [, args = ''] = /^npx pg-hubspot (.*)$/.exec(line) ?? expect.fail(`what is ${line}? Put it into test/support/docs.ts, with who runs it.`)
+    const [, args = '', token] = /^npx pg-hubspot ([^<]*?)( < token\.txt)?$/.exec(line) ?? expect.fail(`what is ${line}? Put it into test/support/docs.ts, with who runs it.`)
     const { db, sandbox } = place!
     const options = { env: { DATABASE_URL: db.url, HUBSPOT_API_URL: sandbox.url }, cwd: folder }
     if (/^(worker|sandbox)\b(?!.*--once)/.test(args)) {
@@ -104,7 +104,7 @@ async function runShell(place: Place | undefined, { folder }: Project, { text }:
       await using running = startCli(args.split(' '), options)
       await running.said(/connected|portalId/)
     } else {
-      expect(await runCli(args.split(' '), options), line).toMatchObject({ code: 0, stderr: '' })
+      expect(await runCli(args.split(' '), { ...options, ...(token !== undefined && { input: sandbox.token }) }), line).toMatchObject({ code: 0, stderr: '' })
     }
   }
 }

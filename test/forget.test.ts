@@ -51,7 +51,9 @@ describe('hubspot.forget', () => {
     expect(await traces(world, 'Unmistakable')).toEqual([])
     expect(await traces(world, 'ada-unmistakable')).toEqual([])
     expect(await world.db.query('select object, id, purged_at from hubspot_private.tombstones')).toEqual([{ object: 'contacts', id: one, purged_at: null }])
-    expect(await traces(world, one)).toEqual(['hubspot_private.tombstones'])
+    expect(await traces(world, one)).toEqual(['hubspot.changes', 'hubspot_private.tombstones'])
+    // Whoever follows the feed hears that it is gone, and no more.
+    expect(await world.db.query("select op, changed from hubspot.changes where record_id = $1 and op <> 'disassociate'", [one])).toEqual([{ op: 'delete', changed: {} }])
     expect(Number(await rows(world))).toBe(Number(before) - 1)
     expect(await world.db.query('select contact_id from hubspot.deals_contacts where deal_id = $1 and contact_id = any ($2)', [deal, [one, other]])).toMatchObject([{ contact_id: other }])
     // Again, and a record that never was.
@@ -157,7 +159,7 @@ describe('a privacy deletion that no webhook told of', () => {
       { id, is_erased: true }, { id: archived, is_erased: false },
     ])
     expect(await world.db.query('select * from hubspot.problems where record_id = $1', [id])).toEqual([])
-    expect(await world.db.query('select * from hubspot.changes where record_id = $1', [id])).toEqual([])
+    expect(await world.db.query('select op, changed from hubspot.changes where record_id = $1', [id])).toEqual([{ op: 'delete', changed: {} }])
     // Of the archived one.
     expect(await traces(world, 'Unmistakable')).toEqual(['hubspot.changes', ...(onDelete === 'mark' ? ['hubspot.contacts'] : [])])
     expect(await world.row('contacts', id)).toBeUndefined()

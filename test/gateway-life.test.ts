@@ -213,7 +213,8 @@ test('a process that is ended takes its session along, with the server\'s own wo
   const { signal } = await waits
   await run(gate.db.adminUrl, `select pg_terminate_backend(${(waiting as unknown as { processID: number }).processID})`)
   await failed
-  expect(signal.aborted).toBe(true)
+  // The words come before the end of the connection.
+  if (!signal.aborted) await once(signal, 'abort')
 })
 
 test('a gateway that stops tells everyone so and ends what they wait for, within seconds', async () => {

@@ -56,7 +56,7 @@ test('a clone by template stands still, says so everywhere, and reads on once it
     await expect.poll(() => ask('select code, property, hint from hubspot.problems where resolved_at is null')).toEqual([
       { code: 'SH005', property: 'database', hint: expect.stringContaining('select hubspot.adopt(read_only => true)') as string },
     ])
-    expect(await health({ query: ask }, 'database')).toEqual({
+    expect(await health({ query: ask }, 'identity')).toEqual({
       ok: false, message: `this database is a copy: it was installed as ${db.name}, and is ${name}; its worker does nothing`, hint: expect.stringContaining('adopt') as string,
     })
     expect(await ask('select state, last_error from hubspot.status')).toEqual([{ state: 'parked', last_error: expect.stringContaining('is a copy') as string }])
@@ -66,7 +66,7 @@ test('a clone by template stands still, says so everywhere, and reads on once it
     await expect.poll(() => ask<{ jobs: string }>(`select count(*) as jobs from graphile_worker._private_jobs where task_id in (select id from graphile_worker._private_tasks where identifier in ('hubspot:stream', 'hubspot:connect')) and run_at <= now()`), { timeout: 20_000 }).toEqual([{ jobs: '0' }])
     const once = await runCli(['worker', '--once'], { env: { DATABASE_URL: url, HUBSPOT_API_URL: sandbox.url, HUBSPOT_ACCESS_TOKEN: sandbox.token } })
     expect(once).toMatchObject({ code: 1, stderr: expect.stringMatching(/is a copy.*\(SH005\)\n {2}.*adopt/) as string })
-    expect((await runCli(['status'], { env: { DATABASE_URL: url } })).stdout).toMatch(/! database: this database is a copy.*adopt/)
+    expect((await runCli(['status'], { env: { DATABASE_URL: url } })).stdout).toMatch(/! identity: this database is a copy.*adopt/)
     expect(worker.log()).toContain('is a copy')
     expect(store.calls()).toEqual([])
 
@@ -75,7 +75,7 @@ test('a clone by template stands still, says so everywhere, and reads on once it
     store.edit('contacts', '101', { firstname: 'afterwards' })
     await expect.poll(() => differences({ pool: clone.pool, query: ask }, sandbox, 'contacts'), { timeout: 30_000 }).toEqual([])
     expect(await ask('select code from hubspot.problems where resolved_at is null')).toEqual([])
-    expect(await health({ query: ask }, 'database')).toEqual({ ok: true, message: `${name}, its own; adopted to read only`, hint: null })
+    expect(await health({ query: ask }, 'identity')).toEqual({ ok: true, message: `${name}, its own; adopted to read only`, hint: null })
     expect(await health({ query: ask }, 'writes')).toMatchObject({ ok: true, message: 'off: this database was adopted to read only, or not at all' })
     expect(await ask('select hubspot_private.may_write() as may')).toEqual([{ may: false }])
     await ask('select hubspot.adopt(read_only => false)')
@@ -150,16 +150,26 @@ test('on another server the change feed and transaction marks mean nothing, and 
   await using world = await startWorld('server', { sandbox: { objects: { contacts: 5 } } })
   await world.load('contacts', ['firstname'])
   const { db } = world
-  const [{ is_there }] = (await db.query<{ is_there: boolean }>(`select to_regclass('hubspot.changes') is not null as is_there`)) as [{ is_there: boolean }]
-  if (!is_there) await db.query('create table hubspot.changes as select 1 as id')
+  await db.query(`create table noted (id bigint);
+    create function note(change hubspot.changes) returns void language sql as 'insert into noted values ((change).record_id)'`)
+  await db.query(`select hubspot.on_change('contacts', function_name => 'note')`)
   world.store.edit('contacts', '101', { firstname: 'before' })
   await world.pass(30_000, 10_000)
   const count = async () => (await db.query<{ n: number }>('select count(*)::integer as n from hubspot.changes'))[0]!.n
   const before = await count()
   expect(before).toBeGreaterThan(0)
   await move(world, 'database_oid = 1')
+  // What the original delivers is not delivered here too.
+  const deliver = () => db.query('select hubspot_private.deliver_step(s.id) from hubspot_private.subscriptions s')
+  await deliver()
+  expect(await db.query('select * from noted')).toEqual([])
   expect((await noticed(db.url, 'select hubspot.adopt(read_only => false)')).join()).not.toContain('change feed')
   expect(await count()).toBe(before)
+  // Changes are final once every transaction of the server that began before them is over.
+  await expect.poll(async () => {
+    await deliver()
+    return await db.query('select * from noted')
+  }, { timeout: 20_000 }).toEqual([{ id: '101' }])
   await db.query('update hubspot_private.streams set writer = pg_current_xact_id()')
   await move(world, 'system_identifier = 42')
   expect((await noticed(db.url, 'select hubspot.adopt(read_only => false)')).join()).toContain('the change feed is emptied')

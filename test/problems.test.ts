@@ -156,12 +156,13 @@ const COURSES: Record<string, Course> = {
 }
 
 /** What is told to whoever asks or starts something, and never noted. */
-const TOLD = /^SH(00[1-46-8]|010|10[14-9]|11\d|228|301)$/
+const TOLD = /^SH(00[1-46-8]|01[047-9]|10[14-9]|11\d|12[02-6]|228|232|301)$/
 
 /** Those whose course is a test of its own. */
 const ELSEWHERE: Record<string, string> = {
-  SH005: 'identity', SH011: 'seal', SH012: 'seal', SH013: 'credentials', SH217: 'associations-life', SH220: 'drift-held', SH221: 'retype',
-  SH222: 'drift-objects', SH226: 'credentials', SH227: 'credentials',
+  SH005: 'identity', SH011: 'seal', SH012: 'seal', SH013: 'credentials', SH015: 'webhooks', SH121: 'forecast', SH217: 'associations-life', SH220: 'drift-held', SH221: 'retype',
+  SH222: 'drift-objects', SH223: 'changes-read', SH224: 'deliveries', SH225: 'deliveries', SH226: 'credentials', SH227: 'credentials',
+  SH229: 'webhooks', SH230: 'webhooks', SH231: 'live-tables',
 }
 
 test('every code that can become a problem is in this table', () => {

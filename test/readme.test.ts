@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { type Sandbox, startSandbox } from '../src/sandbox/index.ts'
 import { deliver } from '../src/sync/deliver.ts'
@@ -103,6 +104,26 @@ describe('docs/', () => {
     await expect(await errorReference(database)).toMatchFileSnapshot('../docs/errors.md')
     await expect(await settingReference(database)).toMatchFileSnapshot('../docs/settings.md')
     await expect(await sqlReference(database)).toMatchFileSnapshot('../docs/sql.md')
+  })
+
+  test('statements of schedules.md run, and what does not fit is told as it shows', async () => {
+    await database.query(`select hubspot.track('deals'), hubspot.track('contacts')`)
+    const client = new pg.Client(database.url)
+    await client.connect()
+    const notices: string[] = []
+    client.on('notice', ({ message }) => notices.push(message ?? ''))
+    const blocks = await blocksOf('docs/schedules.md')
+    const rows: unknown[][] = []
+    for (const { language, text } of blocks) {
+      expect(language).toBe('sql')
+      for (const statement of statementsOf(text)) rows.push((await client.query<Record<string, unknown>>(statement)).rows)
+    }
+    await client.end()
+    const shown = blocks.flatMap(({ text }) => [...text.matchAll(/^-- NOTICE: {2}(.*)$/gm)].map(([, notice]) => notice))
+    const shape = (notice = '') => notice.replaceAll(/\d+/g, '0')
+    expect(notices.map(shape)).toEqual(shown.map(shape))
+    expect(rows.every((one) => one.length > 0)).toBe(true)
+    expect(await database.query(`select from hubspot.forecast where limited_by is not null`)).toEqual([])
   })
 
   test('the example of docs/changes.md does what it says, and its statements run', async () => {

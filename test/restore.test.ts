@@ -63,7 +63,7 @@ test.skipIf(version === undefined)('what is restored stands still, loses nothing
     // An install there, as an upgrade would be, changes nothing of it.
     expect(await migrate(url)).toMatchObject({ isCodeApplied: false })
     expect(await read(url, sandbox, { token: sandbox.token })).toMatchObject({ code: 'SH005' })
-    expect(await ask(`select ok, message from hubspot.health() where name = 'database'`)).toEqual([{ ok: false, message: expect.stringMatching(text) as string }])
+    expect(await ask(`select ok, message from hubspot.health() where name = 'identity'`)).toEqual([{ ok: false, message: expect.stringMatching(text) as string }])
     expect(sandbox.store.calls()).toEqual([])
     sandbox.store.edit('contacts', '101', { firstname: `after ${cluster.port}` })
     await ask('select hubspot.adopt(read_only => true)')
@@ -74,5 +74,5 @@ test.skipIf(version === undefined)('what is restored stands still, loses nothing
     expect(sandbox.store.calls({ kind: 'list' }).filter(({ archived }) => archived !== true)).toEqual([])
     expect(await ask('select count(*)::integer as open from hubspot.problems where resolved_at is null')).toEqual([{ open: 0 }])
   }
-  expect(await query(original, `select ok from hubspot.health() where name = 'database'`)).toEqual([{ ok: true }])
+  expect(await query(original, `select ok from hubspot.health() where name = 'identity'`)).toEqual([{ ok: true }])
 })

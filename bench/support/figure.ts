@@ -5,7 +5,7 @@ export type Figure = {
   name: string
   /** The measured figure, in the goal's unit. */
   value: number
-  unit: '%' | '×' | 'rows/s' | 'MB' | 'B' | 'calls' | 'µs' | 'rows' | 'cores' | 'ms'
+  unit: '%' | '×' | 'rows/s' | 'MB' | 'B' | 'calls' | 'µs' | 'rows' | 'cores' | 'ms' | 's'
   goal: { least: number } | { most: number } | null
   /** What it was made from. */
   from: string

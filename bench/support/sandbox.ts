@@ -10,10 +10,10 @@ export type SandboxProcess = AsyncDisposable & {
   control<Answer = unknown>(method: string, path: string, body?: object): Promise<Answer>
 }
 
-/** Starts a HubSpot without limits, latency or search lag. */
-export async function spawnSandbox(): Promise<SandboxProcess> {
+/** Starts a HubSpot without limits, latency or search lag; `args` as of `pg-hubspot sandbox`. */
+export async function spawnSandbox(args: readonly string[] = []): Promise<SandboxProcess> {
   const cli = new URL('../../src/cli.ts', import.meta.url).pathname
-  const child = spawn(process.execPath, [cli, 'sandbox'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const child = spawn(process.execPath, [cli, 'sandbox', ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
   const ended = once(child, 'exit')
   const [line] = await once(createInterface(child.stdout), 'line')
   const { url, controlUrl, token } = JSON.parse(String(line)) as { url: string; controlUrl: string; token: string }

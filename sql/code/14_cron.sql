@@ -52,6 +52,51 @@ comment on function hubspot_private.cron_field(text, text, text, integer, intege
   'The values, in order, that one field of a cron expression names; names stand for low, low + 1, …. SH104 when it is wrong.';
 revoke all on function hubspot_private.cron_field(text, text, text, integer, integer, text[]) from public;
 
+create or replace function hubspot_private.cron_fields(cron text)
+returns text[]
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select string_to_array(
+    case lower(btrim(cron_fields.cron, E' \t\n'))
+      when '@hourly' then '0 * * * *'
+      when '@daily' then '0 0 * * *'
+      when '@midnight' then '0 0 * * *'
+      when '@weekly' then '0 0 * * 0'
+      when '@monthly' then '0 0 1 * *'
+      when '@yearly' then '0 0 1 1 *'
+      when '@annually' then '0 0 1 1 *'
+      else regexp_replace(btrim(cron_fields.cron, E' \t\n'), '\s+', ' ', 'g')
+    end, ' ');
+$$;
+comment on function hubspot_private.cron_fields(text) is 'The fields of a cron expression; @daily and the like are five too.';
+
+create or replace function hubspot_private.cron_every(cron text)
+returns interval
+language plpgsql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_fields constant text[] := hubspot_private.cron_fields(cron);
+  v_times constant double precision := cardinality(hubspot_private.cron_field(cron, v_fields[1], 'minute', 0, 59, null))
+    * cardinality(hubspot_private.cron_field(cron, v_fields[2], 'hour', 0, 23, null));
+  v_months constant double precision := cardinality(hubspot_private.cron_field(
+    cron, v_fields[4], 'month', 1, 12, '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}')) / 12.0;
+  v_days constant double precision := cardinality(hubspot_private.cron_field(cron, v_fields[3], 'day of a month', 1, 31, null)) / 31.0;
+  v_weekdays constant double precision := cardinality(hubspot_private.cron_field(
+    cron, v_fields[5], 'weekday', 0, 7, '{sun,mon,tue,wed,thu,fri,sat}')) / 7.0;
+begin
+  return make_interval(secs => 86400 / (v_times * v_months * case
+    when v_fields[3] not like '*%' and v_fields[5] not like '*%' then v_days + v_weekdays - v_days * v_weekdays
+    else v_days * v_weekdays
+  end));
+end;
+$$;
+comment on function hubspot_private.cron_every(text) is 'How long it is from one time of a cron expression to the next in the mean of a year, about.';
+
 create or replace function hubspot_private.local_instant(local timestamp, timezone text)
 returns timestamptz
 language plpgsql
@@ -118,17 +163,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-  v_fields text[] := string_to_array(
-    case lower(btrim(cron, E' \t\n'))
-      when '@hourly' then '0 * * * *'
-      when '@daily' then '0 0 * * *'
-      when '@midnight' then '0 0 * * *'
-      when '@weekly' then '0 0 * * 0'
-      when '@monthly' then '0 0 1 * *'
-      when '@yearly' then '0 0 1 1 *'
-      when '@annually' then '0 0 1 1 *'
-      else regexp_replace(btrim(cron, E' \t\n'), '\s+', ' ', 'g')
-    end, ' ');
+  v_fields constant text[] := hubspot_private.cron_fields(cron);
   v_minutes integer[];
   v_hours integer[];
   v_days integer[];

@@ -106,26 +106,44 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   delete from hubspot.changes c
-  where c.object = changes_forget.object and c.record_id = changes_forget.record_id
-    or c.op in ('associate', 'disassociate') and c.changed ->> 'to_object' = changes_forget.object
+  where (c.object, c.record_id) = (changes_forget.object, changes_forget.record_id) and c.op in ('insert', 'update', 'associate')
+    or c.op = 'associate' and c.changed ->> 'to_object' = changes_forget.object
       and (c.changed ->> 'to')::bigint = changes_forget.record_id;
+  -- Whoever follows the feed has to hear that it is gone, and hears no more than that.
+  update hubspot.changes c set changed = '{}'
+  where (c.object, c.record_id) = (changes_forget.object, changes_forget.record_id) and c.op = 'delete' and c.changed <> '{}';
   delete from hubspot_private.delivery_changes d
   using hubspot_private.subscriptions s
   where s.id = d.subscription and (
-    s.object = changes_forget.object and d.record_id = changes_forget.record_id
-    or d.change ->> 'op' in ('associate', 'disassociate') and d.change #>> '{changed,to_object}' = changes_forget.object
+    s.object = changes_forget.object and d.record_id = changes_forget.record_id and d.change ->> 'op' in ('insert', 'update', 'associate')
+    or d.change ->> 'op' = 'associate' and d.change #>> '{changed,to_object}' = changes_forget.object
       and (d.change #>> '{changed,to}')::bigint = changes_forget.record_id);
-  -- What a job carries goes with it; one that runs has it already.
+  update hubspot_private.delivery_changes d set change = jsonb_set(d.change, '{changed}', '{}')
+  from hubspot_private.subscriptions s
+  where s.id = d.subscription and s.object = changes_forget.object and d.record_id = changes_forget.record_id and d.change ->> 'op' = 'delete';
+  -- What a job carries goes with it, and is queued again without; one that runs has it already.
   execute format(
-    'select count(*) from %1$I.complete_jobs(array(
-       select j.id from hubspot_private.deliveries d
+    'with waiting as (
+       select d.subscription, d.job_id from hubspot_private.deliveries d
        join hubspot_private.subscriptions s on s.id = d.subscription
        join %1$I.jobs j on j.id = d.job_id and j.locked_at is null
-       where s.object = $1 and d.record_id = $2))', (select i.queue_schema from hubspot_private.installation i))
+       where s.object = $1 and d.record_id = $2),
+     ended as (select c.id from %1$I.complete_jobs(array(select w.job_id from waiting w)) c)
+     update hubspot_private.deliveries d
+     set job_id = null, job_until = null, error = null, not_before = hubspot_private.clock()
+     from ended e
+     where d.record_id = $2 and d.job_id = e.id', (select i.queue_schema from hubspot_private.installation i))
   using changes_forget.object, changes_forget.record_id;
   delete from hubspot_private.deliveries d
   using hubspot_private.subscriptions s
+  where s.id = d.subscription and s.object = changes_forget.object and d.record_id = changes_forget.record_id and d.job_id is null
+    and not exists (
+      select from hubspot_private.delivery_changes c where (c.subscription, c.record_id) = (d.subscription, d.record_id));
+  -- An error may quote what was delivered.
+  update hubspot_private.deliveries d set error = null
+  from hubspot_private.subscriptions s
   where s.id = d.subscription and s.object = changes_forget.object and d.record_id = changes_forget.record_id;
 end;
 $$;
-comment on function hubspot_private.changes_forget(text, bigint) is 'Erases a record from the feed and from what subscriptions have still to get, its associations too.';
+comment on function hubspot_private.changes_forget(object text, record_id bigint) is
+  'Erases what the feed and its subscriptions hold of a record. That it was deleted stays, by its id alone: who has a copy must hear of it.';

@@ -21,10 +21,12 @@ begin
   -- Correctness never rests on the key: it only keeps a thousand wake-ups of one stream from being a thousand jobs.
   -- run_at is by our clock; the queue's is the server's.
   execute format(
-    'select %I.add_job($1, $2, job_key => $3, run_at => $4, max_attempts => 1)',
+    'select %I.add_job($1, $2, job_key => $3, run_at => $4, max_attempts => 1, priority => $5)',
     (select i.queue_schema from hubspot_private.installation i))
   using enqueue.task, enqueue.payload, 'hubspot:' || enqueue.job_key,
-    coalesce(enqueue.run_at - (select i.clock_shift from hubspot_private.installation i), clock_timestamp());
+    coalesce(enqueue.run_at - (select i.clock_shift from hubspot_private.installation i), clock_timestamp()),
+    -- The parts of a first load would take every place of a worker, and a poll wait for one of theirs.
+    case when enqueue.payload ->> 'stream' in ('backfill', 'resync', 'fill') then 1 else 0 end;
 end;
 $$;
 comment on function hubspot_private.enqueue(text, json, text, timestamptz) is

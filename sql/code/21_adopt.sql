@@ -11,10 +11,8 @@ begin
   end if;
   -- Transaction ids of the other server mean nothing here: a mark might be some user's transaction, a change never or twice be seen.
   update hubspot_private.streams s set writer = null where s.writer is not null;
-  if to_regclass('hubspot.changes') is not null then
-    execute 'truncate hubspot.changes';
-    raise notice 'the change feed is emptied: its transaction ids are another server''s. Whoever reads it begins anew, with changes_after(null).';
-  end if;
+  perform hubspot_private.changes_empty();
+  raise notice 'the change feed is emptied: its transaction ids are another server''s. Whoever reads it begins anew, with changes_after(null).';
 end;
 $$;
 comment on function hubspot_private.home_move(boolean) is 'Forgets what only the server of the original could know.';

@@ -107,7 +107,7 @@ comment on function hubspot_private.stream_plan(text) is
   'What does not change from step to step: the object''s path, the properties to ask for, the number of its column set.';
 
 create or replace function hubspot_private.stream_claim(object text, stream text, range integer, worker text)
-returns table (epoch bigint, cursor jsonb, request jsonb, plan jsonb)
+returns table (epoch bigint, cursor jsonb, request jsonb, plan jsonb, wait_ms double precision)
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
@@ -116,6 +116,7 @@ as $$
 #variable_conflict use_column
 declare
   v_stream hubspot_private.streams;
+  v_wait_ms double precision;
 begin
   select s.* into v_stream
   from hubspot_private.streams s
@@ -126,10 +127,14 @@ begin
     or v_stream.lease_until > hubspot_private.clock()
     or v_stream.retry_at > hubspot_private.clock()
     or not hubspot_private.stream_is_open(v_stream)
-    or not hubspot_private.stream_has_work(v_stream, hubspot_private.clock())
+    or not hubspot_private.stream_has_work(v_stream, hubspot_private.clock() + hubspot_private.schedule_lead(v_stream.stream))
   then
     return;
   end if;
+  v_wait_ms := case
+    when hubspot_private.stream_has_work(v_stream, hubspot_private.clock()) then 0
+    else greatest(extract(epoch from v_stream.next_at - hubspot_private.clock()) * 1000, 0)
+  end;
   v_stream := hubspot_private.run_begin(v_stream);
   update hubspot_private.streams s
   set epoch = s.epoch + 1, holder = worker, lease_until = hubspot_private.clock() + interval '30 seconds',
@@ -137,11 +142,11 @@ begin
   where (s.object, s.stream, s.range) = (v_stream.object, v_stream.stream, v_stream.range)
   returning s.* into v_stream;
   return query select v_stream.epoch, v_stream.cursor, hubspot_private.stream_request(v_stream),
-    hubspot_private.stream_plan(v_stream.object);
+    hubspot_private.stream_plan(v_stream.object), v_wait_ms;
 end;
 $$;
 comment on function hubspot_private.stream_claim(text, text, integer, text) is
-  'Takes the lease of a stream that is due: its epoch, cursor, what to ask first, and the plan. No row: nothing to do, or held.';
+  'Takes the lease of a stream that is due: its epoch, cursor, what to ask first, the plan, and how long to wait for its time. No row: nothing to do, or held.';
 
 create or replace function hubspot_private.stream_release(object text, stream text, range integer, epoch bigint)
 returns void

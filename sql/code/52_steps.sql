@@ -51,7 +51,7 @@ comment on function hubspot_private.step_unsure(bigint[], jsonb) is
   'Of the ids not answered, those that an error of another kind than OBJECT_NOT_FOUND kept back.';
 
 create or replace function hubspot_private.step_finish(
-  s hubspot_private.streams, step hubspot_private.step, requests integer, ids bigint[],
+  s hubspot_private.streams, step hubspot_private.step, requests integer, ids bigint[], asked_at timestamptz,
   inout cursor jsonb, out outcome text, out request jsonb
 )
 returns record
@@ -103,6 +103,8 @@ begin
     regressed = r.regressed + coalesce(v_result.regressed, 0), deleted = r.deleted + coalesce(v_result.deleted, 0),
     hinted = r.hinted + coalesce(step.hinted, 0),
     error_code = null, error = null,
+    -- A search begins when its turn comes: counted from there, those that waited for one another do so once and not each time.
+    started_at = case when s.stream in ('poll', 'settle') and r.requests = 0 then step_finish.asked_at else r.started_at end,
     state = case when v_is_last then 'done' else r.state end,
     finished_at = case when v_is_last then hubspot_private.clock() end
   where r.id = s.run_id
@@ -156,13 +158,13 @@ begin
   update hubspot_private.streams t set lease_until = null, holder = null
   where (t.object, t.stream, t.range) = (s.object, s.stream, s.range);
   if v_stream.next_at is not null then
-    perform hubspot_private.stream_wake(s.object, s.stream, s.range, v_stream.next_at);
+    perform hubspot_private.stream_wake(s.object, s.stream, s.range, v_stream.next_at - hubspot_private.schedule_lead(s.stream));
   end if;
   outcome := 'done';
   cursor := v_stream.cursor;
 end;
 $$;
-comment on function hubspot_private.step_finish(hubspot_private.streams, hubspot_private.step, integer, bigint[], jsonb) is
+comment on function hubspot_private.step_finish(hubspot_private.streams, hubspot_private.step, integer, bigint[], timestamptz, jsonb) is
   'Counts the run, moves the cursor, and either goes on (more) or releases the lease until the next run is due (done).';
 
 create or replace function hubspot_private.step_commit(
@@ -262,7 +264,7 @@ begin
   return query
   select f.outcome, f.cursor, f.request
   from hubspot_private.step_finish(v_stream, v_step, requests,
-    case when stream in ('backfill', 'resync') and request ->> 'kind' = 'list' then hubspot_private.page_ids(answer, asked) end, null) f;
+    case when stream in ('backfill', 'resync') and request ->> 'kind' = 'list' then hubspot_private.page_ids(answer, asked) end, asked_at, null) f;
   if v_object.name is not null and v_object.loaded_at is null and stream <> 'backfill'
     and (v_step.result).inserted + (v_step.result).updated + (v_step.result).deleted > 0
   then

@@ -1,4 +1,40 @@
 -- Schedules: rows that anyone may read, changed by two verbs.
+create or replace function hubspot_private.schedule_tell(object text, stream text, before jsonb)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_pace hubspot_private.paces;
+  v_slower bigint;
+  v_all numeric;
+begin
+  select p.* into v_pace from hubspot_private.paces p
+  where p.object = schedule_tell.object and p.stream = schedule_tell.stream;
+  select count(*) filter (where p.stretched_every > 1.01 * (before ->> format('%s:%s', p.object, p.stream))::interval
+      and (p.object, p.stream) <> (schedule_tell.object, schedule_tell.stream)),
+    round(sum(p.calls * 86400 / extract(epoch from p.stretched_every)::double precision)::numeric)
+  into v_slower, v_all
+  from hubspot_private.paces p;
+  if v_pace.limited_by is not null or v_slower > 0 then
+    raise notice using
+      errcode = 'SH120',
+      message = case
+        when v_pace.limited_by is null then format('%s of %s fits, and others run less often for it: %s', stream, object, v_slower)
+        else format('%s of %s every %s does not fit into the %s budget: it runs every %s, about', stream, object, v_pace.every, v_pace.limited_by,
+          date_trunc('second', v_pace.stretched_every) + interval '1 second') || case when v_slower > 0 then format(', and others less often too: %s', v_slower) else '' end
+      end,
+      detail = format('All schedules come to %s requests a day now, of %s.', v_all,
+        (select greatest(floor(b.max_requests * b.share), 1) from hubspot_private.budgets b where b.name = 'daily')),
+      hint = (select e.hint from hubspot_private.errors e where e.code = 'SH120');
+  end if;
+end;
+$$;
+comment on function hubspot_private.schedule_tell(text, text, jsonb) is
+  'Tells by a notice (SH120) what a changed schedule comes to, where it does not fit or others run less often for it; before: stretched intervals by "object:stream".';
+
 create or replace function hubspot_private.schedule_set(object text, stream text, every interval, cron text, timezone text)
 returns void
 language plpgsql
@@ -8,6 +44,7 @@ as $$
 declare
   v_object text := (hubspot_private.object_tracked(object)).name;
   v_streams constant text[] := '{poll,settle,archive,associations,schema,resync}';
+  v_before jsonb;
   v_moved hubspot_private.streams;
 begin
   if stream is null or stream <> all (v_streams) then
@@ -20,11 +57,17 @@ begin
     -- An expression that is wrong, or never true, fails here and not in the night.
     perform hubspot_private.cron_next(cron, timezone, hubspot_private.clock());
   end if;
+  v_before := (
+    select jsonb_object_agg(format('%s:%s', p.object, p.stream), p.stretched_every)
+    from hubspot_private.forecast_plan() p
+    where p.stretched_every is not null);
   delete from hubspot_private.schedules s where s.object = v_object and s.stream = schedule_set.stream;
   if num_nonnulls(every, cron) = 1 then
     insert into hubspot_private.schedules (object, stream, every, cron, timezone)
     values (v_object, stream, every, cron, case when cron is not null then timezone end);
   end if;
+  perform hubspot_private.forecast_make();
+  perform hubspot_private.schedule_tell(v_object, stream, v_before);
   -- A stream that has not begun yet begins when what it builds on is there.
   for v_moved in
     update hubspot_private.streams s
@@ -32,7 +75,7 @@ begin
     where s.object = v_object and s.stream = schedule_set.stream and s.next_at is not null
     returning s.*
   loop
-    perform hubspot_private.stream_wake(v_moved.object, v_moved.stream, v_moved.range, v_moved.next_at);
+    perform hubspot_private.stream_wake(v_moved.object, v_moved.stream, v_moved.range, v_moved.next_at - hubspot_private.schedule_lead(v_moved.stream));
   end loop;
 end;
 $$;

@@ -188,6 +188,8 @@ begin
   perform hubspot_private.jobs_sweep(coalesce(v_dead, '{}'));
   select count(hubspot_private.stream_wake(d.object, d.stream, d.range)) into v_count from hubspot_private.streams_due() d;
   perform hubspot_private.subscriptions_sweep();
+  perform hubspot_private.forecast_make();
+  perform hubspot_private.streams_hasten();
   if exists (
     select from hubspot_private.credentials c
     where c.state = 'candidate' and coalesce(c.retry_at, '-infinity') <= hubspot_private.clock()
@@ -213,4 +215,4 @@ begin
 end;
 $$;
 comment on function hubspot_private.sweep() is
-  'Every 20 s: wakes due streams whose lease is dead or whose job was lost, and subscriptions, frees jobs of dead workers, forgets what is old. Returns the streams woken.';
+  'Every 20 s: wakes due streams whose lease is dead or whose job was lost, and subscriptions, frees jobs of dead workers, stretches what does not fit into the budgets, forgets what is old. Returns the streams woken.';

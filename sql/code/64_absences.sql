@@ -69,15 +69,15 @@ declare
   v_absent bigint := (select count(*) from hubspot_private.absences a where a.object = o.name);
   v_rows bigint;
 begin
-  if v_absent <= 100 then
+  if v_absent <= (hubspot_private.setting('held_deletes'))::bigint then
     return false;
   end if;
   execute 'select count(*) from ' || hubspot_private.live_rows(o) into v_rows;
-  return v_absent > v_rows / 10.0;
+  return v_absent > v_rows * (hubspot_private.setting('held_deletes_percent'))::numeric / 100;
 end;
 $$;
 comment on function hubspot_private.absences_are_many(hubspot_private.objects) is
-  'Whether more than 100 rows and more than a tenth of all would be deleted.';
+  'Whether more rows, and a larger part of all, would be deleted than settings held_deletes and held_deletes_percent let pass.';
 
 create or replace function hubspot_private.absences_begin(o hubspot_private.objects)
 returns jsonb

@@ -196,7 +196,8 @@ declare
   v_next record;
 begin
   select x.* into s from hubspot_private.subscriptions x where x.id = subscription;
-  if not found then
+  -- A copy stands still until it is adopted: what the original delivers is delivered.
+  if not found or not hubspot_private.is_home() then
     return false;
   end if;
   -- One at a time, so that slow functions do not take all of a worker; who comes second comes again.

@@ -164,5 +164,5 @@ begin
 end;
 $$;
 comment on function hubspot.forget(text, bigint) is
-  'Erases a record, and what was merged into it: row, associations, changes, problems, all that waits. Its tombstone keeps id and times. What HubSpot still has comes back when it is read again: delete it there first. SH101, SH104.';
+  'Erases a record, and what was merged into it: row, associations, changes, problems, all that waits. Its tombstone keeps id and times, the feed that it was deleted, by its id alone. What HubSpot still has comes back when it is read again: delete it there first. SH101, SH104.';
 revoke all on function hubspot.forget(text, bigint) from public;

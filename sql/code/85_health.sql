@@ -1,5 +1,5 @@
 -- Health: named checks, each ok or what to do.
-create or replace function hubspot_private.health_database()
+create or replace function hubspot_private.health_identity()
 returns table (ok boolean, message text, hint text)
 language sql
 volatile
@@ -11,7 +11,7 @@ as $$
   from hubspot_private.installation i
   cross join (select hubspot_private.home_differs() as differs) d;
 $$;
-comment on function hubspot_private.health_database() is 'Whether this is the database that was installed, or a copy.';
+comment on function hubspot_private.health_identity() is 'Whether this is the database that was installed, or a copy.';
 
 create or replace function hubspot_private.health_account()
 returns table (ok boolean, message text, hint text)
@@ -139,7 +139,7 @@ set search_path = pg_catalog, pg_temp
 as $$
   select c.name, c.ok, c.message, case when not c.ok then c.hint end
   from (
-    select 1, 'database', h.ok, h.message, h.hint from hubspot_private.health_database() h
+    select 1, 'identity', h.ok, h.message, h.hint from hubspot_private.health_identity() h
     union all
     select 2, 'account', h.ok, h.message, h.hint from hubspot_private.health_account() h
     union all
@@ -170,4 +170,4 @@ as $$
   order by c.n;
 $$;
 comment on function hubspot.health() is
-  'Checks by name: database, account, token, scopes, secrets, worker, writes, objects, budgets, problems; each ok or with a hint what to do.';
+  'Checks by name: identity, account, token, scopes, secrets, worker, writes, objects, budgets, problems; each ok or with a hint what to do.';

@@ -116,8 +116,8 @@ async function checked(db: Database): Promise<Outcome> {
   for (const until = performance.now() + PATIENCE_MS; ; await sleep(100)) {
     // Checked or refused, it is no candidate any more.
     const isWaiting = (await tokenGet(db, true)) !== undefined
-    const { account, worker, database } = await health(db)
-    if (database?.ok === false) return { state: 'waiting', message: `The token is stored; ${database.message}.`, hint: database.hint }
+    const { account, worker, identity } = await health(db)
+    if (identity?.ok === false) return { state: 'waiting', message: `The token is stored; ${identity.message}.`, hint: identity.hint }
     const problem = await tokenProblem(db)
     if (!isWaiting && problem !== undefined) return { state: 'refused', ...problem }
     if (!isWaiting && account?.ok === true) return { state: 'connected', message: account.message, hint: null }

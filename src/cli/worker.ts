@@ -31,17 +31,17 @@ one JSON object a line, or for people where that is a terminal.
 --once runs what is due now and what that wakes to its end, waiting for HubSpot's limits, and exits: 0, or 2 when an object
 is parked. For cron jobs and scripts.
 
+--http says where it listens: POST /webhooks/hubspot for HubSpot's webhooks, checked by HUBSPOT_CLIENT_SECRET; /metrics for
+Prometheus; /healthz and /readyz for probes. By default 127.0.0.1:${PORT}, which one worker of a machine serves, and another takes over
+when that ends. Beyond loopback /metrics wants PG_HUBSPOT_HTTP_TOKEN. Put what ends TLS in front of the webhooks' path.
+
 --gateway serves live tables: what a query of hubspot_live touches is asked of HubSpot before the database answers it. The
 database connects to this address, as select hubspot.enable_live(host => '127.0.0.1', port => 5433); tells it to, and so may
 psql or any client, with roles and passwords of the database. It listens for this machine alone unless told otherwise; for
-others give it a certificate. Each session takes a connection of its own.
-
---http says where it listens: POST /webhooks/hubspot for HubSpot's webhooks, checked by HUBSPOT_CLIENT_SECRET; /metrics for
-Prometheus; /healthz and /readyz for probes. By default 127.0.0.1:${PORT}, which one worker of a machine serves, and another takes over
-when that ends. Beyond loopback /metrics wants PG_HUBSPOT_HTTP_TOKEN. Put what ends TLS in front of the webhooks' path.`,
+others give it a certificate. Each session takes a connection of its own.`,
   options: {
     once: flag('Run what is due now to its end, then exit.'),
-    concurrency: value('N', whole(1, 100), 'How much is read side by side; 12 by default. It takes N + 4 connections, 3 for HTTP, and 8 for live tables.'),
+    concurrency: value('N', whole(1, 100), 'How much is read side by side; 12 by default. It takes N + 4 connections, 3 for HTTP, and 8 for a gateway.'),
     http: value('HOST:PORT', address, `Where webhooks, metrics and probes are served; off: nowhere. 127.0.0.1:${PORT} by default.`),
     gateway: value('HOST:PORT', listenAt, 'Serve live tables there; or at /DIRECTORY:PORT, a Unix socket. Off by default.'),
     'gateway-tls-cert': value('FILE', z.string().min(1, 'is empty'), 'Certificate and chain, PEM. Then other machines have to encrypt.'),

@@ -26,8 +26,8 @@ export type StreamRequest = { class: QuotaClass } & (
 /** What stays the same from step to step. */
 export type Plan = { type: string; column_set: number; has_pipelines: boolean; properties: string[] }
 
-/** A lease taken: commits need its epoch and the cursor they were asked at. */
-export type Claim = { epoch: string; cursor: unknown; request: StreamRequest; plan: Plan | null }
+/** A lease taken: commits need its epoch and the cursor they were asked at. Its time comes in `wait_ms`, half a second at most. */
+export type Claim = { epoch: string; cursor: unknown; request: StreamRequest; plan: Plan | null; wait_ms: number }
 
 /** Takes the lease of a stream that is due; undefined: nothing to do, or another holds it. */
 export async function streamClaim(db: Database, key: StreamKey, worker: string): Promise<Claim | undefined> {

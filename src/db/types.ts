@@ -220,6 +220,41 @@ export interface ChangeSubscriptions {
   task: string | null;
 }
 
+export interface Forecast {
+  /**
+   * As scheduled; of cron, the mean of a year.
+   */
+  every: string | null;
+  /**
+   * The budget that is too short for it: daily, search or burst; null: it is not stretched.
+   */
+  limited_by: string | null;
+  /**
+   * The object; null: the account's own catalogue.
+   */
+  object: string | null;
+  /**
+   * What that takes, by what its runs took lately.
+   */
+  requests_per_day: Numeric | null;
+  /**
+   * Of the account's daily limit.
+   */
+  share_of_daily: Numeric | null;
+  /**
+   * As in hubspot.schedules; fetch: reads of what the others named, as within the last day.
+   */
+  stream: string | null;
+  /**
+   * How often it runs so that all of it fits; as scheduled where it does. Times of cron are not stretched.
+   */
+  stretched_every: string | null;
+  /**
+   * What it would take if nothing were stretched.
+   */
+  wanted_per_day: Numeric | null;
+}
+
 export interface Merges {
   /**
    * The record that the lost one is part of now.
@@ -851,6 +886,7 @@ export interface DB {
   audits: Audits;
   change_subscriptions: ChangeSubscriptions;
   changes: Changes;
+  forecast: Forecast;
   merges: Merges;
   object_types: ObjectTypes;
   owners: Owners;

@@ -67,7 +67,8 @@ async function withoutUnreadable(deps: SyncDeps, key: StreamKey, { plan, epoch, 
   }
 }
 
-async function steps(deps: SyncDeps, key: StreamKey, { epoch, plan, ...first }: Claim): Promise<SliceOutcome> {
+async function steps(deps: SyncDeps, key: StreamKey, { epoch, plan, wait_ms, ...first }: Claim): Promise<SliceOutcome> {
+  if (wait_ms > 0) await deps.sleep(wait_ms, deps.signal)
   // A prefetch that is no longer wanted must not wait for its turn.
   const over = new AbortController()
   const signal = AbortSignal.any([deps.signal, over.signal])

@@ -45,7 +45,6 @@ export const ELSEWHERE: Record<string, string> = {
   'npm run soak': 'it takes hours',
   'SOAK_RUNS=5000 SOAK_FIRST=1001 npm run soak': 'it takes hours',
   'PG_VERSION=15 npm run soak': 'it takes hours',
-  'npx pg-hubspot connect < token.txt': 'credentials-docs.test.ts hands it a token',
   'npx pg-hubspot connect --oauth --client-id 12345678-9abc-def0-1234-56789abcdef0 --scope crm.objects.contacts.read --scope crm.objects.deals.read < secret.txt':
     'credentials-docs.test.ts authorises the app',
   'export PG_HUBSPOT_KEY=$(openssl rand -base64 32)': 'credentials-docs.test.ts goes on with a key',

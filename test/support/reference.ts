@@ -39,7 +39,7 @@ const fill = (text: string) => text.replaceAll(/%(\d\$)?[sI L]/g, (hole) => (hol
 export async function settingReference({ query }: FreshDatabase): Promise<string> {
   const settings = await query<{ name: string; default_value: string; description: string }>('select name, default_value::text, description from hubspot.settings order by name')
   const streams = await query<{ stream: string; every: string }>(
-    `select s.stream, hubspot_private.schedule_every('', s.stream)::text as every from unnest('{poll,settle,schema,resync}'::text[]) s (stream)`,
+    `select s.stream, hubspot_private.schedule_every('', s.stream)::text as every from unnest('{poll,settle,archive,associations,schema,resync}'::text[]) s (stream)`,
   )
   const budgets = await query<{ budget: string; max_requests: string; period: string }>('select budget, max_requests::text, period::text from hubspot.quota order by budget')
   return `# Settings
@@ -52,7 +52,8 @@ ${head('setting', 'default', '')}
 ${settings.map((one) => row(`\`${one.name}\``, `\`${one.default_value}\``, one.description)).join('\n')}
 
 \`select hubspot.schedule('deals', 'poll', every => '5 seconds');\` or \`cron => '0 3 * * sun', timezone => 'Europe/Berlin'\` sets when a stream of an
-object runs; \`hubspot.unschedule('deals', 'poll')\` goes back; \`table hubspot.schedules\` shows them.
+object runs; \`hubspot.unschedule('deals', 'poll')\` goes back; \`table hubspot.schedules\` shows them, and \`table hubspot.forecast\` what they
+cost: [schedules.md](schedules.md).
 
 ${head('stream', 'every')}
 ${streams.map(({ stream, every }) => row(stream, every)).join('\n')}

@@ -20,6 +20,10 @@ export async function examine({ env, wrong, log, signal }: Pick<Call<Options>, '
   checks.push(...found)
   // Its budgets and its token are in the database; and with a wrong address the token would go who knows where.
   if (isOurs && wrong.length === 0) checks.push(...(await looked('hubspot', () => examineHubSpot(db, env.hubspot, log, signal))))
-  if (isThere) checks.push(...(await looked('health', () => examineHealth(db))))
+  if (isThere) {
+    // What was looked at here, HubSpot having been asked just now, is not told twice.
+    const told = new Set(checks.map(({ name }) => name))
+    checks.push(...(await looked('health', () => examineHealth(db))).filter(({ name }) => !told.has(name)))
+  }
   return checks
 }

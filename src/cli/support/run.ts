@@ -36,7 +36,7 @@ export async function follow(db: Database, id: string, timeout: number): Promise
          r.deleted::integer, extract(epoch from r.finished_at - r.started_at)::double precision as seconds, r.error_code, r.error,
          coalesce(s.rows, 0)::integer as total, coalesce(s.state = 'parked', false) as is_parked, coalesce(s.state = 'paused', false) as is_paused,
          (select p.message from hubspot.problems p where p.object = r.object and p.code = 'SH216' and p.resolved_at is null and r.state = 'waiting' and r.requests > 0) as held,
-         (select string_agg(format('%s: %s', h.name, h.message), '; ') from hubspot.health() h where h.name in ('database', 'worker', 'account') and not h.ok) as obstacle
+         (select string_agg(format('%s: %s', h.name, h.message), '; ') from hubspot.health() h where h.name in ('identity', 'worker', 'account') and not h.ok) as obstacle
        from hubspot.runs r left join hubspot.status s on s.object = r.object where r.id = $1`,
       [id],
     )
