@@ -32,8 +32,9 @@ export type Command = { turns: number } & (
   | { do: 'define'; object: ObjectName; pick: number; type: string }
   | { do: 'archive property' | 'restore property' | 'describe' | 'pipeline'; object: ObjectName; pick: number }
   | { do: 'owner'; pick: number }
-  /** `live`: a query of a live table that names these records. */
-  | { do: 'refresh' | 'live'; object: ObjectName; pick: number; count: number }
+  | { do: 'refresh'; object: ObjectName; pick: number; count: number }
+  /** A query of a live table that names these records. */
+  | { do: 'live'; object: ObjectName; pick: number; count: number }
   /** HubSpot, or who took it for HubSpot's word, says that something happened to records: true or not, late or not. */
   | { do: 'webhook'; object: ObjectName; pick: number; count: number; verb: string; lateMs: number }
   | { do: 'forget'; object: ObjectName; pick: number }

@@ -57,7 +57,7 @@ export function createPlay(world: World, scenario: Scenario): Play {
     begin(`${object}.${stream}${range || ''}`, `${object} ${stream} ${range}`, (deps) => runStream(deps, { object, stream, range }))
   }
 
-  const begin = (what: string, name: string, run: (deps: SyncDeps) => Promise<unknown>) => {
+  const begin = (what: string, name: string, run: (deps: SyncDeps) => Promise<string>) => {
     const { who, held } = workers[below(workers.length)]!
     const label = `${who.name} ${what}`
     const database = watchedDatabase(world.deps.db, (text, _, query) => {
@@ -82,7 +82,7 @@ export function createPlay(world: World, scenario: Scenario): Play {
     })
     trace.push(`${label} begins`)
     const slice = run(deps).then(
-      (outcome) => trace.push(`${label} ends: ${String(outcome ?? 'done')}`),
+      (outcome) => trace.push(`${label} ends: ${outcome}`),
       (error: unknown) => trace.push(`${label} ends: ${String(error)}`),
     ).finally(() => running.delete(slice))
     running.set(slice, { name, who })
@@ -196,7 +196,12 @@ export function createPlay(world: World, scenario: Scenario): Play {
       case 'live': {
         const ids = scenario.counts[command.object] === undefined ? [] : hands.choose(command.object, command.pick, command.count)
         // It waits for no stream: what the read itself does not settle, the queue does in its own time.
-        if (ids.length > 0) begin(`${command.object} live`, `live ${++hired}`, (deps) => createLiveReads(deps).records(command.object, [...ids, '7'], { maxAgeMs: 0, mostMs: 1 }))
+        if (ids.length > 0) {
+          begin(`${command.object} live`, `live ${++hired}`, async (deps) => {
+            await createLiveReads(deps).records(command.object, [...ids, '7'], { maxAgeMs: 0, mostMs: 1 })
+            return 'done'
+          })
+        }
         await settled()
         break
       }
