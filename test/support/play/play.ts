@@ -194,7 +194,7 @@ export function createPlay(world: World, scenario: Scenario): Play {
         await db.query('update hubspot_private.installation set clock_shift = clock_shift + make_interval(secs => $1::double precision / 1000)', [command.ms])
         break
       case 'live': {
-        const ids = hands.choose(command.object, command.pick, command.count)
+        const ids = scenario.counts[command.object] === undefined ? [] : hands.choose(command.object, command.pick, command.count)
         // It waits for no stream: what the read itself does not settle, the queue does in its own time.
         if (ids.length > 0) {
           begin(`${command.object} live`, `live ${++hired}`, async (deps) => {
