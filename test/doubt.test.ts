@@ -10,7 +10,7 @@ const held = (world: World) => world.db.query<{ id: string; deleted: number }>("
 /** Batch reads of records that answer something else, as long as `says` has it. */
 type Liar = { says: undefined | ((asked: string[], answer: { results: Record<string, unknown>[] }) => object | undefined) }
 const silence: Liar['says'] = () => ({ status: 'COMPLETE', results: [] })
-const lying = (liar: Liar): WorldOptions['client'] => (client: Client) => ({
+const lying = (liar: Liar): NonNullable<WorldOptions['client']> => (client: Client) => ({
   ...client,
   async request(request) {
     const answer = await client.request(request)
