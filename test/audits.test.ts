@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { describe, expect, test } from 'vitest'
 import { pagesOf, startWorld, type World } from './support/sync.ts'
 
 async function contacts(count: number): Promise<World> {
@@ -103,6 +103,43 @@ test('an audit that is asked for in a long transaction, of a full read that wait
   user.release()
   await world.drain()
   expect(await world.db.query('select compared::integer, different::integer, repaired::integer from hubspot.audits where run_id = $1', [asked!.id])).toEqual([{ compared: 12, different: 1, repaired: 1 }])
+})
+
+describe('rows too many for a full read to delete by itself', () => {
+  const asked = async (world: World) => (await world.db.query<{ verify: string }>("select hubspot.verify('contacts')"))[0]!.verify
+  const audit = async (world: World, run: string) =>
+    (await world.db.query('select compared::integer, missing::integer, extra::integer, different::integer, repaired::integer, jsonb_array_length(examples -> \'extra\') as examples from hubspot.audits where run_id = $1', [run]))[0]
+  const many = async () => {
+    const world = await startWorld('audits', { sandbox: { objects: { contacts: 260 } } })
+    await world.load('contacts', ['firstname'])
+    await world.pass(70 * 60_000, 70 * 60_000)
+    world.store.purge('contacts', idsOf(world).slice(0, 130))
+    await damage(world, "update hubspot.contacts set firstname = 'wrong' where id = $1", [idsOf(world)[0]])
+    await world.advance(1_000)
+    return world
+  }
+
+  test('are told before they are confirmed, count once, and are repaired then', async () => {
+    await using world = await many()
+    const run = await asked(world)
+    await world.drain()
+    expect(await audit(world, run)).toEqual({ compared: 130, missing: 0, extra: 130, different: 1, repaired: 1, examples: 100 })
+    await world.db.query('select hubspot.confirm_deletes($1)', [run])
+    await world.drain()
+    expect(await audit(world, run)).toEqual({ compared: 130, missing: 0, extra: 130, different: 1, repaired: 131, examples: 100 })
+    expect(await world.differences('contacts')).toEqual([])
+  })
+
+  test('stay told, and not repaired, where another full read takes its place', async () => {
+    await using world = await many()
+    const run = await asked(world)
+    await world.drain()
+    await world.advance(5_000)
+    await world.db.query("select hubspot.resync('contacts')")
+    await world.drain()
+    expect(await world.db.query('select state from hubspot.runs where id = $1', [run])).toEqual([{ state: 'stopped' }])
+    expect(await audit(world, run)).toMatchObject({ extra: 130, different: 1, repaired: 1 })
+  })
 })
 
 test('a row that someone holds is told, and repaired when it is let go', async () => {

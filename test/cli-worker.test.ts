@@ -91,6 +91,24 @@ test('two workers at once: connect, load and resync, each record once', async ()
   expect(unknown).toMatchObject({ code: 1, stderr: expect.stringMatching(/contact5 is not tracked \(SH101\)\n {2}Did you mean contacts\?/) as string })
 })
 
+test('verify tells of rows too many that wait to be confirmed, and does not say that nothing differs', async () => {
+  await using many = await startSandbox({ objects: { deals: 260 }, settings: { limits: false, lag: 0 } })
+  await using database = await freshDatabase('verify')
+  const env = { DATABASE_URL: database.url, HUBSPOT_API_URL: many.url }
+  await database.query('select hubspot.connect(access_token => $1), hubspot.track($2, $3)', [many.token, 'deals', ['dealname']])
+  await using worker = startCli(['worker'], { env })
+  await worker.said(/worker started/)
+  await until(database, "exists (select from hubspot.status where state = 'live')")
+  expect(await runCli(['verify', 'deals'], { env })).toMatchObject({ code: 0, stdout: 'deals: 260 compared, nothing differs\n' })
+  many.store.purge('deals', [...many.store.records('deals')].slice(0, 130).map(({ id }) => id))
+  const held = await runCli(['verify', 'deals'], { env })
+  expect(held).toMatchObject({
+    code: 2,
+    stdout: 'deals: 130 compared, 0 missing, 130 extra, 0 different; 0 repaired; the rest waits for hubspot.confirm_deletes()\n',
+    stderr: expect.stringMatching(/select hubspot\.confirm_deletes\(\d+\);/) as string,
+  })
+})
+
 describe('worker --once', () => {
   test('without an account it fails; else it loads and ends with 0; a parked object makes it 2', async () => {
     await using database = await freshDatabase('once')

@@ -109,6 +109,7 @@ declare
   v_back bigint[];
   v_extras jsonb;
   v_again bigint[];
+  v_merged bigint[];
   v_incomplete bigint[];
   v_id text;
   v_one bigint[];
@@ -150,6 +151,13 @@ begin
     perform hubspot_private.refusals_end(v_object.name, v_known::bigint[], v_differ || v_behind::bigint[], asked_at);
   end if;
   v_write := coalesce(v_new, '{}') || coalesce(v_free::text[], '{}');
+  if v_write <> '{}' then
+    v_merged := hubspot_private.doubt_merged(object, v_write);
+    if v_merged is not null then
+      v_again := v_again || v_merged;
+      v_write := array(select i from unnest(v_write) i where i::bigint <> all (v_merged));
+    end if;
+  end if;
   v_result.unchanged := coalesce(pg_catalog.cardinality(v_known), 0) - coalesce(pg_catalog.cardinality(v_behind), 0)
     - coalesce(pg_catalog.cardinality(v_differ), 0);
 
@@ -206,6 +214,8 @@ begin
     )
     select array_agg(b.id) into v_back from back b;
     perform hubspot_private.associations_dirty(v_object.name, v_back, true);
+    -- One that is there after all was not merged away.
+    delete from hubspot.merges k where k.object = v_object.name and k.lost_id = any (v_back);
     if stream <> 'backfill' then
       -- A list that is polled tells of changes by its values alone.
       perform hubspot_private.associations_dirty(v_object.name,

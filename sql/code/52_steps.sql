@@ -51,7 +51,7 @@ comment on function hubspot_private.step_unsure(bigint[], jsonb) is
   'Of the ids not answered, those that an error of another kind than OBJECT_NOT_FOUND kept back.';
 
 create or replace function hubspot_private.step_finish(
-  s hubspot_private.streams, step hubspot_private.step, requests integer, ids bigint[], asked_at timestamptz,
+  s hubspot_private.streams, step hubspot_private.step, requests integer, ids bigint[], absent bigint[], asked_at timestamptz,
   inout cursor jsonb, out outcome text, out request jsonb
 )
 returns record
@@ -79,7 +79,7 @@ begin
       step.cursor := case when step.is_over then step.cursor || '{"met": true}' else step.cursor end;
     end if;
     if s.stream = 'resync' and ids is not null then
-      step := hubspot_private.absences_note(s, step, ids);
+      step := hubspot_private.absences_note(s, step, ids, absent);
     end if;
   end if;
   v_is_last := step.is_over and hubspot_private.range_is_last(s);
@@ -165,7 +165,7 @@ begin
   cursor := v_stream.cursor;
 end;
 $$;
-comment on function hubspot_private.step_finish(hubspot_private.streams, hubspot_private.step, integer, bigint[], timestamptz, jsonb) is
+comment on function hubspot_private.step_finish(hubspot_private.streams, hubspot_private.step, integer, bigint[], bigint[], timestamptz, jsonb) is
   'Counts the run, moves the cursor, and either goes on (more) or releases the lease until the next run is due (done).';
 
 create or replace function hubspot_private.step_commit(
@@ -186,6 +186,9 @@ declare
   v_unsure bigint[];
   v_merged jsonb;
   v_doubtful bigint[];
+  v_doubted bigint[];
+  v_back bigint[];
+  v_absent bigint[];
   v_after text;
 begin
   perform pg_catalog.set_config('lock_timeout', '2s', true);
@@ -226,9 +229,10 @@ begin
     end if;
     if request ->> 'kind' in ('list', 'read') then
       -- What was merged away is gone too, and known to be so in the transaction that learned of it.
-      select m.merged, m.doubtful into v_merged, v_doubtful
+      select m.merged, m.doubtful, m.back into v_merged, v_doubtful, v_back
       from hubspot_private.merges_found(object, answer, coalesce(asked, request -> 'ids'), v_missing) m;
-      v_missing := hubspot_private.merges_missing(v_missing, v_merged);
+      v_doubted := hubspot_private.doubt_missing(object, stream, request, v_missing, v_merged, answer);
+      v_missing := hubspot_private.merges_missing(array(select m from unnest(v_missing) m where m <> all (v_doubted)), v_merged, v_back);
     end if;
     perform hubspot_private.object_lock(v_object.number, coalesce(pg_catalog.cardinality(v_missing) > 0, false));
     v_after := coalesce(after, answer #>> '{paging,next,after}');
@@ -239,6 +243,12 @@ begin
     -- To count what is gone, only what is sure counts.
     if pg_catalog.cardinality(v_unsure) > 0 and v_stream.cursor ->> 'absences' is distinct from 'check' then
       perform hubspot_private.fetch_enqueue(object, v_unsure, stream, hubspot_private.clock() + interval '1 second');
+    end if;
+    if pg_catalog.cardinality(v_doubted) > 0 then
+      -- A resync looks at its end, with all else that it misses and no more than it may delete.
+      v_absent := case when stream = 'resync' then hubspot_private.absences_held(v_object, v_doubted) else '{}' end;
+      perform hubspot_private.fetch_enqueue(object, array(select d from unnest(v_doubted) d where d <> all (v_absent)), stream,
+        hubspot_private.clock() + case stream when 'fetch' then interval '1 minute' else interval '1 second' end);
     end if;
     case
       when stream = 'fetch' then
@@ -266,7 +276,7 @@ begin
   return query
   select f.outcome, f.cursor, f.request
   from hubspot_private.step_finish(v_stream, v_step, requests,
-    case when stream in ('backfill', 'resync') and request ->> 'kind' = 'list' then hubspot_private.page_ids(answer, asked) end, asked_at, null) f;
+    case when stream in ('backfill', 'resync') and request ->> 'kind' = 'list' then hubspot_private.page_ids(answer, asked) end, v_absent, asked_at, null) f;
   if v_object.name is not null and v_object.loaded_at is null and stream <> 'backfill'
     and (v_step.result).inserted + (v_step.result).updated + (v_step.result).deleted > 0
   then

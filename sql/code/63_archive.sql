@@ -63,6 +63,7 @@ declare
   v_object hubspot_private.objects;
   v_ids bigint[];
   v_new bigint[];
+  v_back bigint[];
   v_merged jsonb;
   v_low bigint := coalesce((s.cursor ->> 'last')::bigint, -1);
   v_most constant bigint := 9223372036854775807;
@@ -93,14 +94,14 @@ begin
     return v_step;
   end if;
   -- What an archived record took in before is gone with it.
-  v_merged := (select m.merged from hubspot_private.merges_found(s.object, answer, null, null) m);
+  select m.merged, m.back into v_merged, v_back from hubspot_private.merges_found(s.object, answer, null, null) m;
   -- Most of it was known before.
   execute pg_catalog.format(
     'select array_agg(i order by i) from unnest($1) i
      where not exists (select from hubspot_private.tombstones g where g.object = $2 and g.id = i)
        or exists (select from %s and t.id = i)', hubspot_private.live_rows(v_object))
   into v_new using v_ids, s.object;
-  v_new := hubspot_private.merges_missing(v_new, v_merged);
+  v_new := hubspot_private.merges_missing(v_new, v_merged, v_back);
   if pg_catalog.cardinality(v_new) > 0 then
     perform hubspot_private.object_lock(v_object.number, true);
     v_step.result.deleted := hubspot_private.gone_apply(s.object, s.stream, s.range, v_new, asked_at, s.stream);

@@ -1,8 +1,23 @@
--- A full read finds what is gone. Rows in a page's place that it does not list are noted; after the last page they are read by
+-- A full read finds what is gone. Rows in a page's place that it does not list, or lists and does not tell of, are noted; after the last page they are read by
 -- id, and only what is not found then is deleted. Where that would be many rows, someone has to say that it is right.
 --   The cursor's absences: look (an audit asks which were archived a moment ago), check (read them to count), delete (read them and delete), held (wait for hubspot.confirm_deletes()).
+create or replace function hubspot_private.absences_held(o hubspot_private.objects, ids bigint[])
+returns bigint[]
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_held bigint[];
+begin
+  execute format('select array_agg(t.id order by t.id) from %s and t.id = any ($1)', hubspot_private.live_rows(o)) into v_held using ids;
+  return coalesce(v_held, '{}');
+end;
+$$;
+comment on function hubspot_private.absences_held(hubspot_private.objects, bigint[]) is 'Of these ids those that the mirror holds.';
+
 create or replace function hubspot_private.absences_note(
-  s hubspot_private.streams, step hubspot_private.step, ids bigint[]
+  s hubspot_private.streams, step hubspot_private.step, ids bigint[], silent bigint[]
 )
 returns hubspot_private.step
 language plpgsql
@@ -17,6 +32,7 @@ declare
     case when s.range = 0 and s.cursor ->> 'after' ~ '^[0-9]{1,18}$' then (s.cursor ->> 'after')::bigint - 1 end, (
     select r.from_id - 1 from hubspot_private.ranges r where (r.object, r.stream, r.range) = (s.object, s.stream, s.range)), -1);
 begin
+  insert into hubspot_private.absences (object, id) select s.object, i from unnest(silent) i on conflict do nothing;
   if s.cursor ? 'is_listed' then
     insert into hubspot_private.listed (object, stream, id)
     select s.object, s.stream, i from (select distinct i from unnest(ids) i order by i) d (i)
@@ -43,8 +59,8 @@ begin
   return step;
 end;
 $$;
-comment on function hubspot_private.absences_note(hubspot_private.streams, hubspot_private.step, bigint[]) is
-  'Notes which rows a page of a full read should have listed and did not. Where its ids are in no order the list is read again, and all its ids kept.';
+comment on function hubspot_private.absences_note(hubspot_private.streams, hubspot_private.step, bigint[], bigint[]) is
+  'Notes which rows a page of a full read should have listed and did not, or listed and did not tell of (silent). Where its ids are in no order the list is read again, and all its ids kept.';
 
 create or replace function hubspot_private.absences_relist(s hubspot_private.streams)
 returns jsonb
@@ -219,7 +235,10 @@ begin
   v_step.is_over := false;
   if s.cursor ->> 'absences' = 'delete' then
     if pg_catalog.cardinality(missing) > 0 then
-      perform hubspot_private.audit_gone(v_object, s.run_id, missing, answer);
+      -- What was counted before it was confirmed counts once.
+      perform hubspot_private.audit_gone(v_object, s.run_id, array(
+        select m from unnest(missing) m
+        where not exists (select from hubspot_private.absences a where a.object = s.object and a.id = m and a.is_gone)), answer);
       v_step.result.deleted := hubspot_private.gone_apply(s.object, s.stream, s.range, missing, asked_at, s.stream);
     end if;
     delete from hubspot_private.absences a where a.object = s.object and a.id = any (v_asked);
@@ -228,10 +247,12 @@ begin
   end if;
   -- What is there after all is none; what HubSpot did not answer about stays until the next full read.
   delete from hubspot_private.absences a where a.object = s.object and a.id = any (v_asked) and a.id <> all (missing);
+  perform hubspot_private.audit_gone(v_object, s.run_id, missing, answer);
   update hubspot_private.absences a set is_gone = true where a.object = s.object and a.id = any (missing);
   if not exists (select from hubspot_private.absences a where a.object = s.object and not a.is_gone) then
     if hubspot_private.absences_are_many(v_object) then
       v_step.cursor := '{"absences": "held"}';
+      perform hubspot_private.audit_end(s.run_id);
       perform hubspot_private.problem_report('SH216', s.object,
         pg_catalog.format('a full read of %s found %s rows whose records are gone from HubSpot', s.object,
           (select count(*) from hubspot_private.absences a where a.object = s.object)),

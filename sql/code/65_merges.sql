@@ -1,7 +1,7 @@
 -- Merges: records that are part of another now. The survivor tells in hs_merged_object_ids, or a read by id answers another id.
 -- What is lost leaves the mirror with the page that told; hubspot.merges leads from each to the record that there is now.
 create or replace function hubspot_private.merges_found(
-  object text, answer jsonb, asked jsonb, missing bigint[], out merged jsonb, out doubtful bigint[]
+  object text, answer jsonb, asked jsonb, missing bigint[], out merged jsonb, out doubtful bigint[], out back bigint[]
 )
 returns record
 language plpgsql
@@ -11,6 +11,8 @@ as $$
 #variable_conflict use_variable
 declare
   v_others text[];
+  v_known bigint[];
+  v_new jsonb;
 begin
   -- Next to no page tells of any: that is seen without taking it apart.
   if jsonb_path_exists(answer, '$.results[*].properties.hs_merged_object_ids ? (@ != "" && @ != null)') then
@@ -23,10 +25,17 @@ begin
         and l.id ~ '^[0-9]{1,18}$' and l.id <> r.value ->> 'id'
       order by l.id, (r.value ->> 'id')::bigint desc
     ) m
-    -- Known before, or told by an answer that is older than what is known.
+    -- Told by an answer that is older than what is known.
     where not exists (
       select from hubspot.merges k
-      where k.object = merges_found.object and (k.lost_id = m.lost::bigint or k.lost_id = m.kept::bigint and k.kept_id = m.lost::bigint));
+      where k.object = merges_found.object and k.lost_id = m.kept::bigint and k.kept_id = m.lost::bigint);
+    select array_agg(k.lost_id), merged - array_agg(k.lost_id::text) into v_known, v_new
+    from hubspot.merges k
+    where k.object = merges_found.object and k.lost_id = any (array(select l::bigint from jsonb_object_keys(merged) l));
+    if v_known is not null then
+      merged := nullif(v_new, '{}');
+      back := hubspot_private.absences_held((select o from hubspot_private.objects o where o.name = merges_found.object), v_known);
+    end if;
   end if;
   if coalesce(cardinality(missing), 0) = 0 then
     return;
@@ -55,24 +64,26 @@ begin
 end;
 $$;
 comment on function hubspot_private.merges_found(text, jsonb, jsonb, bigint[]) is
-  'Merges that a page tells of and that are not known yet: {lost id: kept id}, null when there are none; and ids that another answered for, nobody knows which.';
+  'Merges that a page tells of and that are not known yet: {lost id: kept id}, null when there are none; ids that another answered for, nobody knows which; and what was merged away and is here all the same (back).';
 
-create or replace function hubspot_private.merges_missing(missing bigint[], merged jsonb)
+create or replace function hubspot_private.merges_missing(missing bigint[], merged jsonb, back bigint[])
 returns bigint[]
 language sql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
   select case
-    when merges_missing.merged is null then merges_missing.missing
+    when merges_missing.merged is null and coalesce(merges_missing.back, '{}') = '{}' then merges_missing.missing
     else array(
       select i from unnest(merges_missing.missing) i
       union
       select l::bigint from jsonb_object_keys(merges_missing.merged) l
+      union
+      select b from unnest(merges_missing.back) b
       order by 1)
   end;
 $$;
-comment on function hubspot_private.merges_missing(bigint[], jsonb) is 'What is gone: not found, or merged away.';
+comment on function hubspot_private.merges_missing(bigint[], jsonb, bigint[]) is 'What is gone: not found, or merged away.';
 
 create or replace function hubspot_private.merges_note(object text, merged jsonb)
 returns void

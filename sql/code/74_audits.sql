@@ -149,8 +149,10 @@ as $$
     -- What is locked, or refused by a trigger or constraint, is not right yet: it waits in the fetch queue.
     repaired = greatest(a.missing + a.different + a.extra - (
       select count(*) from hubspot_private.fetch_queue q
-      where q.object = a.object and (a.examples -> 'missing') || (a.examples -> 'extra') || (a.examples -> 'different') @> to_jsonb(q.id)), 0)
+      where q.object = a.object and (a.examples -> 'missing') || (a.examples -> 'extra') || (a.examples -> 'different') @> to_jsonb(q.id))
+      -- Found gone, and here until someone says that it is right.
+      - (select count(*) from hubspot_private.absences b where b.object = a.object and b.is_gone and not b.is_recent), 0)
   from hubspot_private.runs r
   where a.run_id = audit_end.run_id and r.id = a.run_id;
 $$;
-comment on function hubspot_private.audit_end(bigint) is 'An audit is over: what was gone, and how much is right now.';
+comment on function hubspot_private.audit_end(bigint) is 'An audit is over, or waits for hubspot.confirm_deletes(): how much of what it found is right now.';

@@ -165,6 +165,8 @@ begin
       ('association_pairs', 'sweep_progress', 'Of the sweep under way, 0 to 1; null: none is.'),
       ('association_pairs', 'waiting', 'Records to be read besides the sweep: changed, restored, merged, or not answered.'),
       ('association_pairs', 'next_run_at', 'When the next sweep is due.'),
+      ('audits', 'extra', 'Rows whose record HubSpot did not have any more; also where hubspot.confirm_deletes() has to say that they go.'),
+      ('audits', 'repaired', 'How many of these are right; null while it goes on, or if it was stopped before it knew. Rows too many that nobody has confirmed are not.'),
       ('merges', 'lost_id', 'The record that went into another.'),
       ('merges', 'merged_at', 'When the merge was seen here.')
     ) as c (relation, name, comment)

@@ -81,7 +81,8 @@ as $$
 declare
   v_object hubspot_private.objects;
   v_missing bigint[];
-  v_unsure bigint[];
+  v_unsure bigint[] := '{}';
+  v_back bigint[];
   v_merged jsonb;
   v_doubtful bigint[];
   v_result hubspot_private.page_result;
@@ -106,8 +107,9 @@ begin
     v_unsure := hubspot_private.step_unsure(v_missing, answer);
     v_missing := array(select m from pg_catalog.unnest(v_missing) m where m <> all (v_unsure));
   end if;
-  select m.merged, m.doubtful into v_merged, v_doubtful from hubspot_private.merges_found(object, answer, ids, v_missing) m;
-  v_missing := hubspot_private.merges_missing(v_missing, v_merged);
+  select m.merged, m.doubtful, m.back into v_merged, v_doubtful, v_back from hubspot_private.merges_found(object, answer, ids, v_missing) m;
+  v_unsure := v_unsure || hubspot_private.doubt_missing(object, 'live', '{}', v_missing, v_merged, answer);
+  v_missing := hubspot_private.merges_missing(array(select m from pg_catalog.unnest(v_missing) m where m <> all (v_unsure)), v_merged, v_back);
   perform hubspot_private.object_lock(v_object.number, coalesce(pg_catalog.cardinality(v_missing) > 0, false));
   v_result := hubspot_private.page_apply(object, 'live', 0, answer, asked_at, 'refresh');
   if pg_catalog.cardinality(v_missing) > 0 then

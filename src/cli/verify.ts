@@ -1,7 +1,7 @@
 import { openDatabase } from '../db/database.ts'
 import { command, duration, EXIT, flag, value } from './support/command.ts'
 import { databaseUrl } from './support/environment.ts'
-import { explain, follow } from './support/run.ts'
+import { explain, follow, type Run } from './support/run.ts'
 import { count } from './support/screen.ts'
 
 type Audit = { object: string; run_id: number; compared: number; missing: number; extra: number; different: number; repaired: number | null; examples: unknown }
@@ -37,7 +37,7 @@ many rows are to be deleted that hubspot.confirm_deletes() has to say so. The re
         `select object, run_id::integer, compared::integer, missing::integer, extra::integer, different::integer, repaired::integer, examples
          from hubspot.audits where run_id = $1`, [id])
       for (const audit of rows) {
-        console.log(json ? JSON.stringify(audit) : line(audit))
+        console.log(json ? JSON.stringify(audit) : line(audit, run))
         if (audit.missing + audit.extra + audit.different > 0) code = Math.max(code, EXIT.error)
       }
     }
@@ -45,8 +45,10 @@ many rows are to be deleted that hubspot.confirm_deletes() has to say so. The re
   },
 })
 
-function line({ object, compared, missing, extra, different, repaired }: Audit): string {
+function line({ object, compared, missing, extra, different, repaired }: Audit, { state, held }: Run): string {
   const found = missing + extra + different
-  if (found === 0) return `${object}: ${count(compared)} compared, nothing differs`
-  return `${object}: ${count(compared)} compared, ${count(missing)} missing, ${count(extra)} extra, ${count(different)} different; ${count(repaired ?? 0)} repaired`
+  const soFar = state === 'done' || held !== null ? '' : ' so far'
+  if (found === 0) return `${object}: ${count(compared)} compared, nothing differs${soFar}`
+  const waits = held === null ? '' : '; the rest waits for hubspot.confirm_deletes()'
+  return `${object}: ${count(compared)} compared${soFar}, ${count(missing)} missing, ${count(extra)} extra, ${count(different)} different; ${count(repaired ?? 0)} repaired${waits}`
 }

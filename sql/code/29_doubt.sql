@@ -1,0 +1,54 @@
+-- What a read says and hardly can be. It is no news yet: these ids are read again, later each time, and only what is said again and
+-- again is believed.
+--   Nothing of ids that the list has just shown: they go to the absences of a resync, or to the fetch queue.
+--   Nothing of many ids, and no word that they were not found: a HubSpot that answers {"results": []} for a while.
+--   A record that was merged away: nothing brings one back, but a copy that is behind shows it.
+create or replace function hubspot_private.doubt_missing(
+  object text, stream text, request jsonb, missing bigint[], merged jsonb, answer jsonb
+)
+returns bigint[]
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_unheard bigint[] := array(
+    select i from unnest(missing) i
+    where not coalesce(merged ? i::text, false) order by i);
+begin
+  if v_unheard = '{}' or request ->> 'kind' = 'list' and stream <> 'fill' then
+    return v_unheard;
+  elsif stream not in ('fetch', 'live') or answer ->> 'numErrors' ~ '[1-9]' or jsonb_path_exists(answer, '$.errors[*]') then
+    return '{}';
+  end if;
+  -- What is known to be gone says nothing new.
+  v_unheard := array(
+    select i from unnest(v_unheard) i
+    where not exists (select from hubspot_private.tombstones g where g.object = doubt_missing.object and g.id = i) order by i);
+  if cardinality(v_unheard) < 10 then
+    return '{}';
+  end if;
+  return array(
+    select i from unnest(v_unheard) i
+    where not exists (select from hubspot_private.fetch_queue q where q.object = doubt_missing.object and q.id = i and q.attempts >= 3) order by i);
+end;
+$$;
+comment on function hubspot_private.doubt_missing(text, text, jsonb, bigint[], jsonb, jsonb) is
+  'Of the ids not answered, those that are not taken for gone yet: the list has just shown them, or ten and more of a read by id were passed over in silence, up to three times.';
+
+create or replace function hubspot_private.doubt_merged(object text, ids text[])
+returns bigint[]
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (
+    select array_agg(k.lost_id order by k.lost_id)
+    from hubspot.merges k
+    where k.object = doubt_merged.object and k.lost_id = any (ids::bigint[])
+      -- Shown for a minute, it is there after all.
+      and not exists (select from hubspot_private.fetch_queue q where q.object = k.object and q.id = k.lost_id and q.attempts >= 6));
+end;
+$$;
+comment on function hubspot_private.doubt_merged(text, text[]) is 'Of these ids those that were merged away, unless they have been shown again and again since.';
