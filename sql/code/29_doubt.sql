@@ -52,3 +52,32 @@ begin
 end;
 $$;
 comment on function hubspot_private.doubt_merged(text, text[]) is 'Of these ids those that were merged away, unless they have been shown again and again since.';
+
+create or replace function hubspot_private.step_found(
+  object text, stream text, request jsonb, answer jsonb, asked jsonb,
+  out missing bigint[], out unsure bigint[], out merged jsonb, out doubtful bigint[], out doubted bigint[], out back bigint[]
+)
+returns record
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+begin
+  missing := '{}';
+  if asked is not null or request ? 'ids' then
+    missing := hubspot_private.step_missing(request, asked, answer);
+    unsure := hubspot_private.step_unsure(missing, answer);
+    missing := array(select m from unnest(missing) m where m <> all (unsure));
+  end if;
+  if request ->> 'kind' in ('list', 'read') then
+    -- What was merged away is gone too, and known to be so in the transaction that learned of it.
+    select m.merged, m.doubtful, m.back into merged, doubtful, back
+    from hubspot_private.merges_found(object, answer, coalesce(asked, request -> 'ids'), missing) m;
+    doubted := hubspot_private.doubt_missing(object, stream, request, missing, merged, answer);
+    missing := hubspot_private.merges_missing(array(select m from unnest(missing) m where m <> all (doubted)), merged, back);
+  end if;
+end;
+$$;
+comment on function hubspot_private.step_found(text, text, jsonb, jsonb, jsonb) is
+  'What an answer says of ids besides what it answers for: missing (gone), unsure (asked again), merged ({lost id: kept id}), doubtful (asked alone), doubted (not believed yet), back (merged away and here all the same).';

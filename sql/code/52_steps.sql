@@ -182,18 +182,24 @@ declare
   v_stream hubspot_private.streams;
   v_object hubspot_private.objects;
   v_step hubspot_private.step;
-  v_missing bigint[];
-  v_unsure bigint[];
-  v_merged jsonb;
-  v_doubtful bigint[];
-  v_doubted bigint[];
-  v_back bigint[];
+  v_found record;
   v_absent bigint[];
-  v_after text;
+  v_after constant text := coalesce(after, answer #>> '{paging,next,after}');
 begin
   perform pg_catalog.set_config('lock_timeout', '2s', true);
   -- Record by record, after a page as a whole was refused: page_apply looks at it.
   perform pg_catalog.set_config('hubspot.careful', is_careful::text, true);
+  -- Before the first row is locked, which gives the transaction its number: the change feed is read in the order of these, so that
+  -- whoever waits here for another step has to get the later one.
+  if stream = 'associations' then
+    perform hubspot_private.pair_lock(range) where request ->> 'kind' is distinct from 'labels';
+  elsif object <> '*' and stream not in ('schema', 'probe', 'build') then
+    select g.* into v_found from hubspot_private.step_found(object, stream, request, answer, asked) g;
+    perform hubspot_private.object_lock(o.number, pg_catalog.cardinality(v_found.missing) > 0
+      or stream = 'archive' and (v_after is null or hubspot_private.archive_has_news(object, answer)))
+    from hubspot_private.objects o
+    where o.name = object;
+  end if;
   select s.* into v_stream from hubspot_private.streams s
   where (s.object, s.stream, s.range) = (object, stream, range)
   for update;
@@ -222,55 +228,41 @@ begin
       return query select 'again', null::jsonb, null::jsonb;
       return;
     end if;
-    if asked is not null or request ? 'ids' then
-      v_missing := hubspot_private.step_missing(request, asked, answer);
-      v_unsure := hubspot_private.step_unsure(v_missing, answer);
-      v_missing := array(select m from unnest(v_missing) m where m <> all (v_unsure));
-    end if;
-    if request ->> 'kind' in ('list', 'read') then
-      -- What was merged away is gone too, and known to be so in the transaction that learned of it.
-      select m.merged, m.doubtful, m.back into v_merged, v_doubtful, v_back
-      from hubspot_private.merges_found(object, answer, coalesce(asked, request -> 'ids'), v_missing) m;
-      v_doubted := hubspot_private.doubt_missing(object, stream, request, v_missing, v_merged, answer);
-      v_missing := hubspot_private.merges_missing(array(select m from unnest(v_missing) m where m <> all (v_doubted)), v_merged, v_back);
-    end if;
-    perform hubspot_private.object_lock(v_object.number, coalesce(pg_catalog.cardinality(v_missing) > 0, false));
-    v_after := coalesce(after, answer #>> '{paging,next,after}');
     if v_after = v_stream.cursor ->> 'after' then
       -- A page that names itself as the next one would be read for ever.
       perform hubspot_private.fail('answer_unreadable', 'a page names itself as the next one');
     end if;
     -- To count what is gone, only what is sure counts.
-    if pg_catalog.cardinality(v_unsure) > 0 and v_stream.cursor ->> 'absences' is distinct from 'check' then
-      perform hubspot_private.fetch_enqueue(object, v_unsure, stream, hubspot_private.clock() + interval '1 second');
+    if pg_catalog.cardinality(v_found.unsure) > 0 and v_stream.cursor ->> 'absences' is distinct from 'check' then
+      perform hubspot_private.fetch_enqueue(object, v_found.unsure, stream, hubspot_private.clock() + interval '1 second');
     end if;
-    if pg_catalog.cardinality(v_doubted) > 0 then
+    if pg_catalog.cardinality(v_found.doubted) > 0 then
       -- A resync looks at its end, with all else that it misses and no more than it may delete.
-      v_absent := case when stream = 'resync' then hubspot_private.absences_held(v_object, v_doubted) else '{}' end;
-      perform hubspot_private.fetch_enqueue(object, array(select d from unnest(v_doubted) d where d <> all (v_absent)), stream,
+      v_absent := case when stream = 'resync' then hubspot_private.absences_held(v_object, v_found.doubted) else '{}' end;
+      perform hubspot_private.fetch_enqueue(object, array(select d from unnest(v_found.doubted) d where d <> all (v_absent)), stream,
         hubspot_private.clock() + case stream when 'fetch' then interval '1 minute' else interval '1 second' end);
     end if;
     case
       when stream = 'fetch' then
-        v_step := hubspot_private.fetch_step(v_stream, request, answer, v_missing, asked_at);
+        v_step := hubspot_private.fetch_step(v_stream, request, answer, v_found.missing, asked_at);
       when stream = 'fill' then
-        v_step := hubspot_private.fill_step(v_stream, request, answer, v_after, asked, v_missing, asked_at);
+        v_step := hubspot_private.fill_step(v_stream, request, answer, v_after, asked, v_found.missing, asked_at);
       when stream = 'backfill' then
-        v_step := hubspot_private.backfill_step(v_stream, request, answer, v_after, v_missing, asked_at, answered_at);
+        v_step := hubspot_private.backfill_step(v_stream, request, answer, v_after, v_found.missing, asked_at, answered_at);
       when v_stream.cursor ? 'absences' then
-        v_step := hubspot_private.absences_step(v_stream, request, answer, v_missing, asked_at);
+        v_step := hubspot_private.absences_step(v_stream, request, answer, v_found.missing, asked_at);
       when stream = 'resync' or request ->> 'kind' = 'list' then
-        v_step := hubspot_private.list_step(v_stream, answer, v_after, v_missing, asked_at);
+        v_step := hubspot_private.list_step(v_stream, answer, v_after, v_found.missing, asked_at);
       when stream = 'archive' then
         v_step := hubspot_private.archive_step(v_stream, answer, v_after, asked_at, answered_at);
       else
         v_step := hubspot_private.search_step(v_stream, request, answer, answered_at);
     end case;
-    if v_merged is not null then
-      perform hubspot_private.merges_note(object, v_merged);
+    if v_found.merged is not null then
+      perform hubspot_private.merges_note(object, v_found.merged);
     end if;
-    if pg_catalog.cardinality(v_doubtful) > 0 then
-      perform hubspot_private.fetch_enqueue(object, v_doubtful, 'alone', hubspot_private.clock() + interval '1 second');
+    if pg_catalog.cardinality(v_found.doubtful) > 0 then
+      perform hubspot_private.fetch_enqueue(object, v_found.doubtful, 'alone', hubspot_private.clock() + interval '1 second');
     end if;
   end if;
   return query

@@ -50,6 +50,20 @@ $$;
 comment on function hubspot_private.tombstones_look(text, bigint, bigint, bigint[], timestamptz) is
   'Asks for records that were seen gone and are not listed as archived: found, they were restored; not found twice in a row, they are purged.';
 
+create or replace function hubspot_private.archive_has_news(object text, answer jsonb)
+returns boolean
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (
+    select from unnest(hubspot_private.page_ids(answer, null)) i
+    where not exists (select from hubspot_private.tombstones g where g.object = archive_has_news.object and g.id = i));
+end;
+$$;
+comment on function hubspot_private.archive_has_news(text, jsonb) is 'Whether a page of the archived list shows ids that are not known to be gone.';
+
 create or replace function hubspot_private.archive_step(
   s hubspot_private.streams, answer jsonb, after text, asked_at timestamptz, answered_at timestamptz
 )

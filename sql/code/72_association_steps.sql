@@ -37,6 +37,25 @@ $$;
 comment on function hubspot_private.reverse_step(hubspot_private.pairs, jsonb, jsonb, jsonb) is
   'What records of the other object are associated with is dirty.';
 
+create or replace function hubspot_private.pair_lock(number integer)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform hubspot_private.object_lock(o.number, false)
+  from (
+    select x.number
+    from hubspot_private.pairs p
+    join hubspot_private.objects x on x.name in (p.from_object, p.to_object)
+    where p.number = pair_lock.number
+    order by x.number
+  ) o;
+end;
+$$;
+comment on function hubspot_private.pair_lock(integer) is 'object_lock of both objects of a pair, for a step that inserts associations.';
+
 create or replace function hubspot_private.associations_step(s hubspot_private.streams, request jsonb, answer jsonb, asked_at timestamptz)
 returns hubspot_private.step
 language plpgsql
@@ -72,10 +91,6 @@ begin
       case when asked_at > '-infinity' then asked_at else hubspot_private.clock() end + (select a.hubspot_ahead from hubspot_private.account a)));
     return v_step;
   end if;
-  perform hubspot_private.object_lock(o.number, false)
-  from (
-    select x.number from hubspot_private.objects x where x.name in (v_pair.from_object, v_pair.to_object) order by x.number
-  ) o;
   select pg_catalog.jsonb_object_agg(a.id, pg_catalog.jsonb_build_object('state', a.state, 'after', a.next_after, 'seq', a.seq))
       -- A record that went while it was half read: the page that was on its way is of no use.
       filter (where a.asked_after is null or r.after is not null)

@@ -146,9 +146,10 @@ begin
   if id is null or id not between 0 and 999999999999999999 then
     perform hubspot_private.fail('argument_invalid', 'the id is null or out of range', format('Give HubSpot''s id: select hubspot.forget(%L, 42);', v_object.name));
   end if;
+  -- First of all, as in step_commit.
+  perform hubspot_private.object_lock(v_object.number, true);
   insert into hubspot_private.streams (object, stream) values (v_object.name, 'forget') on conflict on constraint streams_pkey do nothing;
   perform from hubspot_private.streams s where (s.object, s.stream, s.range) = (v_object.name, 'forget', 0) for update;
-  perform hubspot_private.object_lock(v_object.number, true);
   if v_object.is_tracked and to_regclass(format('hubspot.%I', v_object.table_name)) is not null then
     execute format('select exists (select from %s and t.id = $1)', hubspot_private.live_rows(v_object)) into v_is_here using id;
   end if;

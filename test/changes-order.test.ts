@@ -1,0 +1,44 @@
+import { expect, test } from 'vitest'
+import { startGraph } from './support/associations.ts'
+import { allFinal } from './support/feed.ts'
+import { hold } from './support/sync.ts'
+
+// The feed is read in the order of transactions' numbers, so these must follow what transactions do to each other.
+
+test('a step that waits for another comes after it in the feed: no association is told of after the record is gone', async () => {
+  await using world = await startGraph({ deals: 3, contacts: 3 }, { pairs: [['deals', 'contacts']] })
+  const { db, store } = world
+  const [deal = ''] = world.ids('deals')
+  store.associate('deals', deal, 'contacts', world.ids('contacts')[0]!)
+  await db.query("select hubspot_private.associations_dirty('deals', array[$1::bigint])", [deal])
+  const linking = (await world.hold('deals', 'contacts'))!
+  const linked = await linking.ask()
+  await world.advance(1_000)
+  store.archive('deals', [deal])
+  await db.query("update hubspot_private.streams set next_at = hubspot_private.clock() where (object, stream) = ('deals', 'archive')")
+  const sweeping = (await hold(world, 'deals', 'archive'))!
+  const swept = await sweeping.ask()
+
+  // A third step notes how far HubSpot's clock is ahead, and holds up the first, which does the same.
+  const third = await db.pool.connect()
+  await third.query('begin; update hubspot_private.account set hubspot_ahead = hubspot_ahead')
+  const waiting = async (count: number) => {
+    for (;;) {
+      const [row] = await db.query<{ n: number }>("select count(*)::integer as n from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")
+      if (row!.n === count) return
+    }
+  }
+  const [{ later }] = (await db.query("select (hubspot_private.hubspot_now() + interval '3 seconds')::text as later")) as [{ later: string }]
+  const first = sweeping.commit({ ...swept, answeredAt: new Date(later).toISOString() })
+  await waiting(1)
+  const second = linking.commit(linked)
+  await waiting(2)
+  await third.query('commit')
+  third.release()
+  await Promise.all([first, second])
+
+  await allFinal(db)
+  const feed = await db.query<{ op: string }>('select op from hubspot.changes_after(null) where record_id = $1', [deal])
+  expect(feed.map(({ op }) => op)).toEqual(['delete'])
+  expect(await db.query('select from hubspot.deals_contacts')).toEqual([])
+})
