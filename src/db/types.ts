@@ -105,7 +105,7 @@ export interface Audits {
    */
   examples: Generated<Json>;
   /**
-   * Rows whose record HubSpot did not have any more.
+   * Rows whose record HubSpot did not have any more; also where hubspot.confirm_deletes() has to say that they go.
    */
   extra: Generated<Int8>;
   /**
@@ -125,7 +125,7 @@ export interface Audits {
    */
   object: string;
   /**
-   * How many of these are right now; null while it goes on, or if it was stopped.
+   * How many of these are right; null while it goes on, or if it was stopped before it knew. Rows too many that nobody has confirmed are not.
    */
   repaired: Int8 | null;
   /**
