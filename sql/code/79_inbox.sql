@@ -76,6 +76,29 @@ as $$
 $$;
 comment on function hubspot_private.inbox_count(uuid[]) is 'Counts events by type and object: acted on, or ignored since nobody tracks what they are about.';
 
+create or replace function hubspot_private.forget_untracked(object text, ids bigint[])
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id bigint;
+begin
+  foreach v_id in array coalesce(ids, '{}') loop
+    begin
+      perform hubspot.forget(forget_untracked.object, v_id);
+    exception when raise_exception or integrity_constraint_violation then
+      -- A trigger or a reference of the user's.
+      perform hubspot_private.problem_report('SH213', forget_untracked.object,
+        format('a record that was deleted for privacy cannot be erased: %s', sqlerrm), null, v_id);
+    end;
+  end loop;
+end;
+$$;
+comment on function hubspot_private.forget_untracked(text, bigint[]) is
+  'Erases records that were deleted for privacy from the table of an object that is no longer tracked.';
+
 create or replace function hubspot_private.inbox_apply(max_events integer default 2000)
 returns table (applied integer, objects text[], pause_ms double precision)
 language plpgsql
@@ -124,8 +147,13 @@ begin
     group by r.object
     order by r.object
   loop
-    select o.* into v_object from hubspot_private.objects o where o.name = v_events.object and o.is_tracked;
+    select o.* into v_object from hubspot_private.objects o where o.name = v_events.object and (o.is_tracked or o.column_set > 0);
     continue when not found;
+    if not v_object.is_tracked then
+      -- Nobody reads it any more, but its table is there: HubSpot's word is enough.
+      perform hubspot_private.forget_untracked(v_object.name, v_events.private);
+      continue;
+    end if;
     v_changed := v_events.changed;
     if to_regclass(format('hubspot.%I', v_object.table_name)) is not null then
       -- Read since, by a poll as a rule. A calculated value moves no date, and may be seen a moment after it is dated: hence the minute.

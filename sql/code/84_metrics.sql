@@ -5,9 +5,9 @@ language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select a.is_connected from hubspot_private.account a;
+  select hubspot_private.account_is_sure();
 $$;
-comment on function hubspot_private.account_is_connected() is 'Whether a token is in use.';
+comment on function hubspot_private.account_is_connected() is 'Whether a token is in use that HubSpot takes.';
 
 create or replace function hubspot_private.jobs_count()
 returns bigint
@@ -39,7 +39,7 @@ as $$
   tracked as (
     select jsonb_build_object('object', s.object) as labels, s.* from status s
   )
-  select 'connected', '{}'::jsonb, a.is_connected::integer from hubspot_private.account a
+  select 'connected', '{}'::jsonb, hubspot_private.account_is_sure()::integer
   union all
   select 'workers', '{}', count(*) from hubspot.workers w
   union all

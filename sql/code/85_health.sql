@@ -29,12 +29,15 @@ as $$
   from hubspot_private.account a
   left join hubspot_private.credentials k on k.state = 'candidate'
   left join lateral (
-    -- What is wrong with the token in use comes before a new one that was turned down.
-    select case p.property when 'token' then '' else 'the new token was not taken: ' end || p.message as message, p.hint
-    from hubspot_private.problems p
-    where p.object is null and p.property in ('token', 'new token') and p.resolved_at is null
-    order by p.property desc, p.last_seen_at desc
-    limit 1
+    -- What is wrong with the token in use, and a new one that was turned down: that is what is looked for then.
+    select string_agg(x.message, '; ' order by x.property desc) as message, (array_agg(x.hint order by x.property))[1] as hint
+    from (
+      select distinct on (p.property) p.property,
+        case p.property when 'token' then '' else 'the new token was not taken: ' end || p.message as message, p.hint
+      from hubspot_private.problems p
+      where p.object is null and p.property in ('token', 'new token') and p.resolved_at is null
+      order by p.property, p.last_seen_at desc
+    ) x
   ) t on true;
 $$;
 comment on function hubspot_private.health_account() is 'Whether a token is in use that HubSpot takes.';

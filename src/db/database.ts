@@ -13,12 +13,19 @@ export type Database = AsyncDisposable & {
 }
 
 /** How many connections and under which name. */
-export type DatabaseOptions = { max?: number; applicationName?: string; onError?: (error: Error) => void; patience?: Patience }
+export type DatabaseOptions = {
+  max?: number
+  applicationName?: string
+  onError?: (error: Error) => void
+  patience?: Patience
+  /** Settings of its sessions, as `-c name=value`; a pooler may not take them. */
+  settings?: string
+}
 
 /** Opens a pool. Nothing is sent before the first query. */
 export function openDatabase(
   url: string | undefined,
-  { max = 10, applicationName = 'pg-hubspot', onError = () => undefined, patience = PATIENCE }: DatabaseOptions = {},
+  { max = 10, applicationName = 'pg-hubspot', onError = () => undefined, patience = PATIENCE, settings }: DatabaseOptions = {},
 ): Database {
   if (url === undefined || !/^postgres(ql)?:\/\//.test(url)) {
     throw new Misuse('SH104', 'DATABASE_URL is not set to a postgres:// URL', {
@@ -29,6 +36,7 @@ export function openDatabase(
     connectionString: url,
     max,
     application_name: applicationName,
+    ...(settings !== undefined && { options: settings }),
     types: { getTypeParser },
     // An idle half-open connection is found out by the kernel, one with a query under way by cutSilent().
     keepAlive: true,

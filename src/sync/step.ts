@@ -179,7 +179,9 @@ async function commitRepaired(deps: SyncDeps, key: StreamKey, answer: Answer, bo
 async function giveBack({ db, log, signal }: SyncDeps, key: StreamKey, epoch: string, error: unknown, request: StreamRequest | undefined): Promise<void> {
   const failure = failureOf(error)
   if (!signal.aborted) {
-    log[failure.kind === 'bug' ? 'error' : 'warn'](`${key.stream} of ${key.object} failed: ${failure.message}`, {
+    // Who waits for his turn has not failed.
+    const isWaiting = failure.code === 'SH301' || failure.code === 'SH302'
+    log[failure.kind === 'bug' ? 'error' : isWaiting ? 'debug' : 'warn'](`${key.stream} of ${key.object} ${isWaiting ? 'waits' : 'failed'}: ${failure.message}`, {
       ...key,
       code: failure.code,
       hint: failure.hint,
