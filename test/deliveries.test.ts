@@ -150,8 +150,13 @@ describe('on_change with a function', () => {
     await using _ = world
     const { db } = world
     const [a = '', b = ''] = idsOf(world)
+    // Some transaction that runs on is older than the first change: that is not final yet when the second is subscribed to.
+    const older = await db.pool.connect()
+    await older.query('begin; select pg_current_xact_id()')
     await edit(world, a, 'bad')
     const [late] = await db.query<{ id: string }>(`select hubspot.on_change('contacts', function_name => 'public.note_json') as id`)
+    await older.query('commit')
+    older.release()
     await edit(world, b, 'two')
     await delivered(world, id)
     await delivered(world, Number(late!.id))

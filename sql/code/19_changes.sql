@@ -93,7 +93,8 @@ set search_path = pg_catalog, pg_temp
 as $$
   truncate hubspot.changes;
   update hubspot_private.feed set era = era + 1, gone_xid = '0', gone_id = 0;
-  update hubspot_private.subscriptions set at_xid = pg_snapshot_xmin(pg_current_snapshot()), at_id = 0;
+  update hubspot_private.subscriptions
+  set at_xid = pg_snapshot_xmin(pg_current_snapshot()), at_id = 0, began = pg_current_snapshot();
 $$;
 comment on function hubspot_private.changes_empty() is
   'Empties the feed: on another server its transaction ids mean nothing. Whoever reads on from a place of before gets SH117; subscriptions go on from here, with what they had taken out of it.';

@@ -77,7 +77,9 @@ begin
     limit 1000
   ),
   wanted as (
-    select f.* from found f where s.columns is null or f.op in ('associate', 'disassociate') or f.changed ?| v_columns
+    select f.* from found f
+    where not pg_visible_in_snapshot(f.xid, s.began)
+      and (s.columns is null or f.op in ('associate', 'disassociate') or f.changed ?| v_columns)
   ),
   copied as (
     insert into hubspot_private.delivery_changes (subscription, record_id, change_id, change)

@@ -9,6 +9,7 @@ create table hubspot_private.subscriptions (
   columns text[],
   at_xid xid8 not null,
   at_id bigint not null,
+  began pg_snapshot not null default pg_current_snapshot(),
   created_at timestamptz not null,
   check (num_nonnulls(task, function_name) = 1),
   check (num_nulls(function_name, call) in (0, 2))
@@ -17,6 +18,8 @@ comment on table hubspot_private.subscriptions is
   'Who gets changes: a task of the user''s in the queue, or a function. The feed was looked through up to (at_xid, at_id).';
 comment on column hubspot_private.subscriptions.call is 'SQL text that calls the function with a change, jsonb, as $1.';
 comment on column hubspot_private.subscriptions.columns is 'Only changes of these, named by property where that was known, else as they were given; null: of any.';
+comment on column hubspot_private.subscriptions.began is
+  'What was committed when it was made: changes that it does not get, though they come after (at_xid, at_id).';
 
 create table hubspot_private.deliveries (
   subscription bigint not null references hubspot_private.subscriptions on delete cascade,
