@@ -84,6 +84,8 @@ describe('the first load', () => {
     const listed = world.store.nextCall({ kind: 'list', object: 'wide' }).then(() => world.store.archive('wide', gone!.id))
     await world.drain()
     await listed
+    // What the list has just shown is looked for once more.
+    await world.pass(2_000)
     expect(await world.differences('wide')).toEqual([])
     expect(await world.db.query('select id from hubspot_private.tombstones')).toEqual([{ id: gone!.id }])
   })
