@@ -14,7 +14,8 @@ declare
   v_middle double precision := 1;
   v_used double precision;
 begin
-  while v_high / v_low > 1.0001 loop
+  -- Exact enough that what is left over of one budget is nothing in another that has a thousand times less.
+  while v_high / v_low > 1 + 1e-10 loop
     select coalesce(sum(d.calls / greatest(d.rest, least(d.every * power(greatest(v_middle, d.level), d.bend), greatest(d.most, d.every)))), 0)
     into v_used from unnest(demands) d;
     if v_used <= rate then
