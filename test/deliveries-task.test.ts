@@ -19,6 +19,10 @@ async function kill(child: ChildProcess, db: FreshDatabase): Promise<void> {
   const ended = once(child, 'exit')
   child.kill('SIGKILL')
   await ended
+  // What its sessions had begun, they end: they may still take a job.
+  for (let left = 1; left > 0; ) {
+    [{ left }] = (await db.query(`select count(*)::integer as left from pg_stat_activity where datname = current_database() and application_name = 'tasks'`)) as [{ left: number }]
+  }
   // graphile-worker itself frees a killed worker's jobs after four hours.
   await db.query(`select graphile_worker.force_unlock_workers(array(select distinct locked_by from graphile_worker.jobs where locked_by is not null))`)
 }

@@ -8,8 +8,10 @@ const Payload = z.object({
   changes: z.array(z.object({ id: z.string(), record_id: z.string(), op: z.string(), changed: z.record(z.string(), z.unknown()) })),
 })
 
+const url = new URL(process.argv[2]!)
+url.searchParams.set('application_name', 'tasks')
 await run({
-  connectionString: process.argv[2]!,
+  connectionString: url.href,
   concurrency: 4,
   pollInterval: 100,
   noHandleSignals: true,
