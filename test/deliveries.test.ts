@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import type { FreshDatabase } from './support/cluster.ts'
-import { freshDatabase } from './support/cluster.ts'
+import { type FreshDatabase, freshDatabase } from './support/cluster.ts'
 import { allFinal } from './support/feed.ts'
 import { openDatabase } from '../src/db/database.ts'
 import { deliver } from '../src/sync/deliver.ts'
@@ -150,16 +149,13 @@ describe('on_change with a function', () => {
     await using _ = world
     const { db } = world
     const [a = '', b = ''] = idsOf(world)
-    // Some transaction that runs on is older than the first change: that is not final yet when the second is subscribed to.
-    const older = await db.pool.connect()
+    const older = await db.pool.connect() // Its transaction holds the feed back: the first change is not final yet.
     await older.query('begin; select pg_current_xact_id()')
     await edit(world, a, 'bad')
     const [late] = await db.query<{ id: string }>(`select hubspot.on_change('contacts', function_name => 'public.note_json') as id`)
-    await older.query('commit')
-    older.release()
+    await older.query('commit').finally(() => older.release())
     await edit(world, b, 'two')
-    await delivered(world, id)
-    await delivered(world, Number(late!.id))
+    for (const each of [id, Number(late!.id)]) await delivered(world, each)
     expect(await db.query('select subscription, record_id from got order by n')).toEqual([{ subscription: '', record_id: b }, { subscription: 'json', record_id: b }])
     expect(await openProblems(db)).toHaveLength(1)
     await db.query('select hubspot.off_change($1)', [id])
