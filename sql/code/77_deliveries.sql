@@ -201,7 +201,10 @@ begin
     return false;
   end if;
   -- One at a time, so that slow functions do not take all of a worker; who comes second comes again.
-  if not pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtext('hubspot.deliver'), (s.id % 2147483647)::integer) then
+  if is_careful then
+    -- The step that was refused told so before it gave its lock back.
+    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('hubspot.deliver'), (s.id % 2147483647)::integer);
+  elsif not pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtext('hubspot.deliver'), (s.id % 2147483647)::integer) then
     perform hubspot_private.subscription_wake(s.id, 'again', hubspot_private.clock() + interval '1 second');
     return false;
   end if;
