@@ -80,6 +80,8 @@ async function schemasDiffer(db: Read, ask: Ask): Promise<string[]> {
  */
 export async function mergeDifferences(db: Read, sandbox: Sandbox, object: string, known: ReadonlyMap<string, string>): Promise<string[]> {
   const here = new Map((await db.query<{ lost_id: string; kept_id: string }>('select lost_id, kept_id from hubspot.merges where object = $1', [object])).map((m) => [m.lost_id, m.kept_id]))
+  // What was deleted for privacy, as far as a webhook can be believed, takes along what it took in; the archived list may tell of it anew.
+  const erased = new Set((await db.query<{ id: string }>('select id from hubspot_private.tombstones where object = $1 and erased_at is not null', [object])).map(({ id }) => id))
   const told = new Map<string, string>()
   for (const archived of [false, true]) {
     for (const { id, properties } of sandbox.store.records(object, { archived })) {
@@ -88,7 +90,7 @@ export async function mergeDifferences(db: Read, sandbox: Sandbox, object: strin
     }
   }
   return [
-    ...[...told].filter(([lost, kept]) => here.get(lost) !== kept).map(([lost, kept]) => `${object} ${lost} was merged into ${kept}, here ${here.get(lost) ?? 'nothing is known of it'}`),
+    ...[...told].filter(([lost, kept]) => here.get(lost) !== kept && !erased.has(kept)).map(([lost, kept]) => `${object} ${lost} was merged into ${kept}, here ${here.get(lost) ?? 'nothing is known of it'}`),
     ...[...here].filter(([lost, kept]) => known.get(lost) !== kept && told.get(lost) !== kept).map(([lost, kept]) => `${object} ${lost} is said to be merged into ${kept}, and was into ${known.get(lost) ?? 'none'}`),
   ]
 }
