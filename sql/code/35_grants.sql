@@ -112,6 +112,29 @@ as $$
 $$;
 comment on function hubspot_private.grants_missing(name) is 'The statements that give granted roles what they lack, on one relation or on all.';
 
+create or replace function hubspot_private.acl_change(statement text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  for v_try in 1..20 loop
+    begin
+      execute statement;
+      return;
+    exception when internal_error then
+      -- Before 18 grant and revoke do not wait for whoever changes the table just then: "tuple concurrently updated".
+      if v_try = 20 then
+        raise;
+      end if;
+      perform pg_sleep(0.05);
+    end;
+  end loop;
+end;
+$$;
+comment on function hubspot_private.acl_change(text) is 'Grants or revokes, again where a table is being changed meanwhile.';
+
 create or replace function hubspot_private.grants_apply(relation name default null)
 returns void
 language plpgsql
@@ -125,7 +148,7 @@ begin
   -- Whoever grants or revokes meanwhile is waited for, and waits: else a table made just then would be missed.
   lock table hubspot_private.role_grants in row share mode;
   for v_statement in select m from hubspot_private.grants_missing(relation) m loop
-    execute v_statement;
+    perform hubspot_private.acl_change(v_statement);
   end loop;
 end;
 $$;

@@ -141,7 +141,7 @@ begin
   delete from hubspot_private.role_grants g where g.role_oid = v_oid;
   for v_target in select r from hubspot_private.rights_of(v_oid) r loop
     -- What it passed on goes with it.
-    execute format('revoke all on %s from %I cascade', v_target, role_name);
+    perform hubspot_private.acl_change(format('revoke all on %s from %I cascade', v_target, role_name));
   end loop;
   -- Someone may have seen to it by hand that tables made later are granted.
   for v_default in
