@@ -138,62 +138,6 @@ describe('between a call and its commit', () => {
   })
 })
 
-describe('a record that is half read', () => {
-  const wide = () => startGraph({ companies: 2, contacts: 30 }, {
-    pairs: [['companies', 'contacts']],
-    settings: { ...QUIET, associationPage: 10 },
-    make: ({ store, ids }) => store.associateAll('companies', 'contacts', ids('contacts').map((toId) => ({ fromId: ids('companies')[0]!, toId }))),
-  })
-  const half = async (graph: Graph) => {
-    const [firm = ''] = graph.ids('companies')
-    await graph.db.query("select hubspot_private.associations_dirty('companies', $1)", [[firm]])
-    const reading = (await graph.hold('companies', 'contacts'))!
-    await reading.commit(await reading.ask())
-    return { reading, firm }
-  }
-
-  test('and dirtied again is read to its end, and then anew', async () => {
-    await using graph = await wide()
-    const { reading, firm } = await half(graph)
-    const [early = ''] = graph.ids('contacts')
-    graph.store.dissociate('companies', firm, 'contacts', early)
-    await graph.db.query("select hubspot_private.associations_dirty('companies', $1)", [[firm]])
-    await reading.commit(await reading.ask())
-    expect((await reading.commit(await reading.ask())).outcome).toBe('more')
-    expect(await graph.count('association_dirty')).toBe(1)
-    for (let outcome = 'more'; outcome === 'more';) outcome = (await reading.commit(await reading.ask())).outcome
-    expect(await graph.differing()).toEqual([])
-    expect(await graph.count('association_dirty')).toBe(0)
-  })
-
-  test.for(['on a page that was read', 'on the page that is on its way', 'on a page to come'] as const)('has another end that goes, %s', async (where) => {
-    await using graph = await wide()
-    const { reading } = await half(graph)
-    const people = graph.ids('contacts')
-    const gone = people[{ 'on a page that was read': 2, 'on the page that is on its way': 12, 'on a page to come': 22 }[where]]!
-    const next = await reading.ask()
-    graph.store.archive('contacts', gone)
-    await refresh(graph, 'contacts', gone)
-    await graph.run('contacts', 'fetch')
-    await reading.commit(next)
-    expect((await reading.commit(await reading.ask())).outcome).toBe('done')
-    expect(await graph.differing()).toEqual([])
-    expect(await graph.db.query('select count(*) from hubspot.companies_contacts')).toEqual([{ count: '29' }])
-  })
-
-  test('goes itself: what was read of it is of no use', async () => {
-    await using graph = await wide()
-    const { reading, firm } = await half(graph)
-    const next = await reading.ask()
-    graph.store.archive('companies', firm)
-    await refresh(graph, 'companies', firm)
-    await graph.run('companies', 'fetch')
-    expect((await reading.commit(next)).outcome).toBe('done')
-    for (const table of ['association_reads', 'association_pages', 'association_dirty']) expect(await graph.count(table), table).toBe(0)
-    expect(await graph.differing()).toEqual([])
-  })
-})
-
 test('what an answer says nothing of keeps its rows, is asked alone, later each time, and is a problem after five', async () => {
   await using graph = await small()
   const [deal = ''] = graph.ids('deals')

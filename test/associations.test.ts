@@ -138,10 +138,11 @@ describe('records with more associations than an answer holds', () => {
     expect(await world.db.query('select count(*) from hubspot.companies_contacts')).toEqual([{ count: '1' }])
     for (let outcome = 'more', calls = 0; outcome === 'more'; calls += 1) {
       outcome = (await sweep.commit(await sweep.ask())).outcome
-      expect(calls).toBeLessThan(16)
+      expect(calls).toBeLessThan(40)
     }
     expect(await edgeDifferences(world.db, world.sandbox, 'companies', 'contacts')).toEqual([])
-    expect(asked(world)).toHaveLength(24)
+    // Read of several pages, they are read once more, to see what may have moved from one to another meanwhile.
+    expect(asked(world)).toHaveLength(48)
     for (const table of ['association_pages', 'association_reads', 'association_dirty']) {
       expect(await world.db.query(`select count(*) from hubspot_private.${table}`), table).toEqual([{ count: '0' }])
     }
@@ -157,7 +158,7 @@ describe('records with more associations than an answer holds', () => {
     const sweep = (await hold(world, 'companies', 'associations', number))!
     for (let calls = 0; calls < 3; calls += 1) await sweep.commit(await sweep.ask())
     world.store.dissociateAll('companies', 'contacts', people.slice(10).map((toId) => ({ fromId: firm!, toId })))
-    expect((await sweep.commit(await sweep.ask())).outcome).toBe('done')
+    for (let outcome = 'more'; outcome === 'more';) outcome = (await sweep.commit(await sweep.ask())).outcome
     expect(await edgeDifferences(world.db, world.sandbox, 'companies', 'contacts')).toEqual([])
   })
 })

@@ -117,7 +117,7 @@ describe('install and uninstall', () => {
     const url = { DATABASE_URL: await emptyDatabase() }
     for (const command of ['status', 'worker', 'connect']) {
       const { code, stderr } = await runCli([command], { env: url, input: 'pat-na1-0123456789' })
-      expect(stderr).toMatch(/not installed in this database \(SH003\)\n {2}Run: npx pg-hubspot install/)
+      expect(stderr).toMatch(/not installed in this database \(SH016\)\n {2}Run: npx pg-hubspot install/)
       expect(code).toBe(1)
     }
     const three = await Promise.all([1, 2, 3].map(() => runCli(['install', '--queue-schema', 'jobs', '--json'], { env: url })))

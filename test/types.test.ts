@@ -215,7 +215,7 @@ describe('the command', () => {
       [['--verify'], env(), 64, /--verify wants --out/],
       [['--json'], env(), 64, /--json wants --out/],
       [['--dates', 'maybe'], env(), 64, /--dates date or string/],
-      [[], elsewhere, 1, /SH003/],
+      [[], elsewhere, 1, /SH016/],
     ]
     for (const [args, given, code, stderr] of tries) {
       expect(await callCli(['types', ...args], given), args.join(' ')).toMatchObject({ code, stderr: expect.stringMatching(stderr) as string })

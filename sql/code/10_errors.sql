@@ -15,6 +15,7 @@ insert into hubspot_private.errors as e (code, name, message, hint) values
   ('SH013', 'renewal_off', 'the access token has ended, and must not be renewed here: %s', '%s'),
   ('SH014', 'http_address', 'HTTP cannot be served at %s: %s', 'Give a free address, as in pg-hubspot worker --http 127.0.0.1:8470, or --http off.'),
   ('SH015', 'webhook_secret_missing', 'webhooks arrive, and there is no client secret to check them with', 'Set HUBSPOT_CLIENT_SECRET in the worker''s environment: the app''s client secret, from its page in HubSpot; or connect by OAuth.'),
+  ('SH016', 'not_installed', 'pg-hubspot is not installed in this database', 'Run: npx pg-hubspot install'),
   ('SH017', 'gateway_unfit', 'the gateway %s', '%s'),
   ('SH018', 'gateway_unchallenged', 'the server asks for no password, so the gateway does not let anyone in', 'In pg_hba.conf, give the address from which the worker connects scram-sha-256 instead of trust, peer or ident.'),
   ('SH019', 'gateway_refused', 'the gateway refuses the connection: %s', '%s'),

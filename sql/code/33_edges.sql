@@ -93,20 +93,38 @@ $$;
 comment on function hubspot_private.edges_held(text, bigint[]) is
   'Locks the associations of these records, and returns the records that someone else holds one of.';
 
+create or replace function hubspot_private.edges_kept(wanted bigint)
+returns void
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if wanted > 0 then
+    raise exception using errcode = 'P0001', message = 'a trigger of yours returns null, which leaves the row as it was';
+  end if;
+end;
+$$;
+comment on function hubspot_private.edges_kept(bigint) is 'So many rows were to be written and were not: nothing but a user''s trigger keeps a statement from them.';
+
 create or replace function hubspot_private.edges_delete(p hubspot_private.pairs, edges hubspot_private.edge[])
 returns void
 language plpgsql
 volatile
 as $$
+declare
+  v_count bigint;
 begin
   execute pg_catalog.format(
     'delete from hubspot.%1$I t using pg_catalog.unnest($1) e
      where (t.%2$I, t.%3$I, t.type_id, t.category) = (e.from_id, e.to_id, e.type_id, e.category)',
     p.table_name, p.from_column, p.to_column)
   using edges;
+  get diagnostics v_count = row_count;
+  perform hubspot_private.edges_kept(pg_catalog.cardinality(edges) - v_count);
 end;
 $$;
-comment on function hubspot_private.edges_delete(hubspot_private.pairs, hubspot_private.edge[]) is 'Deletes rows of a pair''s table, by their keys.';
+comment on function hubspot_private.edges_delete(hubspot_private.pairs, hubspot_private.edge[]) is 'Deletes rows of a pair''s table that are there and held, by their keys.';
 revoke all on function hubspot_private.edges_delete(hubspot_private.pairs, hubspot_private.edge[]) from public;
 
 create or replace function hubspot_private.edges_later(
@@ -135,4 +153,4 @@ begin
 end;
 $$;
 comment on function hubspot_private.edges_later(hubspot_private.pairs, hubspot_private.edge[], hubspot_private.edge[], jsonb) is
-  'Of these rows someone holds those that are not free: what they come from is read again, later each time.';
+  'These rows could not be made what they are to be, but for those that are free, or it is not sure: what they come from is read again, later each time.';

@@ -1,6 +1,6 @@
 -- How an answer about associations is taken in: only differences are written. Invoker and without SET where users' triggers run.
 create or replace function hubspot_private.edges_apply(
-  s hubspot_private.streams, p hubspot_private.pairs, ids bigint[], edges hubspot_private.edge[], asked_at timestamptz, seqs jsonb
+  s hubspot_private.streams, p hubspot_private.pairs, ids bigint[], edges hubspot_private.edge[], asked_at timestamptz, seqs jsonb, wide bigint[]
 )
 returns hubspot_private.page_result
 language plpgsql
@@ -13,7 +13,10 @@ declare
   v_new hubspot_private.edge[];
   v_changed hubspot_private.edge[];
   v_stale hubspot_private.edge[];
+  v_unsure hubspot_private.edge[];
+  v_found hubspot_private.edge[];
   v_free hubspot_private.edge[];
+  v_count bigint;
 begin
   execute pg_catalog.format($diff$
     with wanted as materialized (
@@ -47,13 +50,27 @@ begin
     from differing d$diff$, p.table_name, p.from_column, p.to_column)
   into v_gone, v_new, v_changed, v_result.unchanged
   using ids, edges, p.number, p.to_object, asked_at;
+  -- Where pages are counted, an association that ends between two of them moves another past both: what a read of several pages
+  -- passes over goes when the next one does so too, and what it finds may not be all.
+  v_unsure := (
+    select array_agg(e) from pg_catalog.unnest(v_gone) e
+    where e.from_id = any (wide) and not exists (
+      select from hubspot_private.association_dirty d
+      where d.pair = p.number and not d.is_reverse and d.from_id = e.from_id and e.to_id = any (d.absent)));
+  v_found := (select array_agg(e) from pg_catalog.unnest(v_new) e where e.from_id = any (wide));
+  v_gone := (select array_agg(e) from pg_catalog.unnest(v_gone) e where e <> all (coalesce(v_unsure, '{}')));
   v_stale := v_gone || v_changed;
   v_free := hubspot_private.edges_free(p, v_stale);
   if pg_catalog.cardinality(v_stale) > coalesce(pg_catalog.cardinality(v_free), 0) then
-    perform hubspot_private.edges_later(p, v_stale, v_free, seqs);
-    v_gone := (select array_agg(e) from unnest(v_gone) e where e = any (v_free));
-    v_changed := (select array_agg(e) from unnest(v_changed) e where e = any (v_free));
+    v_gone := (select array_agg(e) from pg_catalog.unnest(v_gone) e where e = any (v_free));
+    v_changed := (select array_agg(e) from pg_catalog.unnest(v_changed) e where e = any (v_free));
   end if;
+  perform hubspot_private.edges_later(p, v_stale || v_unsure || v_found, v_free, seqs);
+  update hubspot_private.association_dirty d
+  set absent = (select array_agg(e.to_id) from pg_catalog.unnest(v_unsure) e where e.from_id = d.from_id),
+    -- The second read follows the first.
+    not_before = case when d.held = 1 then hubspot_private.clock() else d.not_before end
+  where d.pair = p.number and not d.is_reverse and d.from_id = any (wide) and d.from_id = any (ids);
   if coalesce(v_gone, v_new, v_changed) is not null then
     perform hubspot_private.stream_marks_writing(s.object, s.stream, s.range);
   end if;
@@ -65,12 +82,16 @@ begin
       'update hubspot.%1$I t set label = e.label from pg_catalog.unnest($1) e
        where (t.%2$I, t.%3$I, t.type_id, t.category) = (e.from_id, e.to_id, e.type_id, e.category)', p.table_name, p.from_column, p.to_column)
     using v_changed;
+    get diagnostics v_count = row_count;
+    perform hubspot_private.edges_kept(pg_catalog.cardinality(v_changed) - v_count);
   end if;
   if v_new is not null then
     execute pg_catalog.format(
       'insert into hubspot.%1$I (%2$I, %3$I, type_id, category, label)
        select e.from_id, e.to_id, e.type_id, e.category, e.label from pg_catalog.unnest($1) e', p.table_name, p.from_column, p.to_column)
     using v_new;
+    get diagnostics v_count = row_count;
+    perform hubspot_private.edges_kept(pg_catalog.cardinality(v_new) - v_count);
   end if;
   v_result.inserted := coalesce(pg_catalog.cardinality(v_new), 0);
   v_result.updated := coalesce(pg_catalog.cardinality(v_changed), 0);
@@ -78,12 +99,13 @@ begin
   return v_result;
 end;
 $$;
-comment on function hubspot_private.edges_apply(hubspot_private.streams, hubspot_private.pairs, bigint[], hubspot_private.edge[], timestamptz, jsonb) is
+comment on function hubspot_private.edges_apply(hubspot_private.streams, hubspot_private.pairs, bigint[], hubspot_private.edge[], timestamptz, jsonb, bigint[]) is
   'Makes the rows of these records what was read: these associations, and those of their pages before. Writes differences alone.';
-revoke all on function hubspot_private.edges_apply(hubspot_private.streams, hubspot_private.pairs, bigint[], hubspot_private.edge[], timestamptz, jsonb) from public;
+revoke all on function hubspot_private.edges_apply(hubspot_private.streams, hubspot_private.pairs, bigint[], hubspot_private.edge[], timestamptz, jsonb, bigint[]) from public;
 
 create or replace function hubspot_private.edges_apply_careful(
   s hubspot_private.streams, p hubspot_private.pairs, ids bigint[], edges hubspot_private.edge[], asked_at timestamptz, seqs jsonb,
+  wide bigint[],
   out result hubspot_private.page_result, out refused bigint[]
 )
 returns record
@@ -105,7 +127,7 @@ begin
   set constraints all immediate;
   foreach v_id in array ids loop
     begin
-      v_one := hubspot_private.edges_apply(s, p, array[v_id], edges, asked_at, seqs);
+      v_one := hubspot_private.edges_apply(s, p, array[v_id], edges, asked_at, seqs, wide);
       result.inserted := result.inserted + v_one.inserted;
       result.updated := result.updated + v_one.updated;
       result.deleted := result.deleted + v_one.deleted;
@@ -125,9 +147,9 @@ begin
   perform hubspot_private.refusals_judge(v_signs, v_is_any, v_error);
 end;
 $$;
-comment on function hubspot_private.edges_apply_careful(hubspot_private.streams, hubspot_private.pairs, bigint[], hubspot_private.edge[], timestamptz, jsonb) is
+comment on function hubspot_private.edges_apply_careful(hubspot_private.streams, hubspot_private.pairs, bigint[], hubspot_private.edge[], timestamptz, jsonb, bigint[]) is
   'The same record by record: those whose rows cannot be written are left as they were, with a problem.';
-revoke all on function hubspot_private.edges_apply_careful(hubspot_private.streams, hubspot_private.pairs, bigint[], hubspot_private.edge[], timestamptz, jsonb) from public;
+revoke all on function hubspot_private.edges_apply_careful(hubspot_private.streams, hubspot_private.pairs, bigint[], hubspot_private.edge[], timestamptz, jsonb, bigint[]) from public;
 
 create or replace function hubspot_private.labels_apply(p hubspot_private.pairs, answer jsonb)
 returns void

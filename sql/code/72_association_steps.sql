@@ -73,6 +73,7 @@ declare
   v_done bigint[];
   v_unsaid bigint[];
   v_refused bigint[];
+  v_wide bigint[];
   v_edges hubspot_private.edge[];
   v_result hubspot_private.page_result := (0, 0, 0, 0, 0, 0, 0);
   v_orphans bigint;
@@ -121,6 +122,7 @@ begin
     into v_live using array(select i::bigint from pg_catalog.jsonb_object_keys(v_states) i);
     v_part := array(select i from pg_catalog.unnest(v_part) i where i = any (v_live));
     v_unsaid := array(select i from pg_catalog.unnest(v_unsaid) i where i = any (v_live));
+    v_wide := array(select (q ->> 'id')::bigint from pg_catalog.jsonb_array_elements(request -> 'inputs') q where q ? 'after');
     v_edges := hubspot_private.association_edges(answer, v_part || v_done);
     insert into hubspot_private.association_pages as e (pair, from_id, to_id, type_id, category, label)
     select v_pair.number, w.from_id, w.to_id, w.type_id, w.category, w.label
@@ -131,9 +133,9 @@ begin
     on conflict on constraint association_pages_pkey do update set label = excluded.label;
     if pg_catalog.current_setting('hubspot.careful', true) = 'true' then
       select (a.result).*, a.refused into v_result.rows_read, v_result.inserted, v_result.updated, v_result.unchanged, v_result.stale, v_result.regressed, v_result.deleted, v_refused
-      from hubspot_private.edges_apply_careful(s, v_pair, array(select i from pg_catalog.unnest(v_done) i where i = any (v_live)), v_edges, asked_at, v_states) a;
+      from hubspot_private.edges_apply_careful(s, v_pair, array(select i from pg_catalog.unnest(v_done) i where i = any (v_live)), v_edges, asked_at, v_states, v_wide) a;
     else
-      v_result := hubspot_private.edges_apply(s, v_pair, array(select i from pg_catalog.unnest(v_done) i where i = any (v_live)), v_edges, asked_at, v_states);
+      v_result := hubspot_private.edges_apply(s, v_pair, array(select i from pg_catalog.unnest(v_done) i where i = any (v_live)), v_edges, asked_at, v_states, v_wide);
     end if;
     delete from hubspot_private.association_pages e where e.pair = v_pair.number and e.from_id = any (v_done);
   end if;

@@ -3,13 +3,13 @@ import { VERSION } from '../lib/version.ts'
 import type { Database } from './database.ts'
 import { isNewer } from './migrate.ts'
 
-/** Where the queue lives in a database that has this product, in this version. Misuse SH001 or SH003 else. */
+/** Where the queue lives in a database that has this product, in this version. Misuse SH001 or SH016 else. */
 export async function installed(db: Database): Promise<{ queueSchema: string }> {
   const { rows } = await db.pool.query<{ is_there: boolean }>(
     `select to_regclass('hubspot_private.installation') is not null as is_there`,
   )
   const hint = 'Run: npx pg-hubspot install'
-  if (rows[0]?.is_there !== true) throw new Misuse('SH003', 'pg-hubspot is not installed in this database', { hint })
+  if (rows[0]?.is_there !== true) throw new Misuse('SH016', 'pg-hubspot is not installed in this database', { hint })
   const { rows: found } = await db.pool.query<{ version: string; queue_schema: string }>(
     `select f.version, i.queue_schema
      from hubspot_private.installation i
@@ -17,7 +17,7 @@ export async function installed(db: Database): Promise<{ queueSchema: string }> 
   )
   const [row] = found
   if (row === undefined || isNewer(VERSION, row.version)) {
-    throw new Misuse('SH003', `this database is of pg-hubspot ${row?.version ?? 'unknown'}, this is ${VERSION}`, { hint })
+    throw new Misuse('SH016', `this database is of pg-hubspot ${row?.version ?? 'unknown'}, this is ${VERSION}`, { hint })
   }
   if (isNewer(row.version, VERSION)) {
     throw new Misuse('SH001', `this database was installed by pg-hubspot ${row.version}, this is ${VERSION}`, {

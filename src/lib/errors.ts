@@ -20,6 +20,7 @@ export const ERRORS = {
   SH013: 'renewal_off',
   SH014: 'http_address',
   SH015: 'webhook_secret_missing',
+  SH016: 'not_installed',
   SH017: 'gateway_unfit',
   SH018: 'gateway_unchallenged',
   SH019: 'gateway_refused',

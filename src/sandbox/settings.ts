@@ -67,6 +67,8 @@ export interface Settings {
   shuffleBatch: boolean
   /** Most associations of one record in an answer; further ones come by `after`. */
   associationPage: number
+  /** What the `after` of associations is: the id that comes next, or how many came before, so that one that ends moves the others up. */
+  associationAfter: 'id' | 'count'
   /** What a batch answers for a page behind a record's last association, as when those ended meanwhile: the error of having none, or an empty list. */
   pastLastEdge: 'error' | 'empty'
   /** What a batch answers for a record without associations: the error of having none, or an empty list of them. */
@@ -166,6 +168,7 @@ export const defaultSettings: Settings = {
   shortPages: 0,
   shuffleBatch: true,
   associationPage: 500,
+  associationAfter: 'id',
   pastLastEdge: 'error',
   noAssociations: 'error',
   associationBumps: false,
@@ -211,6 +214,7 @@ const choices: { readonly [K in keyof Settings]?: readonly unknown[] } = {
   zeroMillis: ['omit', 'keep'],
   after: ['plain', 'base64'],
   missingStatus: [207, 200],
+  associationAfter: ['id', 'count'],
   pastLastEdge: ['error', 'empty'],
   noAssociations: ['error', 'empty'],
   customPairs: ['HUBSPOT_DEFINED', 'USER_DEFINED'],

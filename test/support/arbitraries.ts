@@ -215,6 +215,7 @@ const settings: fc.Arbitrary<Partial<Settings>> = fc.record({
   mergedArchived: fc.boolean(),
   associationPage: fc.constantFrom(1, 2, 500),
   shuffleAssociations: fc.boolean(),
+  associationAfter: fc.constantFrom('id', 'count'),
   pastLastEdge: fc.constantFrom<Settings['pastLastEdge']>('error', 'empty'),
   noAssociations: fc.constantFrom<Settings['noAssociations']>('error', 'empty'),
   emptyKeys: fc.constantFrom('null', 'absent'),

@@ -76,13 +76,16 @@ function directionOf({ account, table, to }: Request): Direction {
   return account.tables.graph.direction(table!, to!)
 }
 
-/** The edges of a record in one page, and the id that the next one starts with. */
+/** The edges of a record in one page, and where the next one starts: at an id, or behind so many. */
 function pageOf(request: Request, direction: Direction, id: number, after: string | null, length: number): { edges: StoredEdge[]; next: number | null } {
   const { account } = request
   const start = after === null || after === '' ? 0 : Number(after)
   if (!Number.isSafeInteger(start)) throw invalid(`Request URI param 'after' with value of '${after}' is not valid`)
-  const edges = [...account.tables.graph.shownOf(direction, id, start).take(length + 1)]
-  const next = edges.length > length ? edges.pop()!.to : null
+  const isCount = account.settings.associationAfter === 'count'
+  const shown = account.tables.graph.shownOf(direction, id, isCount ? 0 : start)
+  const edges = [...(isCount ? shown.drop(start) : shown).take(length + 1)]
+  const beyond = edges.length > length ? edges.pop()! : null
+  const next = beyond && (isCount ? start + length : beyond.to)
   if (account.settings.shuffleAssociations) shuffle(edges, account.random)
   return { edges, next }
 }
