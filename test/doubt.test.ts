@@ -164,6 +164,28 @@ describe.each(['delete', 'mark'] as const)('a record that was merged away (rows 
     expect(await world.db.query('select lost_id, kept_id from hubspot.merges')).toEqual([{ lost_id: lost, kept_id: kept }])
   })
 
+  test('but never was: one wrong answer for another id; a full read brings it back', async () => {
+    const liar: Liar = { says: undefined }
+    await using world = await startWorld('doubt', { sandbox: { objects: { contacts: 12 } }, client: lying(liar) })
+    await world.load('contacts', ['email'], onDelete)
+    const [id = ''] = idsOf(world, 'contacts')
+    liar.says = (asked, answer) => {
+      if (!asked.includes(id)) return undefined
+      liar.says = undefined
+      return { ...answer, results: [{ ...answer.results[0], id: '999999' }] }
+    }
+    await world.db.query("select hubspot.refresh('contacts', $1)", [[id]])
+    await world.run('contacts', 'fetch')
+    expect(await world.db.query('select lost_id from hubspot.merges')).toEqual([{ lost_id: id }])
+    await world.pass(60_000, 20_000)
+    await world.db.query("select hubspot.resync('contacts')")
+    await world.pass(180_000, 5_000)
+    expect(await world.differences('contacts', { ignore: (other) => other === '999999' })).toEqual([])
+    expect(await live(world)).toEqual(idsOf(world, 'contacts'))
+    expect(await world.db.query('select lost_id from hubspot.merges')).toEqual([])
+    expect(await problems(world)).toEqual([])
+  })
+
   test('and is here all the same, its merge known, leaves with the next read of its survivor', async () => {
     const { world, kept, lost, stale } = await merged({ says: undefined })
     await using _ = world

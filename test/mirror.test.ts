@@ -208,6 +208,8 @@ describe('what users do with the tables', () => {
       end $$`)
     await world.db.query('create trigger mine after update on hubspot.contacts for each row when (old.firstname is distinct from new.firstname) execute function app.note()')
     await world.db.query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()")
+    // Its own pool, too, learns that connections ended.
+    await expect.poll(() => world.db.pool.totalCount).toBe(1)
     const was = (await world.row<{ firstname: string | null }>('contacts', id))!.firstname
     world.store.edit('contacts', id, { firstname: 'Ada', hs_latest_source_timestamp: '2025-02-01T00:00:00Z' })
     await refresh(world, id)
