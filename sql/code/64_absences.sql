@@ -125,6 +125,10 @@ begin
     -- Where parts ended was a mistake, then, if the first ended so: all is read again, in one.
     return '{"after": null}';
   end if;
+  if s.stream = 'backfill' and v_object.has_search and not v_first ? 'is_counted' then
+    -- Search knows how many there are: the first load is over when it has them.
+    return '{"is_counted": true}';
+  end if;
   if s.stream <> 'resync' or v_first ? 'absences' then
     return null;
   end if;
