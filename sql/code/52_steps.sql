@@ -217,6 +217,9 @@ begin
   update hubspot_private.account a
   set hubspot_ahead = answered_at - hubspot_private.clock()
   where pg_catalog.abs(extract(epoch from answered_at - hubspot_private.clock() - a.hubspot_ahead)) > 0.5;
+  if pg_catalog.jsonb_path_exists(answer, '$.errors[*] ? (@.category == "OBJECT_NOT_FOUND").context.ids[*]') then
+    update hubspot_private.account a set is_missing_explicit = true where not a.is_missing_explicit;
+  end if;
   if object = '*' then
     v_step := hubspot_private.catalogue_step(answer);
   elsif stream = 'schema' then
