@@ -110,6 +110,7 @@ declare
   v_extras jsonb;
   v_again bigint[];
   v_merged bigint[];
+  v_silent bigint[] := '{}';
   v_incomplete bigint[];
   v_id text;
   v_one bigint[];
@@ -143,6 +144,11 @@ begin
     into v_differ, v_older using body, case when pg_catalog.cardinality(v_known) < v_all then v_known end;
     v_again := v_again || array(select i from unnest(v_differ) i where i::text = any (v_behind));
     v_differ := array(select i from unnest(v_differ) i where i::text <> all (coalesce(v_behind, '{}')) order by i);
+    if v_differ <> '{}' then
+      v_silent := hubspot_private.page_silent(v_object, body, v_differ, asked_at);
+      v_again := v_again || v_silent;
+      v_differ := array(select i from unnest(v_differ) i where i <> all (v_silent));
+    end if;
     -- Rows that someone holds locked are left to the fetch queue, so that a user's lock never stops a page.
     execute pg_catalog.format(
       'select array_agg(l.id) from (select t.id from hubspot.%I t where t.id = any ($1) order by t.id for update skip locked) l',
