@@ -18,6 +18,8 @@ export type Statement = {
   params: readonly (Buffer | null)[] | undefined
   /** 0 text, 1 binary: one for each parameter. */
   formats?: readonly number[]
+  /** Others go to the server with it and before it, in one batch: they have not been run yet. */
+  isPiped?: boolean
 }
 
 /**
@@ -37,6 +39,8 @@ export type LiveSession = {
   /** Another number for each transaction, whichever way the one before ended; whether one is under way, begun by BEGIN. */
   transaction: number
   isInTransaction: boolean
+  /** A statement of the transaction failed, and it went on from a savepoint: what was undone by that nobody was asked of. */
+  wasAborted: boolean
   /** Aborted when the client cancels or is gone, and when the gateway stops. */
   signal: AbortSignal
   /** Lives as long as the session. */

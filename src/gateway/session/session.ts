@@ -239,13 +239,15 @@ export class Session {
     const end = part.at(-1)!
     const out: Buffer[] = []
     const isAlone = part.filter(({ kind }) => 'QBF'.includes(kind)).length === 1
+    let isPiped = false
     for (const message of part) {
       const statement = this.#statements.take(message, server.encoding, out)
       out.push(message.bytes)
       // After an error the server runs nothing: it says so by itself.
       if (statement === undefined || server.status === 'E' || server.hasFailed) continue
       this.#log.debug('live statement', { sql: shown(statement.text) })
-      let verdict = await consult.prepare(statement, !this.#isOpen)
+      let verdict = await consult.prepare({ ...statement, isPiped }, !this.#isOpen)
+      isPiped = true
       if (verdict.do === 'forward' && isAlone && isCommit(statement.text)) verdict = await consult.commit()
       if (verdict.do === 'refuse') {
         // Below 64 characters, or the server would say that it cuts it.
