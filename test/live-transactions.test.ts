@@ -1,6 +1,8 @@
 import { describe, expect, test } from 'vitest'
 import type pg from 'pg'
+import { bind, execute, parse, query, SYNC } from '../src/gateway/wire/messages.ts'
 import { type LiveWorld, startLiveWorld } from './support/live.ts'
+import { openWire } from './support/wire.ts'
 
 async function contacts(count: number): Promise<LiveWorld> {
   const world = await startLiveWorld('live', { sandbox: { objects: { contacts: count } } })
@@ -109,6 +111,25 @@ describe('a transaction that keeps one snapshot', () => {
   })
 })
 
+test('in a pipeline nothing is taken back that has not been run yet: it is answered with a warning', async () => {
+  await using world = await contacts(3)
+  const [id = ''] = idsOf(world)
+  const url = new URL(world.db.url)
+  Object.assign(url, { hostname: world.gateway.at.host, port: String(world.gateway.at.port) })
+  await using wire = await openWire(url.href)
+  const run = (sql: string) => [parse('', sql), bind('', '', []), execute('')]
+  wire.send(query('begin isolation level serializable'), query('savepoint a'))
+  expect([await wire.answers(), await wire.answers()]).toEqual(['CZT', 'CZT'])
+  wire.send(...run('release a'), ...run(`select id from hubspot.contacts where id = ${id}`), SYNC)
+  expect(await wire.answers()).toBe('N12C12DCZT')
+  wire.send(query('commit'))
+  expect(await wire.answers()).toBe('CZI')
+  wire.send(query('begin isolation level serializable'))
+  await wire.answers()
+  wire.send(...run(`select id from hubspot.contacts where id = ${id}`), SYNC)
+  expect(await wire.answers()).toBe('12DCZT')
+})
+
 describe('many look-ups in one transaction', () => {
   test('are each asked of HubSpot, by id and by filter', async () => {
     await using world = await contacts(12)
@@ -158,6 +179,10 @@ describe('a row that is locked', () => {
     world.store.edit('contacts', [id, other], { firstname: 'edited' })
     expect((await client.query(`select firstname from hubspot.contacts where id in (${id}, ${other}) order by id = ${id}`)).rows).toEqual([{ firstname: 'edited' }, before])
     expect(notices.splice(0)).toEqual([`WARNING SH232 hubspot.contacts may be older than HubSpot for ${id}: what HubSpot has could not be written`])
+    await world.advance(1_000)
+    world.store.edit('contacts', id, { firstname: 'again' })
+    expect((await client.query(`select from hubspot.contacts where firstname = 'again'`)).rowCount).toBe(0)
+    expect(notices.splice(0)).toEqual([expect.stringContaining(`for ${id}: what HubSpot has could`)])
     world.store.archive('contacts', id)
     expect((await client.query(`select from hubspot.contacts where id = ${id}`)).rowCount).toBe(1)
     expect(notices.splice(0)).toEqual([expect.stringContaining(`for ${id}: what HubSpot has could not be written`)])

@@ -229,16 +229,19 @@ $$;
 comment on function hubspot_private.live_queue(text, bigint[], double precision) is
   'Puts ids that a query waits for on the list of those to read: the slower way, which gets round whatever refuses a page.';
 
-create or replace function hubspot_private.live_doubtful(object text, ids bigint[])
+create or replace function hubspot_private.live_doubtful(object text, ids bigint[], since timestamptz)
 returns bigint[]
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select array_agg(q.id order by q.id) from hubspot_private.fetch_queue q where q.object = live_doubtful.object and q.id = any (live_doubtful.ids);
+  select array_agg(q.id order by q.id)
+  from hubspot_private.fetch_queue q
+  where q.object = live_doubtful.object and q.class <= 2
+    and case when live_doubtful.ids is null then q.asked_at >= live_doubtful.since else q.id = any (live_doubtful.ids) end;
 $$;
-comment on function hubspot_private.live_doubtful(text, bigint[]) is
-  'Those of these ids that are still to be read: what HubSpot has of them could not be written, or it did not tell; null when none.';
+comment on function hubspot_private.live_doubtful(text, bigint[], timestamptz) is
+  'Those of these ids, or of all that were asked for since then, that are still to be read: what HubSpot has of them could not be written, or it did not tell; null when none.';
 
 create or replace function hubspot_private.live_edges(pair integer, from_ids bigint[], to_ids bigint[], most_ms double precision)
 returns table (since timestamptz, lacking bigint[])

@@ -91,9 +91,12 @@ export async function liveQueue(db: Database, object: string, ids: readonly stri
   return rows[0]!.since
 }
 
-/** Those of these ids that are still to be read after all: refused here, held, or in doubt. */
-export async function liveDoubtful(db: Database, object: string, ids: readonly string[]): Promise<string[]> {
-  const { rows } = await db.pool.query<{ ids: string[] | null }>('select hubspot_private.live_doubtful(object => $1, ids => $2) as ids', [object, ids])
+/** Those of these ids, or of all that were asked for since a time, that are still to be read after all: refused here, held, or in doubt. */
+export async function liveDoubtful(db: Database, object: string, { ids, since }: { ids?: readonly string[]; since?: string }): Promise<string[]> {
+  const { rows } = await db.pool.query<{ ids: string[] | null }>(
+    'select hubspot_private.live_doubtful(object => $1, ids => $2, since => $3) as ids',
+    [object, ids ?? null, since ?? null],
+  )
   return rows[0]!.ids ?? []
 }
 

@@ -211,8 +211,8 @@ async function read(reads: LiveReads, { table: { object, pair, keys }, ids, all 
   const [first, second] = [of(keys[0]), of(keys[1])]
   const some = first.length > 0 || second.length > 0
   if (pair === null) {
-    const [held] = await Promise.all([some ? reads.records(object, first, patience) : [], all && reads.catchUp(object, patience)])
-    return held
+    const held = await Promise.all([some ? reads.records(object, first, patience) : [], all ? reads.catchUp(object, patience) : []])
+    return [...new Set(held.flat())]
   }
   if (all) await reads.edges({ object, pair }, patience)
   if (some) await reads.edges({ object, pair, from: first, to: second }, patience)

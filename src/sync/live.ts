@@ -14,8 +14,8 @@ export type LiveReads = {
    * were: someone holds them locked, or does not let them change.
    */
   records(object: string, ids: readonly string[], options: Patience): Promise<readonly string[]>
-  /** Whatever HubSpot's search shows by now, unless that was asked no longer ago than `maxAgeMs`. */
-  catchUp(object: string, options: Patience): Promise<void>
+  /** Whatever HubSpot's search shows by now, unless that was asked no longer ago than `maxAgeMs`. Returns as `records`. */
+  catchUp(object: string, options: Patience): Promise<readonly string[]>
   /** Associations of these records, at either end of a pair; neither: of those that changed, as search shows them. */
   edges(of: { object: string; pair: number; from?: readonly string[]; to?: readonly string[] }, options: Patience): Promise<void>
 }
@@ -38,21 +38,22 @@ const FINAL = /^SH(20[124]|211|22[67])$/
 export function createLiveReads(deps: SyncDeps): LiveReads {
   const ages = new Ages()
   const records = new Records(deps, ages)
-  const catchUps = new Map<string, Promise<void>>()
+  const catchUps = new Map<string, Promise<readonly string[]>>()
 
-  async function catchUp(object: string, { maxAgeMs, mostMs }: Patience): Promise<void> {
+  async function catchUp(object: string, { maxAgeMs, mostMs }: Patience): Promise<readonly string[]> {
     if (maxAgeMs > 0) {
       const age = await liveAge(deps.db, object)
-      if (age !== null && age <= maxAgeMs) return
+      if (age !== null && age <= maxAgeMs) return []
     }
     const run = await patiently(() => livePoll(deps.db, object, mostMs))
     // All who asked before it began wait for the same.
     const running = catchUps.get(run) ?? (async () => {
       const since = await settle(deps, { object, stream: 'poll', range: 0 }, { run }, mostMs)
       await settle(deps, { object, stream: 'fetch', range: 0 }, { since }, mostMs)
+      return await liveDoubtful(deps.db, object, { since })
     })().finally(() => catchUps.delete(run))
     catchUps.set(run, running)
-    await running
+    return await running
   }
 
   async function edges({ object, pair, from = [], to = [] }: Parameters<LiveReads['edges']>[0], patience: Patience): Promise<void> {
@@ -160,7 +161,7 @@ class Records {
     }
     const since = await patiently(() => liveQueue(this.#deps.db, object, [...batch.ids], mostMs))
     await settle(this.#deps, { object, stream: 'fetch', range: 0 }, { since }, mostMs)
-    return await liveDoubtful(this.#deps.db, object, [...batch.ids])
+    return await liveDoubtful(this.#deps.db, object, { ids: [...batch.ids] })
   }
 
   async #ask(object: string, batch: Batch): Promise<LiveApplied> {
