@@ -50,10 +50,11 @@ describe('a transaction that keeps one snapshot', () => {
     const notices = noticesOf(client)
     const ask = async (text: string, values: unknown[] = []) => (await client.query(text, values)).rows as unknown[]
     let n = 0
-    for (const before of [[], ['savepoint a'], ['savepoint a', 'rollback to a', 'release a'], [`set local hubspot.max_age = '0 s'`, `set datestyle = 'iso, dmy'`]]) {
+    for (const before of [[], ['savepoint a'], ['savepoint a', 'rollback to a', 'release a'], [`set local hubspot.max_age = '0 s'`, `set local datestyle = 'iso, dmy'`], ['show transaction_isolation', 'explain select 1', 'reset work_mem', 'set local work_mem = 4096', ';']]) {
       n += 1
       world.store.edit('contacts', id, { firstname: `new ${n}` })
-      await ask(`begin isolation level ${level}`)
+      await ask(`-- ours
+      /* a */ begin isolation level ${level};`)
       for (const text of before) await ask(text)
       expect(await ask('select firstname from hubspot.contacts where id = $1', [id]), before.join()).toEqual([{ firstname: `new ${n}` }])
       expect(await ask('select current_setting($1) as level, current_setting($2) as access, current_setting($3) as style', ['transaction_isolation', 'transaction_read_only', 'datestyle'])).toEqual([{
@@ -82,7 +83,7 @@ describe('a transaction that keeps one snapshot', () => {
     const client = await world.direct()
     const notices = noticesOf(client)
     await client.query('create table public.mine (id bigint)')
-    for (const before of ['insert into public.mine values (1)', 'select 1', 'lock table public.mine', `select set_config('work_mem', '1MB', true)`, 'savepoint a; select 1']) {
+    for (const before of ['insert into public.mine values (1)', 'select 1', 'lock table public.mine', `select set_config('work_mem', '1MB', true)`, 'savepoint a; select 1', `set local work_mem = '1MB'; select 1`, 'explain analyze select 1', 'show work_mem; table public.mine', '/* /* */ savepoint a */ select 1']) {
       const was = await world.row<{ firstname: string }>('contacts', id)
       world.store.edit('contacts', id, { firstname: before.slice(0, 20) })
       await client.query('begin isolation level repeatable read')

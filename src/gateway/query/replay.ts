@@ -10,10 +10,12 @@ export type Beginning = {
 }
 
 /** Statements after which a transaction has no snapshot yet, and which do the same when they are said again. */
-const AGAIN = /^(savepoint|release|rollback\s+to|set(?!\s+transaction\s+snapshot))\b/i
+const AGAIN = /^(savepoint|release|rollback\s+to|set(?!\s+transaction\s+snapshot)|reset)\b/i
 const BEGINS = /^(begin|start\s+transaction)\b/i
 const CHAINS = /^(commit|end|rollback|abort)(\s+(work|transaction))?\s+and\s+chain$/i
-const EXPLAINS = /^explain\b(?!.*analy[sz]e)/is
+const LEAVES_NOTHING = /^(explain(?!.*analy[sz]e)|show)\b/is
+/** A comment that holds no other, which would end elsewhere. */
+const COMMENTS = /^(\s|--[^\n]*(\n|$)|\/\*((?!\/\*|\*\/).)*\*\/)+/s
 
 /** Takes note of a statement that goes to the server. */
 export function note(beginning: Beginning, text: string, { transaction, isInTransaction, wasAborted }: LiveSession): void {
@@ -22,13 +24,14 @@ export function note(beginning: Beginning, text: string, { transaction, isInTran
   for (const part of partsOf(text)) {
     if (isInTransaction ? CHAINS.test(part) : BEGINS.test(part)) Object.assign(beginning, { texts: [], isTold: false })
     else if (AGAIN.test(part)) beginning.texts?.push(part)
-    else if (!EXPLAINS.test(part)) beginning.texts = undefined
+    else if (!LEAVES_NOTHING.test(part)) beginning.texts = undefined
   }
 }
 
 /** The statements of a text, where that can be told without its grammar; else something that is none of them. */
 function partsOf(text: string): string[] {
-  const parts = (/^[\w\s;]*$/.test(text) ? text.split(';') : [text.replace(/;\s*$/, '')]).map((part) => part.trim())
+  const said = text.replace(COMMENTS, '')
+  const parts = (/^[\w\s;,.=]*$/.test(said) ? said.split(';') : [said.replace(/;\s*$/, '')]).map((part) => part.trim())
   return parts.some((part) => part.includes(';')) ? ['…'] : parts.filter((part) => part !== '')
 }
 
