@@ -1,0 +1,123 @@
+import { type LiveSession, Refusal, type Statement } from '../live.ts'
+import type { Act, Prepared, Relation, Touch } from '../query.ts'
+import type { Param } from './ids.ts'
+import type { Found } from './parser.ts'
+import { preparedText } from './relations.ts'
+
+/** A read of one statement: which relations, and with which parameters bound. */
+export type Wanted = { touches: readonly Touch[]; targets: Act['targets']; params: readonly Param[] }
+
+/** Looks into a text. */
+type Look = (text: string) => Promise<Found>
+
+/** Where nothing of ours is. */
+export const isCatalogue = (schema: string | undefined): boolean => schema === 'pg_catalog' || schema === 'information_schema'
+
+/**
+ * What a statement's text wants, in order; undefined where Postgres' grammar cannot read it. All of it is looked up before
+ * any of it runs: throws a Refusal where what comes before a read, in the text or sent along with it, may change what is read.
+ */
+export async function wantedOf(statement: Statement, session: LiveSession, look: Look): Promise<Wanted[] | undefined> {
+  const found = await look(statement.text)
+  if (found === 'unreadable') return undefined
+  if (found === 'too complex') throw TOO_COMPLEX
+  const order = new Order(session, look)
+  for (const text of statement.ahead ?? []) {
+    const before = await look(text)
+    for (const act of typeof before === 'string' ? [UNKNOWN] : before) await order.take(act, [])
+  }
+  const { params = [], formats = [] } = statement
+  // One format may be given for all.
+  const bound = params.map((value, at) => ({ value, isBinary: (formats.length === 1 ? formats[0] : formats[at]) === 1 }))
+  const wanted: Wanted[] = []
+  for (const act of found) wanted.push(...(await order.take(act, bound)))
+  return wanted
+}
+
+const UNKNOWN: Act = { touches: [], targets: [], unsettles: true }
+
+/** Statements one after another, with what each may do to those after it. */
+class Order {
+  readonly #session: LiveSession
+  readonly #look: Look
+  readonly #prepared = new Map<string, Prepared>()
+  /** Relations made so far, by their names as they were written; what views read, by name alone, whatever schema it is found in. */
+  readonly #made = new Set<string>()
+  readonly #views = new Map<string, readonly Touch[]>()
+  #isSettled = true
+  /** In a transaction that failed, the first one ends that or is not run. */
+  #isFailed: boolean
+
+  constructor(session: LiveSession, look: Look) {
+    this.#session = session
+    this.#look = look
+    this.#isFailed = session.hasFailed
+  }
+
+  async take(act: Act, params: readonly Param[]): Promise<Wanted[]> {
+    if (this.#isFailed) {
+      this.#isFailed = false
+      this.#isSettled = false
+      return []
+    }
+    const wanted = [this.#wanted(act, params), ...(await this.#executed(act, params))]
+    if (act.prepares !== undefined) this.#prepared.set(act.prepares.name, act.prepares)
+    if (act.defines !== undefined) this.#define(act.defines)
+    if (act.unsettles) this.#unsettle()
+    return wanted
+  }
+
+  async #executed({ executes }: Act, bound: readonly Param[]): Promise<Wanted[]> {
+    if (executes === undefined) return []
+    const { name, args } = executes
+    const known = this.#prepared.get(name)
+    if (known === undefined && !this.#isSettled) throw UNSETTLED
+    const what = known ?? (await this.#preparedBefore(name))
+    if (what === undefined) return []
+    const given = args.map((term) => (term === undefined || !('text' in term) ? undefined : { value: term.text === null ? null : Buffer.from(term.text), isBinary: false }))
+    const wanted = this.#wanted(what, args.length === 0 ? bound : given)
+    if (what.unsettles) this.#unsettle()
+    return [wanted]
+  }
+
+  /** Of what a session prepared before: the server has the whole text that it was in. */
+  async #preparedBefore(name: string): Promise<Prepared | undefined> {
+    const text = await preparedText(this.#session, name)
+    const found = text === undefined ? 'unreadable' : await this.#look(text)
+    if (found === 'too complex') throw TOO_COMPLEX
+    if (found === 'unreadable') return undefined
+    return found.findLast(({ prepares }) => prepares?.name === name)?.prepares ?? found[0]
+  }
+
+  #wanted({ touches, targets }: Prepared, params: readonly Param[]): Wanted {
+    const read = touches.flatMap((touch) => [touch, ...(this.#views.get(touch.relation.name) ?? [])])
+    if (!this.#isSettled && !read.every(({ relation }) => isCatalogue(relation.schema) || this.#made.has(keyOf(relation)))) throw UNSETTLED
+    return { touches: read, targets, params }
+  }
+
+  #define({ relation, view }: NonNullable<Act['defines']>): void {
+    if (view !== undefined && !this.#isSettled) return
+    this.#made.add(keyOf(relation))
+    // What its columns are is its own affair.
+    if (view !== undefined) this.#views.set(relation.name, this.#wanted({ touches: view, targets: [] }, []).touches.map((touch) => ({ ...touch, keys: new Map() })))
+  }
+
+  #unsettle(): void {
+    this.#isSettled = false
+    this.#made.clear()
+  }
+}
+
+const keyOf = ({ schema, name }: Relation) => JSON.stringify([schema, name])
+
+const TOO_COMPLEX = new Refusal({
+  code: '54001',
+  message: 'the statement is too long or too deeply nested for the gateway',
+  hint: "Give many ids as one array: id = any ('{1,2,3}'); what has nothing to do with live tables runs on a connection of the database itself.",
+})
+
+const UNSETTLED = new Refusal({
+  code: '0A000',
+  message: 'what this statement reads cannot be looked up before what it was sent along with has run',
+  hint: 'Send it by itself, after what sets search_path or a role, ends a transaction, or defines, renames or drops something.',
+})
