@@ -29,11 +29,11 @@ async function stall(ask: () => Promise<unknown>): Promise<number> {
 
 describe('a text that Postgres\' parser', () => {
   test('nests deeper than it can is of no use, every time, and those after it are read as ever', async () => {
-    for (let i = 0; i < 12; i += 1) {
+    for (let i = 0; i < 3; i += 1) {
       expect(await parser.acts(`select ${i}${'+1'.repeat(30_000)}`)).toBe('too complex')
       await alive()
     }
-    expect(lines.at(-1)).toContain('a text could not be looked into')
+    expect(lines.filter((line) => line.includes('a text could not be looked into'))).toHaveLength(3)
   })
 
   test('does not read is left to the server, a thousand times', async () => {
@@ -52,10 +52,10 @@ describe('a text that Postgres\' parser', () => {
 })
 
 test('many at once are each answered, those too that come while one fails', async () => {
-  const asked = Array.from({ length: 50 }, (_, i) => parser.acts(i % 10 === 3 ? `select ${i}${'*1'.repeat(30_000)}` : `select ${i} from hubspot.deals where id = ${i}`))
+  const asked = Array.from({ length: 50 }, (_, i) => parser.acts(i % 20 === 3 ? `select ${i}${'*1'.repeat(30_000)}` : `select ${i} from hubspot.deals where id = ${i}`))
   const found = await Promise.all(asked)
   for (const [i, one] of found.entries()) {
-    if (i % 10 === 3) expect(one).toBe('too complex')
+    if (i % 20 === 3) expect(one).toBe('too complex')
     else expect(one).toMatchObject([{ touches: [{ relation: { name: 'deals' }, keys: new Map([['id', [[{ text: String(i) }]]]]) }] }])
   }
 })

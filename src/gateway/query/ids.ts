@@ -45,6 +45,8 @@ export function isHarmless(node: Extract<Node, { TypeCast: unknown }>): boolean 
   const last = names.at(-1)
   if (typmods.length > 0 || arg === undefined || last === undefined || !('String' in last)) return false
   const type = last.String.sval ?? ''
+  // A negative one is another there.
+  if (type === 'oid') return 'A_Const' in arg && (arg.A_Const.ival?.ival ?? 0) >= 0 && arg.A_Const.sval?.sval?.includes('-') !== true
   return INTEGER_TYPES.has(type) || (OTHER_TYPES.has(type) && !('ParamRef' in arg))
 }
 

@@ -98,8 +98,7 @@ class Order {
   #define({ relation, view }: NonNullable<Act['defines']>): void {
     if (view !== undefined && !this.#isSettled) return
     this.#made.add(keyOf(relation))
-    // What its columns are is its own affair.
-    if (view !== undefined) this.#views.set(relation.name, this.#wanted({ touches: view, targets: [] }, []).touches.map((touch) => ({ ...touch, keys: new Map() })))
+    if (view !== undefined) this.#views.set(relation.name, this.#wanted({ touches: view, targets: [] }, []).touches)
   }
 
   #unsettle(): void {

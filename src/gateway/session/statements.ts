@@ -72,7 +72,7 @@ export class Statements {
     const [, quoted, bare] = DEALLOCATE.exec(text) ?? []
     const name = quoted?.replaceAll('""', '"') ?? bare?.toLowerCase()
     if (name !== undefined && name !== 'all') this.#forget(name)
-    else if (/\b(?:deallocate|discard)\b/i.test(text)) for (const known of [...this.#texts.keys()]) this.#forget(known)
+    else if (/\b(?:deallocate|discard)\b/i.test(text)) for (const known of this.#texts.keys()) this.#forget(known)
   }
 
   #keep(name: string, text: string): void {
