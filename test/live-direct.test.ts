@@ -146,6 +146,8 @@ describe('by id', () => {
       const next = edit()
       expect(await last(`select firstname from hubspot.contacts where ${where}`), where).toBe(next)
     }
+    const collected = edit()
+    expect(await world.ask(`select firstname from hubspot_live.contacts where id = any (array(select id from hubspot.contacts where id = ${id}))`)).toEqual([{ firstname: collected }])
     // That one stays with the database.
     const name = edit()
     expect(await last(`select firstname from hubspot.contacts where id::text = '${id}'`)).toBe(name)
