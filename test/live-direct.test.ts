@@ -96,6 +96,10 @@ describe('after an error', () => {
     const name = edit()
     expect(await last(read)).toBe(name)
     await client.query('rollback; begin; select 1; commit')
+    await failed('begin')
+    expect(await last(`rollback; create temp table own (firstname text); insert into own values ('own'); select firstname from own`)).toBe('own')
+    await failed('begin')
+    await expect(client.query(`rollback; delete from hubspot.contacts`)).rejects.toMatchObject({ code: 'SH105' })
   })
 })
 
@@ -165,6 +169,11 @@ describe('a name', () => {
       const name = edit()
       expect(await last(known)).toBe(name)
     }
+  })
+
+  test('that a long text seems to let go of ends nothing', async () => {
+    await expect(client.query(`deallocate "${'x'.repeat(9_000_000)}`)).rejects.toMatchObject({ code: '42601' })
+    await client.query(`select 1;${' '.repeat(9_000_000)}`)
   })
 
   test('of another is not forgotten', async () => {

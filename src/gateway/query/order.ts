@@ -64,7 +64,8 @@ class Order {
     if (act.prepares !== undefined) this.#prepared.set(act.prepares.name, act.prepares)
     if (act.defines !== undefined) this.#define(act.defines)
     if (act.unsettles) this.#unsettle()
-    return wanted
+    // Nothing can be looked up there; what is left is made here, or no read: writes are refused by the tables themselves too.
+    return this.#session.hasFailed ? [] : wanted
   }
 
   async #executed({ executes }: Act, bound: readonly Param[]): Promise<Wanted[]> {

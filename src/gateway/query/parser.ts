@@ -10,8 +10,8 @@ export type Found = readonly Act[] | 'unreadable' | 'too complex'
 /** Texts whose findings are kept: most are sent again and again. */
 const MOST_KEPT = 1_000
 const LONGEST_KEPT = 10_000
-/** For one text, ms. The longest that is parsed takes a tenth of it. */
-const LONGEST_MS = 3_000
+/** For one text, ms. The longest that is parsed takes 200 where nothing else runs. */
+const LONGEST_MS = 5_000
 /** Until a thread is there, ms. */
 const START_MS = 30_000
 /** The stack is what the parser's own, in its memory, is surely enough for: beyond it the thread fails rather than what it says. */
@@ -25,7 +25,10 @@ export class Parser {
   readonly #log: Log
   readonly #known = new Map<string, Found>()
   #thread: Promise<Worker> | undefined
+  /** The thread once it is there. */
+  #worker: Worker | undefined
   #last: Promise<unknown> = Promise.resolve()
+  #isOver = false
 
   constructor(log: Log) {
     this.#log = log
@@ -42,14 +45,17 @@ export class Parser {
   }
 
   end(): void {
+    this.#isOver = true
     this.#drop()
   }
 
   async #ask(text: string): Promise<Found> {
-    const thread = await (this.#thread ??= this.#start())
+    const thread = await this.#ready()
     const found = await answerOf(thread, text).catch((error: unknown) => {
       this.#log.warn('a text could not be looked into', { length: text.length, error })
       this.#drop()
+      // At once: the next text is somebody else's, who is not to wait for it.
+      if (!this.#isOver) this.#ready().catch(() => undefined)
       return 'too complex' as const
     })
     if (text.length > LONGEST_KEPT) return found
@@ -57,6 +63,10 @@ export class Parser {
     const [oldest] = this.#known.keys()
     if (this.#known.size > MOST_KEPT && oldest !== undefined) this.#known.delete(oldest)
     return found
+  }
+
+  #ready(): Promise<Worker> {
+    return (this.#thread ??= this.#start())
   }
 
   async #start(): Promise<Worker> {
@@ -69,14 +79,18 @@ export class Parser {
       void thread.terminate()
       throw error
     }
+    this.#worker = thread
     // It ends by itself when it fails; whoever asks it then hears of it there.
-    thread.on('error', () => undefined)
+    thread.on('error', () => undefined).on('exit', () => {
+      if (this.#worker === thread) this.#drop()
+    })
     return thread
   }
 
   #drop(): void {
     const thread = this.#thread
     this.#thread = undefined
+    this.#worker = undefined
     thread?.then((one) => one.terminate()).catch(() => undefined)
   }
 }

@@ -7,8 +7,8 @@ const MOST = 2_000
 /** And of no more than this in all; characters. */
 const MOST_TEXT = 8 * 2 ** 20
 
-/** With all that may be said around it; characters. */
-const LONGEST_COMMIT = 10_000
+/** A COMMIT or DEALLOCATE with all that may be said around it is no longer; characters. */
+const LONGEST_PLAIN = 10_000
 const DEALLOCATE = /^\s*deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|(\w+))\s*;?\s*$/i
 
 /** The statements that a session has parsed, by name: a Bind names only which. */
@@ -69,7 +69,7 @@ export class Statements {
 
   /** What SQL lets go of may be another's name by the next Bind: the server is asked again. */
   #deallocate(text: string): void {
-    const [, quoted, bare] = DEALLOCATE.exec(text) ?? []
+    const [, quoted, bare] = text.length < LONGEST_PLAIN ? (DEALLOCATE.exec(text) ?? []) : []
     const name = quoted?.replaceAll('""', '"') ?? bare?.toLowerCase()
     if (name !== undefined && name !== 'all') this.#forget(name)
     else if (/\b(?:deallocate|discard)\b/i.test(text)) for (const known of this.#texts.keys()) this.#forget(known)
@@ -96,7 +96,7 @@ export const isSingle = ({ text, ahead }: Statement): boolean => ahead === undef
 
 /** Whether a text is a COMMIT and nothing else. */
 export function isCommit(text: string): boolean {
-  return text.length < LONGEST_COMMIT && /^(?:\s|--[^\n]*(?:\n|$)|\/\*(?:[^*]|\*(?!\/))*\*\/)*(?:commit|end)(?:\s+(?:work|transaction))?(?:\s+and\s+(?:no\s+)?chain)?[\s;]*$/i.test(text)
+  return text.length < LONGEST_PLAIN && /^(?:\s|--[^\n]*(?:\n|$)|\/\*(?:[^*]|\*(?!\/))*\*\/)*(?:commit|end)(?:\s+(?:work|transaction))?(?:\s+and\s+(?:no\s+)?chain)?[\s;]*$/i.test(text)
 }
 
 /** A text for the log: its beginning, without the values in it. */
