@@ -4,74 +4,44 @@ import type { Log } from '../lib/log.ts'
 import { sleep } from '../lib/time.ts'
 import type { LiveReads } from '../sync/live.ts'
 import { idsOf, type Param } from './query/ids.ts'
+import { isCatalogue, type Wanted, wantedOf } from './query/order.ts'
+import { Parser } from './query/parser.ts'
 import { type Live, type LiveSession, Refusal, type ServerNotice, type Statement, type Verdict } from './live.ts'
-import { heldRows, late, OLD_SNAPSHOT, readOnly, someEmpty, stillFilling, stillLoading, TOO_COMPLEX } from './notices.ts'
-import { type Act, acts, loadParser, type Relation, TooComplex, type Touch, withoutSnapshot } from './query.ts'
-import { lookUp, lookUpTables, type Meant, nameOf, preparedText } from './query/relations.ts'
+import { heldRows, late, OLD_SNAPSHOT, readOnly, someEmpty, stillFilling, stillLoading } from './notices.ts'
+import type { Relation, Touch } from './query.ts'
+import { lookUp, lookUpTables, type Meant, nameOf } from './query/relations.ts'
 import { type Beginning, beginAgain, note, saidSince } from './query/replay.ts'
+import { withoutSnapshot } from './query/snapshot.ts'
 
 /** What freshening needs. */
 export type FreshenDeps = { db: Database; reads: LiveReads; log: Log }
 
-/** A read of one statement: which relations, and with which parameters bound. */
-type Wanted = { text: string; touches: readonly Touch[]; targets: Act['targets']; params: readonly Param[] }
-
 /** What of one table a statement needs: records by the values of each key column, or whatever changed, and of that which columns being filled. */
 type Need = { table: LiveTable; ids: Map<string, Set<string>>; all: boolean; filling: Set<string> }
 
-/** So many ids of one table and statement are read by id; for more, what changed is. */
-const MOST_IDS = 1_000
+/** So many ids of one table and statement are read by id, a hundred a call; for more, what changed is. */
+const MOST_IDS = 5_000
 
-/** Loads the parser, and makes what sessions ask before a statement is forwarded: HubSpot is asked for what it touches. */
-export async function createLive({ db, reads, log }: FreshenDeps): Promise<Live> {
-  await loadParser()
-  const parsed = new Parsed()
+/** Makes what sessions ask before a statement is forwarded: HubSpot is asked for what it touches. */
+export function createLive({ db, reads, log }: FreshenDeps): Live {
+  const parser = new Parser(log)
   return {
     async prepare(statement, session) {
       const verdict = await prepare(statement, session)
       if (verdict.do === 'forward') note(beginningOf(session), statement.text, session)
       return verdict
     },
+    end: () => parser.end(),
   }
 
   async function prepare(statement: Statement, session: LiveSession): Promise<Verdict> {
-    const all = parsed.acts(statement.text)
-    if (all === undefined) return { do: 'forward' }
-    if (all === 'too complex') return { do: 'refuse', error: TOO_COMPLEX }
-    const wanted = await wantedOf(all, statement, session)
+    const text = withoutSnapshot(statement.text, session)
+    const wanted = (await wantedOf(statement, session, (one) => parser.acts(one))) ?? []
     const named = wanted.flatMap(({ touches, targets }) => [...touches, ...targets]).filter(({ relation }) => !isCatalogue(relation.schema))
-    const verdict = named.length === 0 ? undefined : await freshen({ db, reads, log }, wanted, session, statement.isPiped === true)
-    const text = withoutSnapshot(statement.text)
+    const verdict = named.length === 0 ? undefined : await freshen({ db, reads, log }, wanted, session, statement.ahead !== undefined)
     if (verdict?.do === 'refuse' || text === undefined) return verdict ?? { do: 'forward' }
     return { ...verdict, do: 'forward', text }
   }
-}
-
-/** Where nothing of ours is. */
-const isCatalogue = (schema: string | undefined) => schema === 'pg_catalog' || schema === 'information_schema'
-
-async function wantedOf(all: readonly Act[], { text, params = [], formats = [] }: Statement, session: LiveSession): Promise<Wanted[]> {
-  // One format may be given for all.
-  const bound = params.map((value, at) => ({ value, isBinary: (formats.length === 1 ? formats[0] : formats[at]) === 1 }))
-  const prepared = new Map<string, Omit<Wanted, 'params'>>()
-  const wanted: Wanted[] = []
-  for (const { touches, targets, prepares, executes } of all) {
-    wanted.push({ text, touches, targets, params: bound })
-    if (prepares !== undefined) prepared.set(prepares.name, { text, ...prepares })
-    if (executes === undefined) continue
-    const { name, args } = executes
-    const what = prepared.get(name) ?? (await preparedActs(session, name))
-    const given = args.length === 0 ? bound : args.map((term) => (term === undefined || !('text' in term) ? undefined : { value: term.text === null ? null : Buffer.from(term.text), isBinary: false }))
-    if (what !== undefined) wanted.push({ ...what, params: given })
-  }
-  return wanted
-}
-
-async function preparedActs(session: LiveSession, name: string): Promise<Omit<Wanted, 'params'> | undefined> {
-  const text = await preparedText(session, name)
-  if (text === undefined) return undefined
-  const [first] = acts(text) ?? []
-  return first && { text, ...(first.prepares ?? first) }
 }
 
 async function freshen(deps: FreshenDeps, wanted: readonly Wanted[], session: LiveSession, isPiped: boolean): Promise<Verdict> {
@@ -218,26 +188,3 @@ async function read(reads: LiveReads, { table: { object, pair, keys }, ids, all 
   if (some) await reads.edges({ object, pair, from: first, to: second }, patience)
   return []
 }
-
-/** Texts that were parsed lately: most are sent again and again. */
-class Parsed {
-  readonly #known = new Map<string, readonly Act[] | undefined>()
-
-  acts(text: string): readonly Act[] | 'too complex' | undefined {
-    if (this.#known.has(text)) return this.#known.get(text)
-    try {
-      const found = acts(text)
-      if (text.length > LONGEST_KEPT) return found
-      this.#known.set(text, found)
-      const [oldest] = this.#known.keys()
-      if (this.#known.size > MOST_KEPT && oldest !== undefined) this.#known.delete(oldest)
-      return found
-    } catch (error) {
-      if (error instanceof TooComplex) return 'too complex'
-      throw error
-    }
-  }
-}
-
-const MOST_KEPT = 1_000
-const LONGEST_KEPT = 10_000

@@ -1,15 +1,21 @@
 import type { LiveTable } from '../db/live-calls.ts'
 import { isErrorCode, SyncError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
-import { Refusal, type ServerError, type ServerNotice } from './live.ts'
+import { Refusal, type ServerNotice } from './live.ts'
 
 /** What goes wrong for one statement, or is not as fresh as it might be, in a client's words. */
 
-export const TOO_COMPLEX: ServerError = {
+export const TOO_COMPLEX = new Refusal({
   code: '54001',
   message: 'the statement is too long or too deeply nested for the gateway',
-  hint: "Give many ids as one array: id = any ('{1,2,3}'); write your own tables on a connection of the database itself.",
-}
+  hint: "Give many ids as one array: id = any ('{1,2,3}'); what has nothing to do with live tables runs on a connection of the database itself.",
+})
+
+export const UNSETTLED = new Refusal({
+  code: '0A000',
+  message: 'what this statement reads cannot be looked up before what it was sent along with has run',
+  hint: 'Send it by itself, after what sets search_path or a role, ends a transaction, or defines, renames or drops something.',
+})
 
 export function readOnly(name: string, verb: string): Refusal {
   return new Refusal({

@@ -76,6 +76,7 @@ export async function startGateway(options: GatewayOptions, { databaseUrl, live,
   const stop = () => (stopped ??= (async () => {
     server.close()
     await house.empty()
+    live.end?.()
   })())
   return { at, count: () => house.count(), stop, [Symbol.asyncDispose]: stop }
 }

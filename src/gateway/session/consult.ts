@@ -62,7 +62,7 @@ export class Consult {
     })
     const inject: LiveSession['inject'] = (sql, params = []) => this.#inject(question, sql, params)
     const { transaction, status, wasAborted } = this.#server
-    const session = { ...this.#who, transaction, isInTransaction: status === 'T', wasAborted, state: this.#state, signal, inject }
+    const session = { ...this.#who, transaction, isInTransaction: status === 'T', hasFailed: status === 'E', wasAborted, state: this.#state, signal, inject }
     try {
       return await Promise.race([what(session), aborted])
     } catch (error) {
