@@ -28,8 +28,12 @@ export function note(beginning: Beginning, text: string, { transaction, isInTran
   }
 }
 
+/** Longer is nothing that only begins or sets something; characters. */
+const LONGEST = 10_000
+
 /** The statements of a text, where that can be told without its grammar; else something that is none of them. */
 function partsOf(text: string): string[] {
+  if (text.length > LONGEST) return ['…']
   const said = text.replace(COMMENTS, '')
   const parts = (/^[\w\s;,.=]*$/.test(said) ? said.split(';') : [said.replace(/;\s*$/, '')]).map((part) => part.trim())
   return parts.some((part) => part.includes(';')) ? ['…'] : parts.filter((part) => part !== '')
