@@ -306,37 +306,3 @@ end;
 $$;
 comment on function hubspot_private.range_give_up(hubspot_private.streams, boolean) is
   'HubSpot does not answer a list asked from the middle: the part ends with its next step.';
-
-create or replace function hubspot_private.list_restart(s hubspot_private.streams)
-returns void
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if s.range > 0 then
-    perform hubspot_private.list_is_opaque(s.object);
-  end if;
-  if s.stream in ('backfill', 'resync') then
-    perform hubspot_private.ranges_end(s);
-  end if;
-  if s.stream = 'resync' then
-    delete from hubspot_private.absences a where a.object = s.object;
-    update hubspot.audits a set compared = 0 where a.run_id = s.run_id;
-  end if;
-  delete from hubspot_private.listed l where l.object = s.object and l.stream = s.stream;
-  update hubspot_private.streams t
-  set cursor = case
-      when s.stream = 'archive' then jsonb_strip_nulls(jsonb_build_object('until', s.cursor -> 'until'))
-      when s.stream = 'resync' and o.is_list_unordered then '{"after": null, "is_listed": true}'
-      else '{"after": null}'
-    end,
-    run_id = s.run_id, restarts = t.restarts + 1, failures = 0, retry_at = null, parked_at = null,
-    epoch = t.epoch + 1, lease_until = null, holder = null
-  from hubspot_private.objects o
-  where (t.object, t.stream, t.range) = (s.object, s.stream, 0) and o.name = s.object;
-  perform hubspot_private.stream_wake(s.object, s.stream);
-end;
-$$;
-comment on function hubspot_private.list_restart(hubspot_private.streams) is
-  'HubSpot refuses the place that a list stands at: the same run reads it from the start, as one part. What was applied is applied again, which changes nothing; what was noted as absent is noted anew.';
