@@ -5,25 +5,39 @@ import type { SyncDeps } from './step.ts'
 /** As long as a stream's time slice: others get their turn. */
 const SLICE_MS = 5_000
 
-/** Subscriptions that one worker delivers at once. */
-export type Turns = { taken: number; readonly most: number }
+/** A slice that takes longer has a function in it that hangs, or nearly. */
+const SLOW_MS = 2 * SLICE_MS
+
+/** Who may deliver in one worker. */
+export type Turns = {
+  /** Subscriptions that are delivered now. */
+  readonly taken: Set<number>
+  /** How many may be at once. */
+  readonly most: number
+  /** Those whose last turn was slow: together they leave one turn to the others. */
+  readonly slow: Set<number>
+}
 
 /** A third of what a worker does at once: functions that hang leave the rest to what reads HubSpot. */
 export function createTurns(concurrency: number): Turns {
-  return { taken: 0, most: Math.max(1, Math.floor(concurrency / 3)) }
+  return { taken: new Set(), most: Math.max(1, Math.floor(concurrency / 3)), slow: new Set() }
 }
 
 type Deps = Pick<SyncDeps, 'db' | 'signal'>
 
-/** The same where it is its turn; else it is queued again. */
+/** Delivers a subscription's changes where it is its turn; else it is queued again. */
 export async function deliverInTurn(deps: Deps & { turns: Turns }, subscription: number): Promise<void> {
-  const { db, turns } = deps
-  if (turns.taken >= turns.most) return await subscriptionWake(db, subscription, true)
-  turns.taken += 1
+  const { db, turns: { taken, most, slow } } = deps
+  const isTooSlow = slow.has(subscription) && [...taken].filter((id) => slow.has(id)).length >= Math.max(1, most - 1)
+  if (taken.has(subscription) || taken.size >= most || isTooSlow) return await subscriptionWake(db, subscription, true)
+  const began = performance.now()
+  taken.add(subscription)
   try {
     await deliver(deps, subscription)
   } finally {
-    turns.taken -= 1
+    taken.delete(subscription)
+    if (performance.now() - began > SLOW_MS) slow.add(subscription)
+    else slow.delete(subscription)
   }
 }
 
