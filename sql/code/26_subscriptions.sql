@@ -62,9 +62,16 @@ $$;
 comment on function hubspot_private.column_left() is 'Trigger: keeps the name that a property''s column had.';
 revoke all on function hubspot_private.column_left() from public;
 
-create or replace trigger column_left after update of column_name on hubspot_private.properties
-  for each row when (old.column_name is distinct from new.column_name and old.column_name is not null)
-  execute function hubspot_private.column_left();
+do $$
+begin
+  -- Made once: its lock waits for whoever writes the table.
+  if not exists (select from pg_trigger t where t.tgrelid = 'hubspot_private.properties'::regclass and t.tgname = 'column_left') then
+    create trigger column_left after update of column_name on hubspot_private.properties
+      for each row when (old.column_name is distinct from new.column_name and old.column_name is not null)
+      execute function hubspot_private.column_left();
+  end if;
+end;
+$$;
 
 create or replace function hubspot_private.change_concerns(c hubspot.changes, columns text[])
 returns boolean
