@@ -67,6 +67,10 @@ begin
   select i.* into strict v_home from hubspot_private.installation i for update;
   v_is_new := not v_was_home or not v_home.is_read_only;
   perform hubspot_private.home_move(v_home.system_identifier <> v_server);
+  if adopt.read_only and v_is_new and exists (select from hubspot_private.subscriptions) then
+    perform hubspot_private.deliveries_leave();
+    raise notice 'what was to be delivered to subscriptions is left to the original; here they begin with the next change';
+  end if;
   update hubspot_private.installation i
   set database_name = d.datname, database_oid = d.oid, system_identifier = v_server, is_read_only = adopt.read_only,
     adopted_at = case when v_was_home then i.adopted_at else hubspot_private.clock() end
@@ -77,10 +81,6 @@ begin
   update hubspot_private.oauth o
   set is_borrowed = adopt.read_only and (o.is_borrowed or v_is_new), retry_at = null;
   perform hubspot_private.home_check();
-  if adopt.read_only and v_is_new and exists (select from hubspot_private.subscriptions) then
-    perform hubspot_private.deliveries_leave();
-    raise notice 'what was to be delivered to subscriptions is left to the original; here they begin with the next change';
-  end if;
   perform hubspot_private.enqueue('hubspot:connect', '{}', 'connect');
   if not v_was_home then
     raise notice '%', case when adopt.read_only
