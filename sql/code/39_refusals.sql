@@ -150,3 +150,57 @@ as $$
   select least(s.ask_most, 100);
 $$;
 comment on function hubspot_private.read_limit(hubspot_private.streams) is 'How many ids the next batch read asks for.';
+
+-- What a function or trigger of a user's may leave behind in the session, and what is done about it. Read where it is called, so no SET.
+create or replace function hubspot_private.session_state()
+returns text[]
+language sql
+volatile
+as $$
+  select array[
+    current_user::text,
+    pg_catalog.current_setting('transaction_read_only'), pg_catalog.current_setting('session_replication_role'),
+    pg_catalog.current_setting('search_path'), pg_catalog.current_setting('TimeZone'), pg_catalog.current_setting('DateStyle'),
+    pg_catalog.current_setting('IntervalStyle'), pg_catalog.current_setting('row_security'), pg_catalog.current_setting('lock_timeout')];
+$$;
+comment on function hubspot_private.session_state() is 'As whom, and under which settings, what follows in this transaction runs.';
+revoke all on function hubspot_private.session_state() from public;
+
+create or replace function hubspot_private.session_settle(was text[], who text)
+returns void
+language plpgsql
+volatile
+as $$
+declare
+  v_is constant text[] := hubspot_private.session_state();
+  v_names constant text[] := '{search_path,TimeZone,DateStyle,IntervalStyle,row_security,lock_timeout}';
+begin
+  if v_is[2:3] <> was[2:3] then
+    raise exception '% left transaction_read_only or session_replication_role changed', who;
+  end if;
+  for i in 1..pg_catalog.cardinality(v_names) loop
+    if v_is[i + 3] <> was[i + 3] then
+      -- For the session: SET without LOCAL would outlive the transaction.
+      perform pg_catalog.set_config(v_names[i], was[i + 3], false);
+    end if;
+  end loop;
+end;
+$$;
+comment on function hubspot_private.session_settle(text[], text) is
+  'Puts settings that a user''s function or trigger left changed back to what session_state() said; raises where that would hide what it did.';
+revoke all on function hubspot_private.session_settle(text[], text) from public;
+
+create or replace function hubspot_private.own_triggers(relation regclass)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(case count(*) when 1 then 'trigger ' else 'one of the triggers ' end || string_agg(quote_ident(t.tgname), ', ' order by t.tgname),
+    'a trigger of yours')
+  from pg_trigger t
+  join pg_proc p on p.oid = t.tgfoid
+  where t.tgrelid = own_triggers.relation and not t.tgisinternal and t.tgenabled <> 'D' and p.pronamespace <> 'hubspot_private'::regnamespace;
+$$;
+comment on function hubspot_private.own_triggers(regclass) is 'The triggers that users hung on a table, for a message.';
+revoke all on function hubspot_private.own_triggers(regclass) from public;

@@ -121,6 +121,8 @@ declare
   v_sign text;
   v_signs text[];
   v_error text;
+  v_session text[];
+  v_triggers text;
 begin
   if jsonb_typeof(body -> 'results') is distinct from 'array' then
     perform hubspot_private.fail('answer_unreadable', 'it has no results');
@@ -170,6 +172,8 @@ begin
   if pg_catalog.cardinality(v_write) > 0 then
     perform hubspot_private.stream_marks_writing(object, stream, range);
     v_now := hubspot_private.clock();
+    v_session := hubspot_private.session_state();
+    v_triggers := hubspot_private.own_triggers(pg_catalog.format('hubspot.%I', v_object.table_name)::regclass);
     if pg_catalog.current_setting('hubspot.careful', true) = 'true' then
       -- Something on this page cannot be written: what it is, is left out, and the rest is not held up by it.
       set constraints all immediate;
@@ -178,6 +182,10 @@ begin
           begin
             execute pg_catalog.format('select * from hubspot_private.write_%s($1, $2, $3, $4, false)', v_object.number)
             into v_one, v_one_extras, v_count using body, array[v_id], asked_at, v_now;
+            if current_user <> v_session[1] then
+              raise exception '% went on as role %', v_triggers, current_user;
+            end if;
+            perform hubspot_private.session_settle(v_session, v_triggers);
             v_written := v_written || v_one;
             v_result.inserted := v_result.inserted + v_count;
             v_extras := coalesce(v_extras, '{}') || coalesce(v_one_extras, '{}');
@@ -205,6 +213,10 @@ begin
       execute pg_catalog.format('select * from hubspot_private.write_%s($1, $2, $3, $4, $5)', v_object.number)
       into v_written, v_extras, v_result.inserted
       using body, case when pg_catalog.cardinality(v_write) < v_all then v_write end, asked_at, v_now, v_free is null;
+      if current_user <> v_session[1] then
+        raise exception '% went on as role %', v_triggers, current_user;
+      end if;
+      perform hubspot_private.session_settle(v_session, v_triggers);
     end if;
     if pg_catalog.cardinality(v_write) > coalesce(pg_catalog.cardinality(v_written), 0) + coalesce(pg_catalog.cardinality(v_refused), 0) then
       v_refused := v_refused || hubspot_private.skipped_note(v_object, array(

@@ -178,20 +178,6 @@ export async function sweep(db: Database): Promise<number> {
   return rows[0]!.woken
 }
 
-/** Delivers changes of a subscription, for about a second; true where more is due now. `isCareful`: one change, whose own fault an error is. */
-export async function deliverStep(db: Database, subscription: number, isCareful: boolean): Promise<boolean> {
-  const { rows } = await db.pool.query<{ is_more: boolean }>(
-    'select hubspot_private.deliver_step(subscription => $1, is_careful => $2) as is_more',
-    [subscription, isCareful],
-  )
-  return rows[0]!.is_more
-}
-
-/** Queues a look at a subscription. */
-export async function subscriptionWake(db: Database, id: number): Promise<void> {
-  await db.pool.query('select hubspot_private.subscription_wake(id => $1)', [id])
-}
-
 /** Streams that nobody holds and that are due; since a time: all that everything due then still needs. */
 export async function streamsDue(db: Database, startedAt?: string): Promise<StreamKey[]> {
   const { rows } = await db.pool.query<StreamKey>(
