@@ -216,3 +216,23 @@ end;
 $$;
 comment on function hubspot_private.list_restart(hubspot_private.streams) is
   'HubSpot refuses the place that a list stands at: the same run reads it from the start, as one part. What was applied is applied again, which changes nothing; what was noted as absent is noted anew.';
+
+create or replace function hubspot_private.range_give_up(s hubspot_private.streams, is_refused boolean)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- It has shown nothing yet, so the part that it was split from reads on through what was to be its own.
+  if is_refused then
+    perform hubspot_private.list_is_opaque(s.object);
+  end if;
+  update hubspot_private.streams p
+  set cursor = '{"after": null, "is_given_up": true}', failures = 0, retry_at = null, parked_at = null
+  where (p.object, p.stream, p.range) = (s.object, s.stream, s.range);
+  perform hubspot_private.stream_wake(s.object, s.stream, s.range);
+end;
+$$;
+comment on function hubspot_private.range_give_up(hubspot_private.streams, boolean) is
+  'HubSpot does not answer a list asked from the middle: the part ends with its next step.';
