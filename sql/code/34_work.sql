@@ -72,7 +72,9 @@ begin
       return false;
     end if;
   elsif s.stream = 'fetch' then
-    if exists (select from hubspot_private.fetch_queue q where q.object = s.object and q.not_before <= horizon) then
+    if exists (select from hubspot_private.fetch_queue q where q.object = s.object and q.not_before <= horizon)
+      or exists (select from hubspot_private.fetch_asks a join hubspot_private.objects o on o.number = a.object_number where o.name = s.object)
+    then
       return true;
     end if;
   elsif s.stream = 'associations' then

@@ -119,7 +119,7 @@ begin
     set rows = v_rows
     where s.object = v_object.name and s.stream = 'backfill';
     update hubspot_private.objects o set is_kept = v_rows > 0 where o.name = v_object.name;
-    perform hubspot_private.stream_wake(v_object.name, 'schema');
+    perform hubspot_private.stream_call(v_object.name, 'schema');
     perform hubspot_private.live_follow();
   end if;
 end;
@@ -145,6 +145,7 @@ begin
   delete from hubspot_private.streams s where s.object = v_object.name;
   delete from hubspot_private.schedules s where s.object = v_object.name;
   delete from hubspot_private.fetch_queue q where q.object = v_object.name;
+  delete from hubspot_private.fetch_asks a where a.object_number = v_object.number;
   delete from hubspot_private.hints h where h.object = v_object.name;
   delete from hubspot_private.absences a where a.object = v_object.name;
   delete from hubspot_private.listed l where l.object = v_object.name;
@@ -240,6 +241,12 @@ begin
       v_object.table_name, array_to_string(hubspot_private.reserved_names(), ', ')));
   end if;
   if column_name <> v_property.column_name then
+    begin
+      -- Whoever waited for it would hold up every query that comes after.
+      execute format('lock table %s in access exclusive mode nowait', v_table);
+    exception when lock_not_available then
+      perform hubspot_private.fail('table_held', quote_ident(v_object.table_name));
+    end;
     execute format('alter table %s rename column %I to %I', v_table, v_property.column_name, column_name);
     update hubspot_private.properties p
     set column_name = rename_column.column_name, locked_at = hubspot_private.clock()
@@ -250,4 +257,4 @@ begin
 end;
 $$;
 comment on function hubspot.rename_column(text, text, text) is
-  'Gives the column of a property another name, for good. Views and indexes go on; queries must name it anew. SH101, SH103, SH104.';
+  'Gives the column of a property another name, for good. Views and indexes go on; queries must name it anew. It waits for nobody: SH220 while others use the table. SH101, SH103, SH104.';
