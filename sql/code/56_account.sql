@@ -113,6 +113,7 @@ returns text
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
 as $$
 declare
   v_account hubspot_private.account;

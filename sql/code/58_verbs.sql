@@ -110,7 +110,7 @@ declare
   v_object text;
 begin
   if object is null then
-    update hubspot_private.account a set is_paused = true;
+    update hubspot_private.pauses p set is_paused = true;
   else
     v_object := (hubspot_private.object_tracked(object)).name;
     update hubspot_private.objects o set is_paused = true where o.name = v_object;
@@ -130,7 +130,7 @@ as $$
 #variable_conflict use_variable
 begin
   if object is null then
-    update hubspot_private.account a set is_paused = false;
+    update hubspot_private.pauses p set is_paused = false;
     update hubspot_private.objects o set is_paused = false where o.is_paused;
     perform hubspot_private.retry_now('*'), hubspot_private.refresh_retry();
   else

@@ -23,7 +23,7 @@ begin
   select n.table_name, n.object, n.pair, n.keys, o.loaded_at is not null,
     case
       when not v_account.is_connected then 'no HubSpot account is connected'
-      when v_account.is_paused or o.is_paused then 'reading is paused: select hubspot.resume();'
+      when o.is_paused or (select p.is_paused from hubspot_private.pauses p) then 'reading is paused: select hubspot.resume();'
       when o.archived_at is not null then format('object %s is archived in HubSpot', o.name)
     end,
     extract(epoch from coalesce(m.max_age, '0')) * 1000::double precision, v_timeout, v_on_late

@@ -33,6 +33,15 @@ comment on column hubspot_private.quota_choices.number is 'Counts changes.';
 alter table hubspot_private.budgets add column choice bigint not null default 0;
 comment on column hubspot_private.budgets.choice is 'The number of the last choice that was acted on.';
 
+create table hubspot_private.pauses (
+  is_only boolean primary key default true check (is_only),
+  is_paused boolean not null default false
+);
+insert into hubspot_private.pauses (is_paused) select a.is_paused from hubspot_private.account a;
+comment on table hubspot_private.pauses is
+  'One row: whether someone paused all reading. Apart from the account, whose row workers write.';
+comment on column hubspot_private.account.is_paused is 'As it was before hubspot_private.pauses.';
+
 create table hubspot_private.fetch_asks (
   id bigint generated always as identity primary key,
   object_number integer not null,
