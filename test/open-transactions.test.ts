@@ -120,6 +120,22 @@ describe('left open', () => {
     await work(['contacts', 'companies', '*'])
   })
 
+  test('refresh is committed: the next look reads what was asked for, each id once, though many asked', async () => {
+    const [one = '', two = ''] = [...world.store.records('companies')].map(({ id }) => id)
+    world.store.edit('companies', [one, two], { name: 'unheard of' }, { lag: 3_600_000 })
+    await user.query('begin')
+    expect((await user.query('select hubspot.refresh($1, $2) as n', ['companies', [one, one]])).rows).toEqual([{ n: 1 }])
+    await world.db.query('select hubspot.refresh($1, $2)', ['companies', [one, two]])
+    await world.run('companies', 'fetch')
+    expect(await world.row('companies', two)).toMatchObject({ name: 'unheard of' })
+    world.store.edit('companies', one, { name: 'heard of' }, { lag: 3_600_000 })
+    await world.advance(1_000)
+    await user.query('commit')
+    await world.run('companies', 'fetch')
+    expect(await world.row('companies', one)).toMatchObject({ name: 'heard of' })
+    expect(await world.db.query('select from hubspot_private.fetch_asks')).toEqual([])
+  })
+
   test('are all verbs that write', async () => {
     const rows = await world.db.query<{ name: string }>(
       `select distinct p.proname as name from pg_proc p

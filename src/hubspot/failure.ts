@@ -45,7 +45,7 @@ export function failureOf(answer: FailedAnswer): SyncError {
   const envelope = parse(raw)
   const said = (envelope?.message ?? '').slice(0, 1_000)
   const policy = head.status === 429 ? policyOf(envelope, path) : undefined
-  const retryAfterMs = retryAfter(answer, policy === 'daily' ? LONGEST_OF_DAY_MS : LONGEST_MS)
+  const retryAfterMs = retryAfter(answer, policy === 'daily' || head.status === 477 ? LONGEST_OF_DAY_MS : LONGEST_MS)
   const detail = {
     method,
     path,
@@ -127,7 +127,7 @@ function scopesOf(envelope: Envelope | undefined): string[] {
   return [...new Set(contexts.flatMap((c) => c?.requiredGranularScopes ?? c?.requiredScopes ?? []))]
 }
 
-// Only a day's limit can be as far away as that: of all else HubSpot recovers sooner than a header may claim.
+// Only a day's limit, and an account that moves to another region, take longer: of all else HubSpot recovers sooner than a header may claim.
 const LONGEST_MS = 3_600_000
 const LONGEST_OF_DAY_MS = 24 * LONGEST_MS
 
