@@ -81,7 +81,7 @@ begin
   update hubspot_private.oauth o
   set is_borrowed = adopt.read_only and (o.is_borrowed or v_is_new), retry_at = null;
   perform hubspot_private.home_check();
-  perform hubspot_private.enqueue('hubspot:connect', '{}', 'connect');
+  perform hubspot_private.enqueue('hubspot:connect', '{}');
   if not v_was_home then
     raise notice '%', case when adopt.read_only
       then 'this database reads HubSpot and never writes to it. It shares HubSpot''s limits with the original: select hubspot.set_quota_share(0.5); on both'

@@ -43,6 +43,27 @@ comment on function hubspot_private.page_complete(hubspot_private.objects, jsonb
   'A page without the records that lack their properties, or the modified date that was asked for, and the ids of these: nothing can be said of them. SH208 where all do.';
 revoke all on function hubspot_private.page_complete(hubspot_private.objects, jsonb) from public;
 
+create or replace function hubspot_private.answer_objects(object text, answer jsonb)
+returns jsonb
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if jsonb_typeof(answer -> 'results') is distinct from 'array' or not jsonb_path_exists(answer, 'strict $.results[*] ? (@.type() != "object")') then
+    return answer;
+  end if;
+  perform hubspot_private.problem_report('SH212', object, 'a result of HubSpot''s is no record', 'The others are taken; it is left out.');
+  -- Whose place it has in a read by id, nobody knows: what is not answered there is not gone.
+  return answer || jsonb_build_object(
+    'results', (select coalesce(jsonb_agg(r.value order by r.ordinality) filter (where jsonb_typeof(r.value) = 'object'), '[]')
+      from jsonb_array_elements(answer -> 'results') with ordinality r),
+    'errors', case when jsonb_typeof(answer -> 'errors') = 'array' then answer -> 'errors' else '[]' end || '[{"category": "UNREADABLE"}]');
+end;
+$$;
+comment on function hubspot_private.answer_objects(text, jsonb) is 'An answer without what is no record among its results: that has a problem, and what is not answered counts as not told of.';
+revoke all on function hubspot_private.answer_objects(text, jsonb) from public;
+
 create or replace function hubspot_private.refusal_note(object text, record_id bigint, state text, message text, context text)
 returns text
 language plpgsql

@@ -39,6 +39,32 @@ $$;
 comment on function hubspot_private.fetch_enqueue(text, bigint[], text, timestamptz) is
   'Puts ids on the list to batch-read; an id that is there gets a new seq, so that a read under way does not take it off.';
 
+create or replace function hubspot_private.asks_take(object text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_ids bigint[];
+begin
+  with taken as (
+    delete from hubspot_private.fetch_asks a
+    where a.id = any (array(
+      select x.id from hubspot_private.fetch_asks x
+      join hubspot_private.objects o on o.number = x.object_number and o.name = asks_take.object
+      for update of x skip locked))
+    returning a.ids
+  )
+  select array_agg(distinct i) into v_ids from taken t, unnest(t.ids) i;
+  if v_ids is not null then
+    perform hubspot_private.fetch_enqueue(object, v_ids, 'refresh');
+  end if;
+end;
+$$;
+comment on function hubspot_private.asks_take(text) is
+  'Moves what people asked to have read again, as far as they have committed, to the list to batch-read. Called holding the fetch stream.';
+
 create or replace function hubspot_private.object_lock(object_number integer, is_deleting boolean)
 returns void
 language plpgsql

@@ -35,6 +35,9 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  if s.stream = 'fetch' then
+    perform hubspot_private.asks_take(s.object);
+  end if;
   if s.run_id is not null and not hubspot_private.stream_is_held(s) then
     return s;
   end if;

@@ -194,6 +194,7 @@ begin
   perform pg_catalog.set_config('lock_timeout', '2s', true);
   -- Record by record, after a page as a whole was refused: page_apply looks at it.
   perform pg_catalog.set_config('hubspot.careful', is_careful::text, true);
+  answer := hubspot_private.answer_objects(object, answer);
   -- Before the first row is locked, which gives the transaction its number: the change feed is read in the order of these, so that
   -- whoever waits here for another step has to get the later one.
   if stream = 'associations' then
@@ -214,11 +215,12 @@ begin
     return;
   end if;
   perform hubspot_private.suspects_settle(v_stream, hubspot_private.request_ids(request));
-  update hubspot_private.account a
-  set hubspot_ahead = answered_at - hubspot_private.clock()
-  where pg_catalog.abs(extract(epoch from answered_at - hubspot_private.clock() - a.hubspot_ahead)) > 0.5;
+  answered_at := hubspot_private.date_heard(answered_at);
   if pg_catalog.jsonb_path_exists(answer, '$.errors[*] ? (@.category == "OBJECT_NOT_FOUND").context.ids[*]') then
     update hubspot_private.account a set is_missing_explicit = true where not a.is_missing_explicit;
+  end if;
+  if stream = 'fetch' then
+    perform hubspot_private.asks_take(object);
   end if;
   if object = '*' then
     v_step := hubspot_private.catalogue_step(answer);

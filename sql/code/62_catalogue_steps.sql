@@ -28,7 +28,11 @@ begin
     perform hubspot_private.schemas_apply(answer -> 'schemas');
     perform hubspot_private.schemas_compare(answer -> 'schemas');
   end if;
-  update hubspot_private.account a set catalogue_at = hubspot_private.clock();
+  -- Someone who disconnects and has not committed is not waited for: the next one notes it.
+  perform from hubspot_private.account a for no key update skip locked;
+  if found then
+    update hubspot_private.account a set catalogue_at = hubspot_private.clock();
+  end if;
   perform hubspot_private.pending_resolve();
   v_step.cursor := '{}';
   v_step.is_over := true;
