@@ -52,7 +52,9 @@ as $$
     ('complete_until_timestamp_seconds', extract(epoch from t.complete_until)),
     ('deletes_complete_until_timestamp_seconds', extract(epoch from t.deletes_complete_until)),
     ('associations_complete_until_timestamp_seconds', extract(epoch from t.associations_complete_until)),
-    ('fetch_queue', (select count(*) from hubspot_private.fetch_queue q where q.object = t.object)),
+    ('fetch_queue', (select count(*) from hubspot_private.fetch_queue q where q.object = t.object) + (
+      select coalesce(sum(cardinality(a.ids)), 0)
+      from hubspot_private.fetch_asks a join hubspot_private.objects o on o.number = a.object_number where o.name = t.object)),
     ('association_queue', (
       select count(*) from hubspot_private.pairs p join hubspot_private.association_dirty d on d.pair = p.number where p.from_object = t.object))
   ) v (name, value)

@@ -8,17 +8,18 @@ as $$
   select case
       when not hubspot_private.is_home() then 'SH005'
       when not a.is_connected then 'SH003'
-      when a.is_paused or o.is_paused then 'SH232'
+      when p.is_paused or o.is_paused then 'SH232'
       else 'SH222'
     end,
     case
       when not hubspot_private.is_home() then hubspot_private.home_differs()
       when not a.is_connected then 'no HubSpot account is connected'
-      when a.is_paused or o.is_paused then 'reading is paused: select hubspot.resume();'
+      when p.is_paused or o.is_paused then 'reading is paused: select hubspot.resume();'
       else format('object %s is archived in HubSpot', o.name)
     end
   from hubspot_private.account a
-  where not hubspot_private.is_home() or not a.is_connected or a.is_paused or o.is_paused or o.archived_at is not null;
+  cross join hubspot_private.pauses p
+  where not hubspot_private.is_home() or not a.is_connected or p.is_paused or o.is_paused or o.archived_at is not null;
 $$;
 comment on function hubspot_private.live_unasked(hubspot_private.objects) is
   'Why HubSpot is not asked for an object at all, however long someone waits; no row: it is.';
