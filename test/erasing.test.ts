@@ -183,6 +183,30 @@ describe('what is no privacy deletion', () => {
     expect(await tombstones(world)).toEqual([seen, unseen, later].map((id) => ({ id, is_erased: false })))
   })
 
+  test('archived, and kept by a trigger until its 90 days are over', async () => {
+    await using world = await startWorld('erasing', { sandbox: { objects: { contacts: 4 }, settings: QUIET } })
+    const [id = '', later = ''] = idsOf(world)
+    await world.load('contacts', ['firstname'], 'mark')
+    await world.db.query('create function keep() returns trigger language plpgsql as $$ begin return null; end $$')
+    await world.db.query('create trigger keep before update on hubspot.contacts for each row execute function keep()')
+    world.store.archive('contacts', id)
+    for (let days = 0; days < 120; days += 30) {
+      await world.advance(30 * DAY)
+      await fullRead(world)
+    }
+    expect(await world.row('contacts', id)).toMatchObject({ _archived_at: null })
+    await world.db.query('drop trigger keep on hubspot.contacts')
+    world.store.archive('contacts', later)
+    await fullRead(world)
+    await world.pass(HOUR)
+    await believe(world)
+    await believe(world)
+    expect(await world.db.query('select id, purged_at is not null as is_purged, erased_at from hubspot_private.tombstones order by id')).toEqual([
+      { id, is_purged: true, erased_at: null }, { id: later, is_purged: false, erased_at: null },
+    ])
+    expect(await world.row('contacts', id)).toMatchObject({ _archived_at: expect.any(String) })
+  })
+
   test('merged, and the survivor late in search', async () => {
     await using world = await startWorld('erasing', { sandbox: { objects: { contacts: 5 }, settings: { ...QUIET, mergeMakesNewId: true, mergedRead: 'missing' } } })
     const [one = '', two = '', archived = ''] = idsOf(world)

@@ -60,6 +60,7 @@ as $$
           select from hubspot_private.pairs p
           where p.is_tracked and (o.name in (p.from_object, p.to_object) or hubspot_private.webhook_object(i.to_type) in (p.from_object, p.to_object)))
         else coalesce(o.is_tracked, false)
+          or v.verb = 'privacyDeletion' and exists (select from hubspot_private.erasures e where e.object = o.name and e.id = any (i.ids))
       end as is_ours
     from hubspot_private.inbox i
     cross join lateral (

@@ -64,7 +64,7 @@ $$;
 comment on function hubspot_private.erasures_forget() is
   'Erases what HubSpot says was deleted for privacy, of objects that are no longer tracked: nobody reads them, its word is enough.';
 
-create or replace function hubspot_private.record_await(object text, id bigint)
+create or replace function hubspot_private.record_await(object text, ids bigint[])
 returns void
 language plpgsql
 volatile
@@ -74,21 +74,21 @@ declare
   v_table record;
 begin
   for v_table in
-    select o.table_name as name, 't.id = $1' as is_its
+    select o.table_name as name, 't.id = any ($1)' as is_its
     from hubspot_private.objects o where o.name = record_await.object
     union all
     select p.table_name, array_to_string(array[
-      case when p.from_object = record_await.object then format('t.%I = $1', p.from_column) end,
-      case when p.to_object = record_await.object then format('t.%I = $1', p.to_column) end], ' or ')
+      case when p.from_object = record_await.object then format('t.%I = any ($1)', p.from_column) end,
+      case when p.to_object = record_await.object then format('t.%I = any ($1)', p.to_column) end], ' or ')
     from hubspot_private.pairs p where record_await.object in (p.from_object, p.to_object)
   loop
     if v_table.name is not null and to_regclass(format('hubspot.%I', v_table.name)) is not null then
-      execute format('select from hubspot.%I t where %s for update', v_table.name, v_table.is_its) using record_await.id;
+      execute format('select from hubspot.%I t where %s for update', v_table.name, v_table.is_its) using record_await.ids;
     end if;
   end loop;
 end;
 $$;
-comment on function hubspot_private.record_await(text, bigint) is 'Waits for whoever holds a record''s row or one of its associations.';
+comment on function hubspot_private.record_await(text, bigint[]) is 'Waits for whoever holds rows of records, or one of their associations.';
 
 create or replace function hubspot.forget(object text, id bigint)
 returns void
@@ -115,7 +115,8 @@ begin
   if v_object.is_tracked and to_regclass(format('hubspot.%I', v_object.table_name)) is not null then
     execute format('select exists (select from %s and t.id = $1)', hubspot_private.live_rows(v_object)) into v_is_here using id;
   end if;
-  perform hubspot_private.record_await(v_object.name, id);
+  perform hubspot_private.record_await(v_object.name, array(
+    select id union select m.lost_id from hubspot.merges m where m.object = v_object.name and m.kept_id = id));
   perform hubspot_private.records_erase(v_object.name, 'forget', 0, array[id]);
   if v_is_here then
     raise notice '% % was in HubSpot when it was last read', v_object.name, id

@@ -11,7 +11,7 @@ comment on column hubspot_private.tombstones.missed is
   'Sweeps of the archived list in a row that did not list it, each but the first after a read by id that did not find it either.';
 comment on column hubspot_private.tombstones.missed_at is 'When the last of them was.';
 comment on column hubspot_private.tombstones.not_found_at is 'When the last read by id that did not find it was asked.';
-comment on column hubspot_private.tombstones.alive_at is 'When a full read began that was done before it was seen gone, and so found it.';
+comment on column hubspot_private.tombstones.alive_at is 'When the last full read began that was done, and so had found it, before it was seen gone; null: nobody knows.';
 comment on column hubspot_private.tombstones.archived_at is
   'When it was archived, by HubSpot''s clock, as the archived list told; null: never listed, -infinity: not known.';
 
