@@ -56,8 +56,8 @@ describe('the catalogue', () => {
     const names = loose.map(({ name }) => name)
     const writers = [
       'absences_step', 'archive_step', 'associations_step', 'backfill_step', 'build_step', 'deliver_calls', 'deliver_step', 'edges_apply',
-      'edges_apply_careful', 'edges_delete', 'edges_forget', 'fetch_step', 'fill_apply', 'fill_step', 'gone_apply', 'list_step', 'live_apply',
-      'orphans_delete', 'page_apply', 'record_erase', 'records_erase_each', 'session_settle', 'session_state', 'step_commit', 'wait',
+      'edges_apply_careful', 'edges_delete', 'edges_erase', 'edges_forget', 'fetch_step', 'fill_apply', 'fill_step', 'gone_apply', 'list_step', 'live_apply',
+      'orphans_delete', 'page_apply', 'record_erase', 'records_erase', 'records_erase_each', 'session_settle', 'session_state', 'step_commit', 'wait',
     ]
     // Casts are fully qualified instead: SET would keep the planner from inlining them.
     expect(names.filter((name) => !/^(cast|read|input)_|^is_castable$/.test(name))).toEqual(writers)
@@ -70,6 +70,18 @@ describe('the catalogue', () => {
          and not coalesce('search_path=pg_catalog, pg_temp' = any (p.proconfig), false)`,
     )
     expect(definers).toEqual([])
+  })
+
+  it('lets users\' triggers run with the owner\'s rights under his own search path alone, temporary tables last', async () => {
+    const setters = await db.query<{ name: string; text: string }>(
+      `select p.proname as name, p.prosrc as text from pg_proc p
+       where p.pronamespace in ('hubspot'::regnamespace, 'hubspot_private'::regnamespace) and p.prosrc ~* '''search_path'', |set local search_path'
+       order by 1`)
+    expect(setters.map(({ name }) => name)).toEqual(['erasures_forget', 'forget'])
+    for (const { text } of setters) {
+      expect(text.replaceAll(/set_config\('search_path', (hubspot_private\.usual_search_path\(\)|'pg_catalog, pg_temp'), true\)/g, '')).not.toContain('search_path')
+    }
+    expect(await db.query('select hubspot_private.usual_search_path() as path')).toEqual([{ path: expect.stringMatching(/, pg_temp$/) }])
   })
 })
 

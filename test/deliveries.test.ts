@@ -293,7 +293,7 @@ describe('a subscription', () => {
     await allFinal(it.db)
     await it.deliver()
     expect(await it.db.query('select distinct record_id from hubspot_private.delivery_changes order by 1')).toHaveLength(2)
-    await it.db.query("select hubspot_private.changes_forget('contacts', 1)")
+    await it.db.query("select hubspot_private.changes_forget('contacts', '{1}')")
     expect(await it.db.query(`select distinct record_id from hubspot_private.delivery_changes union all select record_id from hubspot_private.deliveries
       union all select record_id from hubspot.changes`)).toEqual([{ record_id: '2' }, { record_id: '2' }, { record_id: '2' }])
   })

@@ -99,52 +99,80 @@ $$;
 comment on function hubspot_private.changes_empty() is
   'Empties the feed: on another server its transaction ids mean nothing. Whoever reads on from a place of before gets SH117; subscriptions go on from here, with what they had taken out of it.';
 
-create or replace function hubspot_private.changes_forget(object text, record_id bigint)
+create or replace function hubspot_private.delivery_jobs_end(subscription bigint default null)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_ended record;
+begin
+  if not exists (
+    select from hubspot_private.deliveries d where d.subscription = coalesce(subscription, d.subscription) and d.erased_job_id is not null)
+  then
+    return;
+  end if;
+  -- What its task said of it goes with it.
+  for v_ended in execute format(
+    'with waiting as (
+       select d.job_id from hubspot_private.deliveries d
+       join %1$I.jobs j on j.id = d.job_id and j.locked_at is null
+       where d.erased_job_id = d.job_id and d.subscription = coalesce($1, d.subscription)),
+     ended as (select c.id from %1$I.complete_jobs(array(select w.job_id from waiting w)) c)
+     update hubspot_private.deliveries d
+     set job_id = null, job_until = null, erased_job_id = null, error = null, not_before = hubspot_private.clock()
+     from ended e
+     where d.erased_job_id = e.id
+     returning d.subscription, d.record_id', (select i.queue_schema from hubspot_private.installation i))
+  using subscription
+  loop
+    delete from hubspot_private.problems p
+    where p.code = 'SH224' and p.record_id = v_ended.record_id and p.property = hubspot_private.subscription_property(v_ended.subscription);
+    delete from hubspot_private.deliveries d
+    where (d.subscription, d.record_id) = (v_ended.subscription, v_ended.record_id) and not exists (
+      select from hubspot_private.delivery_changes c where (c.subscription, c.record_id) = (d.subscription, d.record_id));
+  end loop;
+end;
+$$;
+comment on function hubspot_private.delivery_jobs_end(bigint) is
+  'Ends jobs that carry what was erased, unless they run: what is left of their record''s changes is queued again.';
+
+create or replace function hubspot_private.changes_forget(object text, ids bigint[])
 returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  -- All of them in one pass: the feed has no index by record.
   delete from hubspot.changes c
-  where (c.object, c.record_id) = (changes_forget.object, changes_forget.record_id) and c.op in ('insert', 'update', 'associate')
-    or c.op = 'associate' and c.changed ->> 'to_object' = changes_forget.object
-      and (c.changed ->> 'to')::bigint = changes_forget.record_id;
+  where c.object = changes_forget.object and c.record_id = any (changes_forget.ids) and c.op in ('insert', 'update', 'associate')
+    or c.op = 'associate' and c.changed ->> 'to_object' = changes_forget.object and (c.changed ->> 'to')::bigint = any (changes_forget.ids);
   -- Whoever follows the feed has to hear that it is gone, and hears no more than that.
   update hubspot.changes c set changed = '{}'
-  where (c.object, c.record_id) = (changes_forget.object, changes_forget.record_id) and c.op = 'delete' and c.changed <> '{}';
+  where c.object = changes_forget.object and c.record_id = any (changes_forget.ids) and c.op = 'delete' and c.changed <> '{}';
   delete from hubspot_private.delivery_changes d
   using hubspot_private.subscriptions s
   where s.id = d.subscription and (
-    s.object = changes_forget.object and d.record_id = changes_forget.record_id and d.change ->> 'op' in ('insert', 'update', 'associate')
+    s.object = changes_forget.object and d.record_id = any (changes_forget.ids) and d.change ->> 'op' in ('insert', 'update', 'associate')
     or d.change ->> 'op' = 'associate' and d.change #>> '{changed,to_object}' = changes_forget.object
-      and (d.change #>> '{changed,to}')::bigint = changes_forget.record_id);
+      and (d.change #>> '{changed,to}')::bigint = any (changes_forget.ids));
   update hubspot_private.delivery_changes d set change = jsonb_set(d.change, '{changed}', '{}')
   from hubspot_private.subscriptions s
-  where s.id = d.subscription and s.object = changes_forget.object and d.record_id = changes_forget.record_id and d.change ->> 'op' = 'delete';
-  -- What a job carries goes with it, and is queued again without; one that runs has it already.
-  execute format(
-    'with waiting as (
-       select d.subscription, d.job_id from hubspot_private.deliveries d
-       join hubspot_private.subscriptions s on s.id = d.subscription
-       join %1$I.jobs j on j.id = d.job_id and j.locked_at is null
-       where s.object = $1 and d.record_id = $2),
-     ended as (select c.id from %1$I.complete_jobs(array(select w.job_id from waiting w)) c)
-     update hubspot_private.deliveries d
-     set job_id = null, job_until = null, error = null, not_before = hubspot_private.clock()
-     from ended e
-     where d.record_id = $2 and d.job_id = e.id', (select i.queue_schema from hubspot_private.installation i))
-  using changes_forget.object, changes_forget.record_id;
+  where s.id = d.subscription and s.object = changes_forget.object and d.record_id = any (changes_forget.ids) and d.change ->> 'op' = 'delete';
+  -- An error may quote what was delivered; a job that runs has it already, and is seen to when it does so no more.
+  update hubspot_private.deliveries d set error = null, erased_job_id = d.job_id
+  from hubspot_private.subscriptions s
+  where s.id = d.subscription and s.object = changes_forget.object and d.record_id = any (changes_forget.ids);
+  perform hubspot_private.delivery_jobs_end();
   delete from hubspot_private.deliveries d
   using hubspot_private.subscriptions s
-  where s.id = d.subscription and s.object = changes_forget.object and d.record_id = changes_forget.record_id and d.job_id is null
+  where s.id = d.subscription and s.object = changes_forget.object and d.record_id = any (changes_forget.ids) and d.job_id is null
     and not exists (
       select from hubspot_private.delivery_changes c where (c.subscription, c.record_id) = (d.subscription, d.record_id));
-  -- An error may quote what was delivered.
-  update hubspot_private.deliveries d set error = null
-  from hubspot_private.subscriptions s
-  where s.id = d.subscription and s.object = changes_forget.object and d.record_id = changes_forget.record_id;
 end;
 $$;
-comment on function hubspot_private.changes_forget(object text, record_id bigint) is
-  'Erases what the feed and its subscriptions hold of a record. That it was deleted stays, by its id alone: who has a copy must hear of it.';
+comment on function hubspot_private.changes_forget(text, bigint[]) is
+  'Erases what the feed and its subscriptions hold of records. That they were deleted stays, by their ids alone: who has a copy must hear of it.';

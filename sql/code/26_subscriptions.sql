@@ -131,6 +131,7 @@ declare
   v_last record;
   v_count bigint;
 begin
+  perform hubspot_private.delivery_jobs_end(s.id);
   with found as materialized (
     select c.* from hubspot.changes c
     where (c.xid, c.id) > (s.at_xid, s.at_id) and c.xid < v_horizon and c.object = s.object and c.op = any (s.ops)
@@ -141,7 +142,9 @@ begin
     select f.* from found f
     where not pg_visible_in_snapshot(f.xid, s.began)
       and (s.columns is null or f.op in ('associate', 'disassociate') or f.changed ?| v_columns
-        or hubspot_private.change_concerns(f, s.columns))
+        or hubspot_private.change_concerns(f, s.columns)
+        -- Erased: who has a copy of a column must hear of it.
+        or f.op = 'delete' and f.changed = '{}')
   ),
   copied as (
     insert into hubspot_private.delivery_changes (subscription, record_id, change_id, change)

@@ -17,6 +17,8 @@ declare
   v_gone bigint[];
   v_deleted bigint[];
   v_private bigint[];
+  v_kept bigint[];
+  v_alive_at timestamptz;
   v_each bigint;
   v_one bigint[];
   v_refused bigint[];
@@ -102,10 +104,21 @@ begin
   -- What was wrong with a record is over with it.
   update hubspot_private.problems p set resolved_at = hubspot_private.clock()
   where p.object = v_object.name and p.record_id = any (v_gone) and p.record_id <> all (coalesce(v_refused, '{}')) and p.resolved_at is null;
-  insert into hubspot_private.tombstones as g (object, id, seen_gone_at)
-  select v_object.name, i, v_now from unnest(v_gone) i
-  on conflict on constraint tombstones_pkey do update set seen_gone_at = excluded.seen_gone_at
-  where g.id = any (v_deleted);
+  -- Since when it has been there, as far as anybody knows, with a row that nobody keeps.
+  v_kept := array(
+    select p.record_id from hubspot_private.problems p where p.object = v_object.name and p.code = 'SH213' and p.record_id = any (v_deleted));
+  v_alive_at := greatest(v_object.loaded_at, (
+    select pg_catalog.max(r.started_at) from hubspot_private.runs r
+    where r.object = v_object.name and r.stream in ('backfill', 'resync') and r.state = 'done'));
+  -- All but the archived list asks by id.
+  insert into hubspot_private.tombstones as g (object, id, seen_gone_at, not_found_at, alive_at)
+  select v_object.name, i, v_now, case when stream <> 'archive' then asked_at end,
+    case when i = any (v_deleted) and i <> all (v_kept) then v_alive_at end
+  from unnest(v_gone) i
+  on conflict on constraint tombstones_pkey do update
+  set seen_gone_at = case when g.id = any (v_deleted) then excluded.seen_gone_at else g.seen_gone_at end,
+    not_found_at = coalesce(excluded.not_found_at, g.not_found_at)
+  where g.id = any (v_deleted) or excluded.not_found_at is not null;
   v_private := hubspot_private.erasures_due(object, v_gone);
   if v_private <> '{}' then
     perform hubspot_private.records_erase_each(object, stream, range, v_private);

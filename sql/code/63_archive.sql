@@ -1,6 +1,7 @@
 -- The archived list, read from start to end each time, ids only: what it lists is gone from the mirror; a tombstone in a page's
 -- place that it does not list belongs to a record that was restored, or purged, and is asked for by id.
---   The cursor: last, the highest id read; began, HubSpot's time of the sweep's first answer; until, that of the last whole sweep.
+--   The cursor: last, the highest id read; began, HubSpot's time of the sweep's first answer; until, that of the last whole sweep;
+--   is_shown: it has listed some.
 --   A list that is not in id order is read again with the ids it shows kept (is_listed): only its end tells what it lacks.
 create or replace function hubspot_private.load_begin(object text)
 returns void
@@ -29,10 +30,11 @@ as $$
 declare
   v_missed bigint[];
 begin
-  -- Without ids: all between that the list, which was kept, did not show.
-  with missed as (
-    update hubspot_private.tombstones g
-    set missed = g.missed + 1, purged_at = case when g.missed >= 2 then hubspot_private.clock() end
+  -- Without ids: all between that the list, which was kept, did not show. What waits to be read is neither here nor there yet, and
+  -- to be missed again says something only of what was read meanwhile and not found.
+  with looked as (
+    select g.id, g.missed = 0 or coalesce(g.not_found_at > case when g.missed_at < hubspot_private.clock() then g.missed_at else '-infinity' end, false) as is_news
+    from hubspot_private.tombstones g
     where g.object = tombstones_look.object and g.id > low and g.id <= high and g.purged_at is null
       -- What was seen gone while this page was on its way may not be on it.
       and g.seen_gone_at < asked_at
@@ -41,14 +43,22 @@ begin
         else not exists (
           select from hubspot_private.listed l where (l.object, l.stream, l.id) = (g.object, 'archive', g.id))
       end
+      and not exists (select from hubspot_private.fetch_queue q where (q.object, q.id) = (g.object, g.id))
+  ),
+  missed as (
+    update hubspot_private.tombstones g
+    set missed = g.missed + 1, missed_at = hubspot_private.clock(), purged_at = case when g.missed >= 2 then hubspot_private.clock() end
+    from looked l
+    where g.object = tombstones_look.object and g.id = l.id and l.is_news
     returning g.id, g.purged_at
   )
-  select array_agg(m.id) filter (where m.purged_at is null) into v_missed from missed m;
+  select array_agg(l.id) into v_missed
+  from looked l where not exists (select from missed m where m.id = l.id and m.purged_at is not null);
   perform hubspot_private.fetch_enqueue(object, v_missed, 'archive');
 end;
 $$;
 comment on function hubspot_private.tombstones_look(text, bigint, bigint, bigint[], timestamptz) is
-  'Asks for records that were seen gone and are not listed as archived: found, they were restored; not found twice in a row, they are purged.';
+  'Asks for records that were seen gone and are not listed as archived: found, they were restored; not found twice, each time after another sweep, they are purged.';
 
 create or replace function hubspot_private.archive_has_news(object text, answer jsonb)
 returns boolean
@@ -100,7 +110,7 @@ begin
   v_step.result.rows_read := pg_catalog.cardinality(v_ids);
   v_step.cursor := pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('after', after, 'until', s.cursor -> 'until',
     'began', coalesce(s.cursor -> 'began', pg_catalog.to_jsonb(hubspot_private.as_ms(coalesce(answered_at, hubspot_private.hubspot_now())))),
-    'is_listed', s.cursor -> 'is_listed'));
+    'is_listed', s.cursor -> 'is_listed', 'is_shown', coalesce(s.cursor -> 'is_shown', case when v_ids <> '{}' then 'true'::jsonb end)));
   if not s.cursor ? 'is_listed' and not hubspot_private.ids_ascend(v_ids, v_low) then
     delete from hubspot_private.listed l where l.object = s.object and l.stream = 'archive';
     v_step.cursor := v_step.cursor - 'after' || '{"is_listed": true}';
@@ -123,8 +133,14 @@ begin
   if v_merged is not null then
     perform hubspot_private.merges_note(s.object, v_merged);
   end if;
-  update hubspot_private.tombstones g set missed = 0, purged_at = null
-  where g.object = s.object and g.id = any (v_ids) and (g.missed > 0 or g.purged_at is not null);
+  update hubspot_private.tombstones g
+  set missed = 0, missed_at = null, purged_at = null, archived_at = coalesce(r.archived_at, g.archived_at, '-infinity')
+  from (
+    select r.value ->> 'id' as id, hubspot_private.cast_timestamptz(r.value ->> 'archivedAt') as archived_at
+    from pg_catalog.jsonb_array_elements(answer -> 'results') r (value)
+  ) r
+  where g.object = s.object and g.id = any (v_ids) and r.id = g.id::text
+    and (g.missed > 0 or g.purged_at is not null or g.archived_at is null);
   if s.cursor ? 'is_listed' then
     insert into hubspot_private.listed (object, stream, id)
     select s.object, 'archive', i from (select distinct i from unnest(v_ids) i order by i) d (i)
@@ -140,8 +156,9 @@ begin
   if after is null then
     delete from hubspot_private.listed l where l.object = s.object and l.stream = 'archive';
     v_step.cursor := pg_catalog.jsonb_build_object('until', v_step.cursor -> 'began');
-    v_new := hubspot_private.erasures_found(s.object);
-    if v_new <> '{}' then
+    -- A list that shows nothing at all is no evidence.
+    v_new := case when s.cursor ? 'is_shown' or v_ids <> '{}' then hubspot_private.erasures_believed(v_object) end;
+    if pg_catalog.cardinality(v_new) > 0 then
       perform hubspot_private.object_lock(v_object.number, true);
       perform hubspot_private.records_erase_each(s.object, s.stream, s.range, v_new);
     end if;

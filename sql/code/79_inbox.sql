@@ -60,6 +60,7 @@ as $$
           select from hubspot_private.pairs p
           where p.is_tracked and (o.name in (p.from_object, p.to_object) or hubspot_private.webhook_object(i.to_type) in (p.from_object, p.to_object)))
         else coalesce(o.is_tracked, false)
+          or v.verb = 'privacyDeletion' and exists (select from hubspot_private.erasures e where e.object = o.name and e.id = any (i.ids))
       end as is_ours
     from hubspot_private.inbox i
     cross join lateral (
@@ -76,28 +77,34 @@ as $$
 $$;
 comment on function hubspot_private.inbox_count(uuid[]) is 'Counts events by type and object: acted on, or ignored since nobody tracks what they are about.';
 
-create or replace function hubspot_private.forget_untracked(object text, ids bigint[])
-returns void
-language plpgsql
+create or replace function hubspot_private.object_has_traces(o hubspot_private.objects)
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when object_has_traces.o.is_tracked or object_has_traces.o.column_set > 0 then true
+    when exists (
+      select from hubspot_private.pairs p
+      where object_has_traces.o.name in (p.from_object, p.to_object) and to_regclass(format('hubspot.%I', p.table_name)) is not null)
+      or exists (select from hubspot_private.subscriptions s where s.object = object_has_traces.o.name)
+      or exists (select from hubspot_private.problems p where p.object = object_has_traces.o.name and p.record_id is not null) then true
+    else exists (select from hubspot.changes c where c.object = object_has_traces.o.name)
+  end;
+$$;
+comment on function hubspot_private.object_has_traces(hubspot_private.objects) is
+  'Whether anything of an object''s records is kept here: it is tracked, or was, and left its table, associations of others, problems, or changes.';
+
+create or replace function hubspot_private.erasure_next(attempts integer)
+returns timestamptz
+language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_id bigint;
-begin
-  foreach v_id in array coalesce(ids, '{}') loop
-    begin
-      perform hubspot.forget(forget_untracked.object, v_id);
-    exception when raise_exception or integrity_constraint_violation then
-      -- A trigger or a reference of the user's.
-      perform hubspot_private.problem_report('SH213', forget_untracked.object,
-        format('a record that was deleted for privacy cannot be erased: %s', sqlerrm), null, v_id);
-    end;
-  end loop;
-end;
+  select hubspot_private.clock() + least(make_interval(mins => power(2, least(erasure_next.attempts, 10))::integer), '6 hours');
 $$;
-comment on function hubspot_private.forget_untracked(text, bigint[]) is
-  'Erases records that were deleted for privacy from the table of an object that is no longer tracked.';
+comment on function hubspot_private.erasure_next(integer) is 'When to try again to erase a record: a minute later, then later each time.';
 
 create or replace function hubspot_private.inbox_apply(max_events integer default 2000)
 returns table (applied integer, objects text[], pause_ms double precision)
@@ -121,6 +128,8 @@ begin
     select i.digest from hubspot_private.inbox i where i.applied_at is null order by i.received_at limit max_events for update skip locked);
   applied := cardinality(v_taken);
   if applied = 0 then
+    -- Apart from events, so that none waits for what users' triggers make of it.
+    perform hubspot_private.erasures_forget();
     return next;
     return;
   end if;
@@ -147,13 +156,12 @@ begin
     group by r.object
     order by r.object
   loop
-    select o.* into v_object from hubspot_private.objects o where o.name = v_events.object and (o.is_tracked or o.column_set > 0);
-    continue when not found;
-    if not v_object.is_tracked then
-      -- Nobody reads it any more, but its table is there: HubSpot's word is enough.
-      perform hubspot_private.forget_untracked(v_object.name, v_events.private);
-      continue;
-    end if;
+    select o.* into v_object from hubspot_private.objects o where o.name = v_events.object;
+    continue when not found or not v_object.is_tracked and (v_events.private is null or not hubspot_private.object_has_traces(v_object));
+    insert into hubspot_private.erasures (object, id, asked_at, next_at)
+    select v_object.name, i, v_now, v_now + case when v_object.is_tracked then interval '1 minute' else '0' end from unnest(v_events.private) i
+    on conflict on constraint erasures_pkey do nothing;
+    continue when not v_object.is_tracked;
     v_changed := v_events.changed;
     if to_regclass(format('hubspot.%I', v_object.table_name)) is not null then
       -- Read since, by a poll as a rule. A calculated value moves no date, and may be seen a moment after it is dated: hence the minute.
@@ -168,9 +176,6 @@ begin
       select jsonb_agg(jsonb_build_object('pair', p.number, 'reverse', false, 'id', i))
       from hubspot_private.pairs p cross join unnest(v_changed) i
       where p.is_tracked and p.from_object = v_object.name), '[]');
-    insert into hubspot_private.erasures (object, id, asked_at, next_at)
-    select v_object.name, i, v_now, v_now + interval '1 minute' from unnest(v_events.private) i
-    on conflict on constraint erasures_pkey do nothing;
   end loop;
   v_edges := v_edges || hubspot_private.inbox_edges(v_taken);
   -- One statement, in order: two that do this at once do not wait for each other in a circle.
@@ -208,7 +213,11 @@ declare
   v_due record;
 begin
   -- Whoever stored them died, or has no database to say so: any worker goes on.
-  if exists (select from hubspot_private.inbox i where i.applied_at is null and i.received_at < hubspot_private.clock() - interval '2 seconds') then
+  if exists (select from hubspot_private.inbox i where i.applied_at is null and i.received_at < hubspot_private.clock() - interval '2 seconds')
+    or exists (
+      select from hubspot_private.erasures e join hubspot_private.objects o on o.name = e.object
+      where not o.is_tracked and e.next_at <= hubspot_private.clock())
+  then
     perform hubspot_private.enqueue('hubspot:inbox', '{}', 'inbox');
   end if;
   delete from hubspot_private.inbox i where i.applied_at < hubspot_private.clock() - hubspot_private.setting_interval('webhooks_kept');
@@ -216,15 +225,21 @@ begin
   for v_due in
     with due as (
       update hubspot_private.erasures e
-      set attempts = e.attempts + 1, next_at = hubspot_private.clock() + least(make_interval(mins => power(2, least(e.attempts, 10))::integer), '6 hours')
-      where e.next_at <= hubspot_private.clock()
+      set attempts = e.attempts + 1, next_at = hubspot_private.erasure_next(e.attempts)
+      from hubspot_private.objects o
+      where o.name = e.object and o.is_tracked and e.next_at <= hubspot_private.clock()
       returning e.object, e.id
     )
     select d.object, array_agg(d.id order by d.id) as ids from due d group by d.object order by d.object
   loop
     perform hubspot_private.fetch_enqueue(v_due.object, v_due.ids, 'webhook');
   end loop;
-  delete from hubspot_private.erasures e where e.asked_at < hubspot_private.clock() - interval '35 days';
+  -- Read all that time, and still there: it was not deleted, or is there again.
+  delete from hubspot_private.erasures e
+  using hubspot_private.objects o
+  where e.asked_at < hubspot_private.clock() - interval '35 days' and o.name = e.object and o.is_tracked
+    and not exists (select from hubspot_private.fetch_queue q where (q.object, q.id) = (e.object, e.id))
+    and not exists (select from hubspot_private.tombstones g where (g.object, g.id) = (e.object, e.id));
   -- Other portals' webhooks come or they do not: nothing tells that it is over but time.
   update hubspot_private.problems p set resolved_at = hubspot_private.clock()
   where p.code in ('SH229', 'SH230') and p.resolved_at is null and p.last_seen_at < hubspot_private.clock() - interval '1 day';

@@ -1,0 +1,129 @@
+-- Erasing on demand: for a user, and for HubSpot where nobody reads an object any more.
+create or replace function hubspot_private.usual_search_path()
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Never the caller's: what runs under it has the owner's rights. Unless it is named, and last, pg_temp comes first.
+  select concat_ws(', ', nullif(ltrim(regexp_replace(p.path, '(^|,)\s*"?pg_temp"?\s*(?=,|$)', '', 'g'), ', '), ''), 'pg_temp')
+  from (select coalesce((
+    select substr(c.setting, length('search_path=') + 1)
+    from pg_db_role_setting r
+    cross join unnest(r.setconfig) c (setting)
+    where c.setting like 'search\_path=%' and r.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database()))
+      and r.setrole in (0, (select o.oid from pg_roles o where o.rolname = current_user))
+    order by r.setrole = 0, r.setdatabase = 0
+    limit 1), '"$user", public') as path) p;
+$$;
+comment on function hubspot_private.usual_search_path() is 'The search path of the owner''s sessions, which a worker''s have; temporary tables last: they are the caller''s.';
+
+create or replace function hubspot_private.forget_begin(o hubspot_private.objects)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- First of all, as in step_commit.
+  perform hubspot_private.object_lock(o.number, true);
+  insert into hubspot_private.streams (object, stream) values (o.name, 'forget') on conflict on constraint streams_pkey do nothing;
+  perform from hubspot_private.streams s where (s.object, s.stream, s.range) = (o.name, 'forget', 0) for update;
+end;
+$$;
+comment on function hubspot_private.forget_begin(hubspot_private.objects) is 'Nobody else writes the object''s rows until this transaction is over.';
+
+create or replace function hubspot_private.erasures_forget()
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_due record;
+  v_object hubspot_private.objects;
+begin
+  for v_due in
+    with due as (
+      update hubspot_private.erasures e
+      set attempts = e.attempts + 1, next_at = hubspot_private.erasure_next(e.attempts)
+      from hubspot_private.objects o
+      where o.name = e.object and not o.is_tracked and e.next_at <= hubspot_private.clock()
+      returning e.object, e.id
+    )
+    select d.object, array_agg(d.id order by d.id) as ids from due d group by d.object order by d.object
+  loop
+    select o.* into strict v_object from hubspot_private.objects o where o.name = v_due.object;
+    perform hubspot_private.forget_begin(v_object);
+    perform set_config('search_path', hubspot_private.usual_search_path(), true);
+    perform hubspot_private.records_erase_each(v_due.object, 'forget', 0, v_due.ids);
+    perform set_config('search_path', 'pg_catalog, pg_temp', true);
+  end loop;
+end;
+$$;
+comment on function hubspot_private.erasures_forget() is
+  'Erases what HubSpot says was deleted for privacy, of objects that are no longer tracked: nobody reads them, its word is enough.';
+
+create or replace function hubspot_private.record_await(object text, ids bigint[])
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_table record;
+begin
+  for v_table in
+    select o.table_name as name, 't.id = any ($1)' as is_its
+    from hubspot_private.objects o where o.name = record_await.object
+    union all
+    select p.table_name, array_to_string(array[
+      case when p.from_object = record_await.object then format('t.%I = any ($1)', p.from_column) end,
+      case when p.to_object = record_await.object then format('t.%I = any ($1)', p.to_column) end], ' or ')
+    from hubspot_private.pairs p where record_await.object in (p.from_object, p.to_object)
+  loop
+    if v_table.name is not null and to_regclass(format('hubspot.%I', v_table.name)) is not null then
+      execute format('select from hubspot.%I t where %s for update', v_table.name, v_table.is_its) using record_await.ids;
+    end if;
+  end loop;
+end;
+$$;
+comment on function hubspot_private.record_await(text, bigint[]) is 'Waits for whoever holds rows of records, or one of their associations.';
+
+create or replace function hubspot.forget(object text, id bigint)
+returns void
+language plpgsql
+volatile
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_object hubspot_private.objects := hubspot_private.object_find(object);
+  v_is_here boolean := false;
+begin
+  -- Of what was tracked once something may be kept: its table, associations of others, changes.
+  if v_object.name is null or not hubspot_private.object_has_traces(v_object) then
+    v_object := hubspot_private.object_tracked(object);
+  end if;
+  if id is null or id not between 0 and 999999999999999999 then
+    perform hubspot_private.fail('argument_invalid', 'the id is null or out of range', format('Give HubSpot''s id: select hubspot.forget(%L, 42);', v_object.name));
+  end if;
+  perform hubspot_private.forget_begin(v_object);
+  -- Users' triggers find what they find when a worker deletes a row; what is called below names everything in full.
+  perform set_config('search_path', hubspot_private.usual_search_path(), true);
+  if v_object.is_tracked and to_regclass(format('hubspot.%I', v_object.table_name)) is not null then
+    execute format('select exists (select from %s and t.id = $1)', hubspot_private.live_rows(v_object)) into v_is_here using id;
+  end if;
+  perform hubspot_private.record_await(v_object.name, array(
+    select id union select m.lost_id from hubspot.merges m where m.object = v_object.name and m.kept_id = id));
+  perform hubspot_private.records_erase(v_object.name, 'forget', 0, array[id]);
+  if v_is_here then
+    raise notice '% % was in HubSpot when it was last read', v_object.name, id
+      using hint = 'Delete it there as well, for privacy: while HubSpot has it, it comes back when it is read again.';
+  end if;
+end;
+$$;
+comment on function hubspot.forget(text, bigint) is
+  'Erases a record, and what was merged into it: row, associations, changes, problems, all that waits. Its tombstone keeps id and times, the feed that it was deleted, by its id alone. What HubSpot still has comes back when it is read again: delete it there first. It waits for whoever holds the row or an association, and raises P0001 where a trigger of yours keeps them. SH101, SH104.';
+revoke all on function hubspot.forget(text, bigint) from public;
