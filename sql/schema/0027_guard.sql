@@ -11,3 +11,6 @@ comment on table hubspot_private.fill_absences is
 alter table hubspot_private.properties add column carry_refusal text;
 comment on column hubspot_private.properties.carry_refusal is
   'Why rows that no read filled could not be written when they were last to be carried over to the next column; null: not tried, or nothing was refused.';
+
+-- It answers how many went now.
+drop function if exists hubspot_private.orphans_delete(hubspot_private.streams, hubspot_private.pairs);
