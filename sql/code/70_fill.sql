@@ -57,7 +57,7 @@ as $$
 begin
   -- Ids that are in the fetch queue by now are read before a column takes the place of another.
   update hubspot_private.properties p
-  set unmentioned_at = null, next_seq = case when p.next_column is not null and p.is_selected and p.archived_at is null and p.unreadable_at is null
+  set unmentioned_at = null, carry_refusal = null, next_seq = case when p.next_column is not null and p.is_selected and p.archived_at is null and p.unreadable_at is null
     then nextval('hubspot_private.fetch_seq') end
   where p.object = s.object and p.fill_run = s.run_id;
   if found then
