@@ -135,6 +135,8 @@ begin
          select from hubspot_private.listed l where (l.object, l.stream, l.id) = ($1, $2, t.id))
        on conflict do nothing', hubspot_private.live_rows(v_object))
     using s.object, s.stream;
+    update hubspot.audits a set compared = (select count(*) from hubspot_private.listed l where l.object = s.object and l.stream = s.stream)
+    where a.run_id = s.run_id;
     delete from hubspot_private.listed l where l.object = s.object and l.stream = s.stream;
   end if;
   perform hubspot_private.absences_rejoin(v_object);
