@@ -1,4 +1,4 @@
--- Rows that no read fills, before a column of another type takes the place of theirs: their values are cast from the old column.
+-- Rows that no read fills (marked ones, those that a trigger kept or refuses), before a column of another type takes the place of theirs: their values are cast from the old column.
 -- Invoker and without SET where users' triggers run. They fire as for any other update of a row: nothing but a superuser keeps them from it.
 create or replace function hubspot_private.raw_expression(column_type text, value text)
 returns text
