@@ -29,7 +29,7 @@ export async function run(): Promise<Figure[]> {
   const log = createLog({ level: 'error' })
   const stopping = new AbortController()
   const { db, deps } = await compose({ databaseUrl: house.url, hubspot: { baseUrl: sandbox.url }, log }, stopping.signal)
-  const live = await createLive({ db, reads: createLiveReads(deps), log })
+  const live = createLive({ db, reads: createLiveReads(deps), log })
   const gateway = await startGateway({ at: { host: '127.0.0.1', port: 0 } }, { databaseUrl: house.url, live, log })
   const hubspot = createClient({ baseUrl: sandbox.url, token: () => sandbox.token })
   await pool.query('select hubspot.enable_live($1, $2, $3)', [gateway.at.host, gateway.at.port, decodeURIComponent(new URL(house.url).password)])

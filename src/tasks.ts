@@ -1,12 +1,12 @@
 import { z } from 'zod'
 import { sweep, vacuum } from './db/calls.ts'
 import { checkCredentials, type HubSpotEnv } from './sync/credentials.ts'
-import { deliver } from './sync/deliver.ts'
+import { deliverInTurn, type Turns } from './sync/deliver.ts'
 import type { Inbox } from './sync/inbox.ts'
 import { runStream, type SyncDeps } from './sync/step.ts'
 
 /** What every task gets. */
-export type TaskDeps = SyncDeps & { env: HubSpotEnv; inbox: Inbox }
+export type TaskDeps = SyncDeps & { env: HubSpotEnv; inbox: Inbox; turns: Turns }
 
 /** A task: its payload's shape and what it does. It may run any number of times, anywhere, at once. */
 export type Task = { run(payload: unknown, deps: TaskDeps): Promise<void> }
@@ -37,7 +37,7 @@ export const tasks = {
   /** Wakes due streams that nobody holds, frees what dead workers held, forgets what is old. */
   'hubspot:sweep': task(Nothing.nullish(), (_, { db }) => sweep(db)),
   /** Delivers changes of a subscription to a function, or queues them for a task of the user's, until none is due or a time slice is over. */
-  'hubspot:deliver': task(z.strictObject({ subscription: z.int() }), ({ subscription }, deps) => deliver(deps, subscription)),
+  'hubspot:deliver': task(z.strictObject({ subscription: z.int() }), ({ subscription }, deps) => deliverInTurn(deps, subscription)),
   /** Statistics for a table after its first load. */
   'hubspot:vacuum': task(z.strictObject({ object: z.string() }), ({ object }, { db }) => vacuum(db, object)),
 } satisfies Record<string, Task>

@@ -13,7 +13,7 @@ import type { Log } from './lib/log.ts'
 import { sleep } from './lib/time.ts'
 import { startQueue } from './queue.ts'
 import { checkCredentials, createHubSpot, type HubSpotEnv } from './sync/credentials.ts'
-import { deliver } from './sync/deliver.ts'
+import { createTurns, deliver } from './sync/deliver.ts'
 import { createInbox } from './sync/inbox.ts'
 import { COPIED, keepChecking } from './sync/keep-checking.ts'
 import { runStream } from './sync/step.ts'
@@ -218,6 +218,7 @@ export async function compose(
       db, env, log, signal, sleep, worker,
       hubspot: web?.metrics.counting(hubspot) ?? hubspot,
       held: new Set<Held>(),
+      turns: createTurns(concurrency),
     }
     return { db, queueSchema, deps: { ...parts, inbox: createInbox(parts) }, web }
   } catch (error) {

@@ -72,6 +72,40 @@ describe('a record that is half read', () => {
     expect(await graph.differing()).toEqual([])
   })
 
+  test('and whose pages lead in a circle keeps its rows, with a problem, and holds up no others', async () => {
+    let isCircle = false
+    await using graph = await startGraph({ companies: 2, contacts: 30 }, {
+      pairs: [['companies', 'contacts']],
+      settings: { associationPage: 10 },
+      make: ({ store, ids }) => store.associateAll('companies', 'contacts', ids('contacts').map((toId) => ({ fromId: ids('companies')[0]!, toId }))),
+      client: (client) => ({
+        ...client,
+        async request(request) {
+          const answer = await client.request(request)
+          if (!isCircle || !request.path.includes('associations')) return answer
+          const told = JSON.parse(answer.body.toString()) as { results?: { paging?: { next: { after: string } } }[] }
+          const { inputs = [] } = request.body as { inputs?: { after?: string }[] }
+          for (const result of told.results ?? []) if (inputs[0]?.after !== undefined) result.paging = { next: { after: inputs[0].after === '1' ? '2' : '1' } }
+          return { ...answer, body: Buffer.from(JSON.stringify(told)) }
+        },
+      }),
+    })
+    const [firm = '', other = ''] = graph.ids('companies')
+    isCircle = true
+    graph.store.resetCalls()
+    graph.store.associate('companies', other, 'contacts', graph.ids('contacts')[0]!)
+    await graph.db.query("select hubspot_private.associations_dirty('companies', $1)", [[firm, other]])
+    await graph.pass(5 * 60_000, 5_000)
+    expect(graph.store.calls({ kind: 'associations', object: 'companies' }).length).toBeLessThan(600)
+    expect(await graph.db.query("select code, record_id from hubspot.problems where resolved_at is null")).toEqual([{ code: 'SH217', record_id: firm }])
+    expect(await graph.differing()).toEqual([])
+    isCircle = false
+    await graph.pass(2 * HOUR, HOUR / 4)
+    expect(await graph.differing()).toEqual([])
+    expect(await graph.db.query("select code from hubspot.problems where resolved_at is null")).toEqual([])
+    expect(await graph.count('association_dirty')).toBe(0)
+  })
+
   test('goes itself: what was read of it is of no use', async () => {
     await using graph = await wide()
     const { reading, firm } = await half(graph)

@@ -75,6 +75,7 @@ describe('the command line', () => {
 
   test.each([
     [undefined, /^pg-hubspot: DATABASE_URL is not set \(SH104\)\n {2}Set it/],
+    ['postgres://u:sec#ret@there/x', /^pg-hubspot: DATABASE_URL cannot be read: (?!.*ret@).*%23.*\(SH104\)/],
     ['mysql://there', /^pg-hubspot: DATABASE_URL is not a postgres:\/\/ URL \(SH104\)/],
     ['postgres://u:sesame-open@127.0.0.1:1/x', /cannot reach PostgreSQL at 127\.0\.0\.1:1: nothing listens there \(ECONNREFUSED\)\n {2}Is the server running/],
   ])('DATABASE_URL %s: one line says what is wrong, one what to do', async (url, text) => {

@@ -22,6 +22,24 @@ const track = async (world: World, properties: readonly string[] | null, onDelet
 }
 
 describe('rename_column', () => {
+  test('gives up within seconds where someone holds the table, and holds up nobody who reads', async () => {
+    await using world = await startWorld('rename_held', { sandbox: { objects: { contacts: 3 } } })
+    await world.load('contacts', ['firstname'])
+    const reader = await world.db.pool.connect()
+    await reader.query('begin; select from hubspot.contacts')
+    const renaming = expect(rename(world, 'contacts', 'firstname', 'given')).rejects.toMatchObject({
+      code: 'SH220', message: expect.stringContaining('hubspot.contacts is held') as string, hint: expect.stringContaining("'hubspot.contacts'::regclass") as string,
+    })
+    const began = performance.now()
+    await world.db.query('select from hubspot.contacts')
+    expect(performance.now() - began).toBeLessThan(1_000)
+    await renaming
+    await reader.query('commit')
+    reader.release()
+    await rename(world, 'contacts', 'firstname', 'given')
+    expect(await world.db.query('select count(given)::integer as n from hubspot.contacts')).toEqual([{ n: 3 }])
+  })
+
   test('gives the live column another name for good; views, indexes and the sync go on', async () => {
     await using world = await contacts()
     const [id = ''] = idsOf(world)

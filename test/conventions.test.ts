@@ -57,7 +57,7 @@ describe('the catalogue', () => {
     const writers = [
       'absences_step', 'archive_step', 'associations_step', 'backfill_step', 'build_step', 'carry_rows', 'carry_step', 'deliver_calls', 'deliver_step', 'edges_apply',
       'edges_apply_careful', 'edges_delete', 'edges_forget', 'fetch_step', 'fill_apply', 'fill_step', 'gone_apply', 'list_step', 'live_apply',
-      'orphans_delete', 'page_apply', 'record_erase', 'records_erase_each', 'step_commit', 'wait',
+      'orphans_delete', 'page_apply', 'record_erase', 'records_erase_each', 'session_settle', 'session_state', 'step_commit', 'wait',
     ]
     // Casts are fully qualified instead: SET would keep the planner from inlining them.
     expect(names.filter((name) => !/^(cast|read|input)_|^is_castable$/.test(name))).toEqual(writers)
@@ -85,7 +85,7 @@ describe('SQL and TypeScript', () => {
   })
 
   it('agree on the arguments of every function that TypeScript calls', async () => {
-    const source = ['calls', 'account-calls', 'live-calls', 'web-calls'].map((name) => readFileSync(join(root, `src/db/${name}.ts`), 'utf8')).join('\n')
+    const source = ['calls', 'account-calls', 'deliver-calls', 'live-calls', 'web-calls'].map((name) => readFileSync(join(root, `src/db/${name}.ts`), 'utf8')).join('\n')
     const called = [...source.matchAll(/hubspot_private\.(\w+)\(((?:\s*\w+ => \$\d+,?)*)\s*\)/g)].map(([, name = '', args = '']) => ({
       name,
       args: [...args.matchAll(/(\w+) =>/g)].map(([, arg]) => arg),

@@ -92,9 +92,21 @@ describe('a change of clocks', () => {
       '2026-10-25T00:30:00Z', '2026-10-26T01:30:00Z',
     ])
     expect(await next('30 2 * * *', 'Europe/Berlin', '2026-10-25T01:15:00Z')).toBe('2026-10-26T01:30:00Z')
-    expect(await following(3, '0 * * * *', 'Europe/Berlin', '2026-10-24T23:30:00Z')).toEqual([
-      '2026-10-25T00:00:00Z', '2026-10-25T02:00:00Z', '2026-10-25T03:00:00Z',
+  })
+
+  test('holds up nothing that runs around the clock', async () => {
+    expect(await following(4, '0 * * * *', 'Europe/Berlin', '2026-10-24T23:30:00Z')).toEqual([
+      '2026-10-25T00:00:00Z', '2026-10-25T01:00:00Z', '2026-10-25T02:00:00Z', '2026-10-25T03:00:00Z',
     ])
+    expect(await following(5, '*/30 * * * *', 'Europe/Berlin', '2026-10-25T00:15:00Z')).toEqual([
+      '2026-10-25T00:30:00Z', '2026-10-25T01:00:00Z', '2026-10-25T01:30:00Z', '2026-10-25T02:00:00Z', '2026-10-25T02:30:00Z',
+    ])
+    expect(await following(3, '*/20 * * * *', 'Australia/Lord_Howe', '2026-04-04T14:25:00Z')).toEqual([
+      '2026-04-04T14:40:00Z', '2026-04-04T15:10:00Z', '2026-04-04T15:30:00Z',
+    ])
+    // On other days, and by other hours, as ever.
+    expect(await next('0 * * * mon', 'Europe/Berlin', '2026-10-25T00:15:00Z')).toBe('2026-10-25T23:00:00Z')
+    expect(await following(2, '0 */3 * * *', 'Europe/Berlin', '2026-10-25T00:15:00Z')).toEqual(['2026-10-25T02:00:00Z', '2026-10-25T05:00:00Z'])
   })
 
   test('may be half an hour, at midnight, or a whole day', async () => {

@@ -97,6 +97,9 @@ describe('when something is wrong, it says so and what to do', () => {
     const tries: [NodeJS.ProcessEnv, string, RegExp, RegExp][] = [
       [{}, 'database', /DATABASE_URL is not set/, /Set it, as in DATABASE_URL=postgres:/],
       [{ DATABASE_URL: 'mysql://here' }, 'environment', /DATABASE_URL is not a postgres/, /Set or unset it/],
+      [{ DATABASE_URL: 'postgres://u:sesame#open@127.0.0.1:1/x' }, 'environment', /DATABASE_URL cannot be read: .*%23/, /Set or unset it/],
+      [{ DATABASE_URL: 'postgres://u:1#sesame@127.0.0.1:1/x' }, 'environment', /DATABASE_URL cannot be read/, /Set or unset it/],
+      [{ DATABASE_URL: 'postgres://u:sesame@127.0.0.1:543210/x' }, 'environment', /a port is a number up to 65535/, /Set or unset it/],
       [{ DATABASE_URL: 'postgres://u:sesame-open@127.0.0.1:1/x' }, 'database', /nothing listens there/, /Is the server running/],
       [{ DATABASE_URL: 'postgres://u:sesame-open@no-such-host.invalid/x' }, 'database', /no such host|could not be looked up/, /host and port in DATABASE_URL/],
       [{ DATABASE_URL: to({ username: 'nobody_there', password: 'sesame' }) }, 'database', /28/, /Check user and password/],
@@ -115,6 +118,13 @@ describe('when something is wrong, it says so and what to do', () => {
     await using newer = await freshDatabase('doctor_newer')
     await newer.query(`update hubspot_private.schema_files set version = '99.0.0' where name = 'code'`)
     expect((await look({ DATABASE_URL: newer.url })).by['installed']).toMatchObject({ ok: false, hint: expect.stringContaining('Upgrade the package') as string })
+    await using queueless = await freshDatabase('doctor_queue')
+    await queueless.query('drop schema graphile_worker cascade')
+    expect((await look({ DATABASE_URL: queueless.url })).by['installed']).toEqual({
+      name: 'installed', ok: false, message: 'its queue is gone: there is no graphile-worker in schema graphile_worker (SH016)', hint: 'Run: npx pg-hubspot install',
+    })
+    expect(await callCli(['install'], { DATABASE_URL: queueless.url })).toMatchObject({ code: 0 })
+    expect((await look({ DATABASE_URL: queueless.url })).by['installed']).toMatchObject({ ok: true })
     await using pooler = await startPooler(db.url)
     const pooled = await look({ ...env(), DATABASE_URL: pooler.url })
     expect(pooled.isWell).toBe(false)

@@ -111,6 +111,49 @@ describe('a fetch that is answered without a word about many records', () => {
   })
 })
 
+test('an account that names what it does not find: silence about one record takes nothing away', async () => {
+  const liar: Liar = { says: undefined }
+  await using world = await startWorld('doubt', { sandbox: { objects: { deals: 20 } }, client: lying(liar) })
+  await world.load('deals', ['dealname'])
+  await world.advance(5_000)
+  const [named = '', one = ''] = idsOf(world, 'deals')
+  world.store.purge('deals', named)
+  await world.db.query("select hubspot.refresh('deals', $1)", [[named]])
+  await world.run('deals', 'fetch')
+  expect(await rows(world, 'deals')).toEqual(idsOf(world, 'deals'))
+  liar.says = () => {
+    liar.says = undefined
+    return { status: 'COMPLETE', results: [] }
+  }
+  await world.db.query("select hubspot.refresh('deals', $1)", [[one]])
+  await world.run('deals', 'fetch')
+  expect(await rows(world, 'deals')).toEqual(idsOf(world, 'deals'))
+  await world.pass(90_000, 10_000)
+  expect(await world.db.query('select from hubspot_private.fetch_queue')).toEqual([])
+  expect(await world.differences('deals')).toEqual([])
+})
+
+test('a read of an older version than search has shown is asked again, and holds up complete_until', async () => {
+  const liar: Liar = { says: undefined }
+  await using world = await startWorld('doubt', { sandbox: { objects: { deals: 20 } }, client: lying(liar) })
+  await world.load('deals', ['dealname'])
+  await world.advance(5_000)
+  const [id = ''] = idsOf(world, 'deals')
+  const { properties, createdAt, updatedAt } = world.store.record('deals', id)!
+  const stale = { id, properties, createdAt, updatedAt, archived: false }
+  world.store.edit('deals', id, { dealname: 'edited' })
+  const edited = Date.parse(world.store.record('deals', id)!.updatedAt)
+  liar.says = (asked, answer) => (asked.includes(id) ? { ...answer, results: [stale] } : undefined)
+  await world.pass(20_000, 2_000)
+  expect(await world.db.query("select from hubspot_private.fetch_queue where reason = 'fetch' or attempts > 0")).toHaveLength(1)
+  const [status] = await world.db.query<{ until: string }>("select complete_until as until from hubspot.status where object = 'deals'")
+  expect(Date.parse(status!.until)).toBeLessThan(edited)
+  liar.says = undefined
+  await world.pass(30_000, 2_000)
+  expect(await world.differences('deals')).toEqual([])
+  expect(await world.db.query('select from hubspot_private.fetch_queue')).toEqual([])
+})
+
 describe.each(['delete', 'mark'] as const)('a record that was merged away (rows are to %s)', (onDelete) => {
   const live = async (world: World) => {
     const found = await world.db.query<{ id: string }>(`select id from hubspot.contacts ${onDelete === 'mark' ? 'where _archived_at is null' : ''} order by id`)

@@ -119,6 +119,9 @@ test('one that was deleted for good, and was but the other end of a pair, leaves
   expect(await edges()).toEqual([{ deal_id: one, boat_id: '1000' }])
   store.archiveObject('boat')
   await world.pass(11 * MINUTE, MINUTE)
+  expect(await db.query('select object, code, hint from hubspot.problems where resolved_at is null')).toEqual([
+    { object: 'boat', code: 'SH222', hint: "Associations with it are not read until it is restored. To give them up: select hubspot.untrack_associations('deals', 'boat');" },
+  ])
   store.removeObject('boat')
   launch(2_000)
   store.associate('deals', two, 'boat', '2000')

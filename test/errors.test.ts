@@ -58,9 +58,16 @@ describe('a 429 slows the budget that it names:', () => {
     [{ 'retry-after': 'Thu, 17 Feb 2022 18:56:04 GMT', date: 'Thu, 17 Feb 2022 18:56:14 GMT' }, 0],
     [{ 'retry-after': 'soon' }, undefined],
     [{ 'retry-after': '' }, undefined],
-    [{ 'retry-after': '999999999' }, 86_400_000],
+    // What no limit but the day's can mean.
+    [{ 'retry-after': '999999999' }, 3_600_000],
   ])('and says when to come back: %j', async (headers, retryAfterMs) => {
     expect(await classified({ status: 429, headers })).toMatchObject({ retryAfterMs })
+    expect(await classified({ status: 503, headers })).toMatchObject({ retryAfterMs })
+  })
+
+  test('for the day, tomorrow at the latest', async () => {
+    const headers = { 'retry-after': '999999999' }
+    expect(await classified({ status: 429, headers, body: { policyName: 'DAILY' } })).toMatchObject({ retryAfterMs: 86_400_000 })
   })
 })
 

@@ -54,6 +54,30 @@ describe('a record that comes incomplete', () => {
     expect(await world.differences('contacts')).toEqual([])
   })
 
+  test.for([['null', null], ['a text', 'record'], ['a list', []]] as const)('in whose place stands %s is told of, the others are taken, and nothing is deleted for it', async ([, thing]) => {
+    const { wrap, change } = rewriting(/.*/)
+    await using world = await startWorld('null_record', { sandbox: { objects: { contacts: 30 } }, client: wrap })
+    const [hidden = '', other = ''] = idsOf(world)
+    change.now = (page) => {
+      if (Array.isArray(page.results)) page.results.push(thing as never)
+    }
+    await world.load('contacts', ['firstname'])
+    expect(await world.db.query('select state, rows::integer as rows from hubspot.status')).toEqual([{ state: 'live', rows: 30 }])
+    change.now = (page) => {
+      if (Array.isArray(page.results)) page.results = page.results.map((record) => (record.id === hidden ? (thing as never) : record))
+    }
+    world.store.edit('contacts', [hidden, other], { firstname: 'Ada' })
+    await world.pass(60_000, 5_000)
+    await world.db.query("select hubspot.resync('contacts'), hubspot.refresh('contacts', $1)", [[hidden]])
+    await world.pass(60_000, 5_000)
+    expect(await world.row('contacts', other)).toMatchObject({ firstname: 'Ada' })
+    expect(await world.row('contacts', hidden)).toBeDefined()
+    expect(await open(world)).toMatchObject([{ code: 'SH212', record_id: null }])
+    change.now = undefined
+    await world.pass(2 * 3_600_000, 600_000)
+    expect(await world.differences('contacts')).toEqual([])
+  })
+
   test('with all others of its page makes the page unreadable: it is asked again', async () => {
     const { wrap, change } = rewriting(/objects\/[^/]+\/0-1$/)
     await using world = await startWorld('incomplete', { sandbox: { objects: { contacts: 150 } }, client: wrap })

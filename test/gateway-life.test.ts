@@ -129,7 +129,7 @@ describe('a client that goes away', () => {
     for (const client of clients) client.end().catch(() => undefined)
     wire.socket.resume()
     await wire[Symbol.asyncDispose]()
-    expect(own.gateway.count()).toBe(0)
+    await expect.poll(() => own.gateway.count()).toBe(0)
   })
 
   test('and one that reads slowly is not: what it was sent comes whole', async () => {

@@ -37,7 +37,6 @@ describe('writes', () => {
     `truncate hubspot_live.contacts`,
   ])('%s', async (statement) => {
     await using world = await contacts(3)
-    await world.db.query(`alter server hubspot_live options (set truncatable 'true')`)
     await expect(world.ask(statement)).rejects.toMatchObject({ code: 'SH105', hint: expect.stringContaining('in HubSpot') as string })
     expect(world.calls().filter((kind) => kind !== 'search')).toEqual([])
     // The session goes on.

@@ -72,7 +72,7 @@ describe('enabling', () => {
     await using world = await enabled('live')
     expect(await liveTables(world)).toEqual(['contacts', 'deals', 'deals_contacts'])
     for (const table of await liveTables(world)) expect(await columns(world, 'hubspot_live', table)).toEqual(await columns(world, 'hubspot', table))
-    expect(await options(world)).toMatchObject({ host: '127.0.0.1', port: '5999', dbname: world.db.name, channel_binding: 'disable', truncatable: 'false', fetch_size: '1000' })
+    expect(await options(world)).toMatchObject({ host: '127.0.0.1', port: '5999', dbname: world.db.name, channel_binding: 'disable', truncatable: 'true', fetch_size: '1000' })
     // Another address; what was tuned stays.
     await world.db.query(`alter server hubspot_live options (set fetch_size '50')`)
     await world.db.query(`select hubspot.enable_live('/tmp', 6000, sslmode => 'disable')`)
@@ -180,6 +180,26 @@ describe('once enabled', () => {
     await world.load('companies', ['name'])
     await world.db.query(ENABLE)
     expect(await liveTables(world)).toEqual(['companies', 'contacts', 'deals', 'deals_contacts'])
+  })
+
+  test('so does what was granted on them, until it is granted again', async () => {
+    await using world = await enabled('live')
+    const reader = await role()
+    const may = async () => await world.db.query(
+      `select has_schema_privilege($1, 'hubspot_live', 'usage') as schema, has_table_privilege($1, 'hubspot_live.contacts', 'select') as tables, has_table_privilege($1, 'hubspot.contacts', 'select') as mirror,
+         exists (select from pg_user_mappings where usename = $1) as mapping`, [reader])
+    await world.db.query(`select hubspot.grant_live($1, 'secret')`, [reader])
+    expect(await may()).toEqual([{ schema: true, tables: true, mirror: true, mapping: true }])
+    await world.db.query('select hubspot.disable_live()')
+    await world.db.query(ENABLE)
+    expect(await may()).toEqual([{ schema: false, tables: false, mirror: true, mapping: false }])
+    await world.db.query(`select hubspot.grant_live($1, 'secret')`, [reader])
+    expect(await may()).toEqual([{ schema: true, tables: true, mirror: true, mapping: true }])
+    // Nothing of it holds the role back.
+    await world.db.query('select hubspot.revoke_all($1)', [reader])
+    expect(await may()).toEqual([{ schema: false, tables: false, mirror: false, mapping: false }])
+    await query(adminUrl, `drop role ${reader}`)
+    roles.splice(roles.indexOf(reader), 1)
   })
 })
 

@@ -87,16 +87,6 @@ describe('by id', () => {
     expect(await world.ask(`select firstname from hubspot_live.contacts where id = ${id}`)).toEqual([{ firstname: 'edited' }])
   })
 
-  test('look-ups without end are one look at what changed, once there are more than five in a transaction', async () => {
-    await using world = await contacts(40)
-    await world.ask('begin')
-    await world.ask('create temp table wanted on commit drop as select id from hubspot.contacts order by id limit 30')
-    await world.ask('set enable_hashjoin = off; set enable_mergejoin = off; set enable_material = off; analyze wanted')
-    await world.ask(`select * from wanted w, lateral (select c.firstname from hubspot_live.contacts c where c.id = w.id offset 0) c`)
-    await world.ask('commit')
-    expect(world.calls()).toEqual([...Array.from({ length: 5 }, () => 'batch read'), 'search'])
-  })
-
   test('what Postgres cannot hold, or a trigger of the user\'s refuses, goes the way of the queue', async () => {
     await using world = await contacts(3)
     const [odd = '', refused = ''] = idsOf(world)

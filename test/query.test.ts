@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from 'vitest'
 import { idsOf, type Param } from '../src/gateway/query/ids.ts'
-import { type Act, acts, loadParser, TooComplex, withoutSnapshot } from '../src/gateway/query.ts'
+import { type Act, acts, loadParser, TooComplex } from '../src/gateway/query.ts'
+import { withoutSnapshot } from '../src/gateway/query/snapshot.ts'
 
 beforeAll(loadParser)
 
@@ -49,11 +50,17 @@ describe('what postgres_fdw sends', () => {
     expect(touched(statement, params)).toEqual(expected)
   })
 
-  test('asks for rows one snapshot of which would be stale by the next statement', () => {
-    expect(withoutSnapshot('START TRANSACTION ISOLATION LEVEL REPEATABLE READ')).toBe('START TRANSACTION ISOLATION LEVEL READ COMMITTED')
-    expect(withoutSnapshot('START TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY')).toBe('START TRANSACTION ISOLATION LEVEL READ COMMITTED READ ONLY')
-    expect(withoutSnapshot('START TRANSACTION ISOLATION LEVEL SERIALIZABLE')).toBeUndefined()
-    expect(withoutSnapshot("select 'START TRANSACTION ISOLATION LEVEL REPEATABLE READ'")).toBeUndefined()
+  test('asks for rows one snapshot of which would be stale by the next statement; of whom else that is asked is not changed', () => {
+    const session = { state: new Map<string, unknown>() }
+    expect(withoutSnapshot('SET search_path = pg_catalog', session)).toBeUndefined()
+    expect(withoutSnapshot('START TRANSACTION ISOLATION LEVEL REPEATABLE READ', session)).toBe('START TRANSACTION ISOLATION LEVEL READ COMMITTED')
+    expect(withoutSnapshot('START TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY', session)).toBe('START TRANSACTION ISOLATION LEVEL READ COMMITTED READ ONLY')
+    expect(withoutSnapshot('START TRANSACTION ISOLATION LEVEL SERIALIZABLE', session)).toBeUndefined()
+    expect(withoutSnapshot("select 'START TRANSACTION ISOLATION LEVEL REPEATABLE READ'", session)).toBeUndefined()
+    const direct = { state: new Map<string, unknown>() }
+    expect(withoutSnapshot('select 1', direct)).toBeUndefined()
+    expect(withoutSnapshot('SET search_path = pg_catalog', direct)).toBeUndefined()
+    expect(withoutSnapshot('START TRANSACTION ISOLATION LEVEL REPEATABLE READ', direct)).toBeUndefined()
   })
 })
 
@@ -74,6 +81,18 @@ describe('what others send', () => {
     ['select * from hubspot.deals where (id = 7) is not true', ['deals *']],
     ['select * from hubspot.deals where id + 1 = 7', ['deals *']],
     ['select * from hubspot.deals where id = 7.5', ['deals *']],
+    ['select * from hubspot.deals where id = 7.0', ['deals id=7']],
+    ['select * from hubspot.deals where id::text = \'7\'', ['deals id=7']],
+    ["select * from hubspot.deals where (id)::numeric = any ('{7.00,8}'::numeric[])", ['deals id=7,8']],
+    ['select * from hubspot.deals where id::text = $1', ['deals *']],
+    ['select * from hubspot.deals where id::varchar(1) = \'7\'', ['deals *']],
+    ['select * from hubspot.deals where id is not distinct from 7', ['deals id=7']],
+    ['select * from hubspot.deals where (not (id is distinct from 7))', ['deals id=7']],
+    ["select * from hubspot.deals where id = '7'::oid", ['deals id=7']],
+    ["select * from hubspot.deals where id = '-7'::oid", ['deals *']],
+    ['select * from hubspot.deals where id = (-7)::oid', ['deals *']],
+    ['select * from hubspot.deals where id is distinct from 7', ['deals *']],
+    ['select * from hubspot.deals where id is not distinct from null', ['deals *']],
     ['select * from hubspot.deals where id = 7::boolean::int', ['deals *']],
     ['select * from hubspot.deals where id = 7::numeric(3, -1)', ['deals *']],
     ['select * from hubspot.deals where id operator(mine.=) 7', ['deals *']],
@@ -139,13 +158,30 @@ describe('what others send', () => {
   })
 })
 
-describe('what cannot be looked into in a moment', () => {
+describe('what is long', () => {
+  const list = Array.from({ length: 30_000 }, (_, i) => i).join()
   test.for<[string, string]>([
-    ['long', `select 1 where 1 in (${Array.from({ length: 30_000 }, (_, i) => i).join()})`],
-    ['deep', `select ${'1+'.repeat(20_000)}1`],
-  ])('%s', ([, statement]) => {
+    ['where it may read a relation', `select 1 from mine where 1 in (${list})`],
+    ['by a name in a literal, as it seems', `select $$'$$, ${list}, $$'$$ from hubspot.deals`],
+    ['behind a literal that escapes', `select e'\\'', ${list} from hubspot.deals where 'x' = ''`],
+    ['behind one on two lines', `select e'a'\n'\\'', ${list} from hubspot.deals where 'x' = ''`],
+    ['behind comments', `/* /* ' */ from */ select 1 -- '\n, ${list} from hubspot.deals where 'x' = ''`],
+  ])('%s is not looked into', ([, statement]) => {
     expect(() => acts(statement)).toThrow(TooComplex)
     expect(touched('select * from hubspot.deals where id = 7')).toEqual(['deals id=7'])
+  })
+
+  test('and reads no relation goes on, whatever its literals, names and comments say', () => {
+    const rows = Array.from({ length: 20_000 }, (_, i) => `(${i}, 'from hubspot.deals')`).join()
+    expect(acts(`insert into mine (id, "from") values ${rows} /* table */`)).toEqual([{ touches: [], targets: [], unsettles: true }])
+    expect(acts(`select e'\\' from ', $from$ table ' $from$, ${list}`)).toHaveLength(1)
+  })
+
+  test('in its literals alone is looked into', () => {
+    expect(touched(`insert into mine select '${"x''".repeat(3_000_000)}' from hubspot.deals where id = 7`)).toEqual(['deals id=7'])
+    expect(touched(`select $a$${'$$'.repeat(1_000_000)}$a$, e'${"\\'".repeat(1_000_000)}' from hubspot.deals where id = 7`)).toEqual(['deals id=7'])
+    expect(touched(`select * from hubspot.deals where id = any ('{${'1,'.repeat(1_000_000)}1}')`)).toEqual(['deals *'])
+    expect(touched(`${' /* x */ -- y\n'.repeat(20_000)}select from hubspot.deals where id = 7`)).toEqual(['deals id=7'])
   })
 
   test('nested as deep as the server itself does not read, it is left to the server', () => {

@@ -14,7 +14,7 @@ afterAll(() => budgets[Symbol.asyncDispose]())
 beforeEach(() => reset())
 
 describe('the daily budget', () => {
-  const zones = ['UTC', 'America/New_York', 'Europe/Berlin', 'Australia/Lord_Howe', 'Asia/Kathmandu', 'America/Santiago'] as const
+  const zones = ['UTC', 'America/New_York', 'Europe/Berlin', 'Australia/Lord_Howe', 'Asia/Kathmandu', 'America/Santiago', 'Antarctica/Troll'] as const
 
   test('is counted and spent, and comes back at the midnight of the account, when clocks change too', async () => {
     const days = fc.record({
@@ -49,6 +49,17 @@ describe('the daily budget', () => {
       }),
       { numRuns: 40 },
     )
+  })
+
+  test('ends with a day of 22 to 26 hours', async () => {
+    await client.query(`update hubspot_private.account set time_zone = 'Antarctica/Troll'`)
+    for (const [day, hours] of [['2026-03-29', 22], ['2026-07-14', 24], ['2026-10-25', 26]] as const) {
+      const { rows } = await client.query<{ hours: number }>(
+        `select extract(epoch from hubspot_private.account_tomorrow(d.at) - d.at)::integer / 3600 as hours
+         from (select $1::timestamp at time zone 'Antarctica/Troll' as at) d`, [day])
+      expect(rows).toEqual([{ hours }])
+    }
+    await client.query(`update hubspot_private.account set time_zone = 'UTC'`)
   })
 
   test('takes nothing from the other budget when it refuses', async () => {

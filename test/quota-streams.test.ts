@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { openDatabase } from '../src/db/database.ts'
-import { streamClaim } from '../src/db/calls.ts'
+import { streamClaim, sweep } from '../src/db/calls.ts'
 import { createCaller } from '../src/sync/call.ts'
 import { hold, pagesOf, startWorld, watchedDatabase, type World } from './support/sync.ts'
 
@@ -67,8 +67,10 @@ test('a first load leaves the day to what is more urgent but for its floor, wait
   await world.drain()
   expect((await db.query(`select from hubspot.runs where stream = 'poll' and state = 'done'`)).length).toBeGreaterThan(0)
   expect(await openProblems(world)).toHaveLength(1)
-  // A higher limit is taken up at once.
+  // A higher limit is taken up at once, by the sweep that it queues.
   await db.query(`select hubspot.set_quota('daily', 100000)`)
+  expect(await db.query(`select from graphile_worker.jobs where task_identifier = 'hubspot:sweep' and run_at <= now()`)).not.toEqual([])
+  await sweep(world.deps.db)
   await world.drain()
   expect(await status()).toMatchObject({ state: 'done' })
   expect(await openProblems(world)).toEqual([])

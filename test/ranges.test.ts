@@ -78,20 +78,30 @@ function listed(order: (ids: string[]) => string[], { page = 10, after = String 
 type Page = { from: number; results: { id: string }[]; paging?: { next: { after: string } } }
 const any = <T>(list: readonly T[], random: () => number) => list[Math.floor(random() * list.length)]
 
-/** A list in id order, of which every sixth page or so is not what it should be. */
-function mangled(random: () => number, mangle: (page: Page, seen: readonly Page[]) => void) {
+type Mangle = (page: Page, seen: readonly Page[], read: (after: number) => Promise<Page>) => unknown
+
+/** A list in id order, of which every sixth page or so is not what it should be: so many at most. */
+function mangled(random: () => number, mangle: Mangle, most = Infinity) {
   return (client: Client, sandbox: Sandbox): Client => {
     const paged = pagesOf(10)(client, sandbox)
     const seen: Page[] = []
+    let left = most
     return {
       ...paged,
       async request(request) {
+        const read = async (after: number): Promise<Page> => {
+          const { body } = await paged.request({ ...request, query: { ...request.query, after: String(after) } })
+          return { from: after, ...(JSON.parse(body.toString()) as Omit<Page, 'from'>) }
+        }
         const answer = await paged.request(request)
         if (request.query?.['properties'] === undefined || request.query['limit'] === undefined) return answer
         const page: Page = { from: Number(request.query['after'] ?? 0), ...(JSON.parse(answer.body.toString()) as Omit<Page, 'from'>) }
         if (page.results.length === 0) return answer
         const kept = structuredClone(page)
-        if (seen.length > 3 && random() < 0.15) mangle(page, seen)
+        if (seen.length > 3 && left > 0 && random() < 0.15) {
+          left -= 1
+          await mangle(page, seen, read)
+        }
         seen.push(kept)
         return { ...answer, body: Buffer.from(JSON.stringify({ results: page.results, paging: page.paging })) }
       },
@@ -229,6 +239,12 @@ describe('whatever the list is like, all of it is read', () => {
       const before = seen.filter(({ from }) => from < page.from).at(-1)
       if (before !== undefined) Object.assign(page, { results: before.results, paging: before.paging })
     }),
+    'a later page instead of one': (random: () => number) => mangled(random, async (page, _, read) => {
+      const { results, paging } = await read(page.from + 30)
+      if (results.length > 0) Object.assign(page, { results, paging })
+    }, 1),
+    'no next on one': (random: () => number) => mangled(random, (page) => Object.assign(page, { paging: undefined }), 1),
+    'nothing on one': (random: () => number) => mangled(random, (page) => Object.assign(page, { results: [], paging: undefined }), 1),
   }
   for (const [name, client] of Object.entries(LISTS)) {
     test(`${name}: seeds ${SEED} to ${SEED + RUNS - 1}`, async () => {

@@ -130,3 +130,66 @@ test('what refuses the dates or the merges refuses the object', async () => {
   expect(await state(world)).toBe('parked')
   expect((await problems(world)).map(({ code }) => code)).toEqual(['SH202'])
 })
+
+describe('a property that answers leave out without a word', () => {
+  test.for(['null', 'absent'] as const)('was archived: what it had stays, whatever is read before its definition is (empty values are %s)', async (emptyKeys) => {
+    const world = await startWorld('unreadable', { sandbox: { objects: { contacts: { count: 30, properties: 20 } }, settings: { emptyKeys } } })
+    await using _ = world
+    const ids = [...world.store.records('contacts')].map(({ id }) => id)
+    world.store.edit('contacts', ids, { city: 'Bern' })
+    await world.load('contacts', FIELDS)
+    await world.advance(1_000)
+    world.store.archiveProperty('contacts', 'city')
+    world.store.edit('contacts', ids.slice(0, 10), { firstname: 'edited' })
+    await world.pass(40_000, 10_000)
+    await world.db.query("select hubspot.resync('contacts')")
+    await world.pass(60_000, 10_000)
+    expect(await world.db.query("select count(*) from hubspot.contacts where city = 'Bern'")).toEqual([{ count: '30' }])
+    expect(await world.db.query("select count(*) from hubspot.contacts where firstname = 'edited'")).toEqual([{ count: '10' }])
+    expect(await problems(world)).toMatchObject([{ code: 'SH103', property: 'city' }])
+  })
+
+  test.for(['null', 'absent'] as const)('was emptied (empty values are %s)', async (emptyKeys) => {
+    const world = await startWorld('unreadable', { sandbox: { objects: { contacts: { count: 5, properties: 20 } }, settings: { emptyKeys } } })
+    await using _ = world
+    world.store.edit('contacts', first(world), { city: 'Bern' })
+    await world.load('contacts', FIELDS)
+    await world.advance(1_000)
+    world.store.edit('contacts', first(world), { city: null })
+    await world.pass(40_000, 5_000)
+    expect(await world.differences('contacts')).toEqual([])
+    expect(await problems(world)).toEqual([])
+    expect(await world.db.query('select from hubspot_private.fetch_queue')).toEqual([])
+  })
+
+  test('is kept back: the column keeps what it has, with a problem, and is read when it shows again', async () => {
+    let isSilent = false
+    const world = await startWorld('unreadable', {
+      sandbox: { objects: { contacts: { count: 5, properties: 20 } } },
+      client: (client) => ({
+        ...client,
+        async request(request) {
+          const answer = await client.request(request)
+          return isSilent ? { ...answer, body: Buffer.from(answer.body.toString().replaceAll(/"city":(null|"[^"]*"),?/g, '')) } : answer
+        },
+      }),
+    })
+    await using _ = world
+    const id = first(world)
+    world.store.edit('contacts', id, { city: 'Bern', zip: null, company: null })
+    await world.load('contacts', FIELDS)
+    await world.advance(1_000)
+    isSilent = true
+    world.store.edit('contacts', id, { city: 'Basel', firstname: 'Ada' })
+    await world.pass(60_000, 10_000)
+    expect(await world.row('contacts', id)).toMatchObject({ city: 'Bern', firstname: 'Ada' })
+    expect(await problems(world)).toEqual([{ code: 'SH215', property: 'city', has_hint: true }])
+    await world.pass(40 * 60_000, 5 * 60_000)
+    expect(await problems(world)).toHaveLength(1)
+    expect(await world.row('contacts', id)).toMatchObject({ city: 'Bern' })
+    isSilent = false
+    await world.pass(20 * 60_000, 4 * 60_000)
+    expect(await problems(world)).toEqual([])
+    expect(await world.differences('contacts')).toEqual([])
+  })
+})

@@ -31,7 +31,7 @@ describe('track', () => {
       { object: 'deals', state: 'waiting' },
     ])
     const [jobs] = await db.query(
-      `select count(*)::integer as n from graphile_worker.jobs where key in ('hubspot:deals:schema:0', 'hubspot:contacts:schema:0')`,
+      `select count(distinct payload ->> 'object')::integer as n from graphile_worker._private_jobs where payload ->> 'stream' = 'schema'`,
     )
     expect(jobs).toEqual({ n: 2 })
   })
@@ -250,7 +250,8 @@ describe('connect', () => {
     expect(await one(`select ok, message from hubspot.health() where name = 'account'`)).toEqual({
       ok: false, message: 'a token waits to be checked by a worker',
     })
-    const job = await one(`select payload::text as payload from graphile_worker._private_jobs where key = 'hubspot:connect'`)
+    const job = await one(`select payload::text as payload from graphile_worker._private_jobs j
+      join graphile_worker._private_tasks t on t.id = j.task_id where t.identifier = 'hubspot:connect' limit 1`)
     expect(job).toEqual({ payload: '{}' })
     await db.query(`select hubspot.disconnect()`)
     expect(await one(`select message, hint from hubspot.health() where name = 'account'`)).toMatchObject({ message: 'not connected' })

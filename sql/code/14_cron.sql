@@ -134,6 +134,17 @@ comment on function hubspot_private.local_instant(timestamp, text) is
   'When a local time comes: the first time if it comes twice, the end of the gap if clocks skip it.';
 revoke all on function hubspot_private.local_instant(timestamp, text) from public;
 
+create or replace function hubspot_private.zone_offset(at timestamptz, timezone text)
+returns interval
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select zone_offset.at at time zone zone_offset.timezone - zone_offset.at at time zone 'UTC';
+$$;
+comment on function hubspot_private.zone_offset(timestamptz, text) is 'How far a time zone''s clocks are ahead of UTC.';
+revoke all on function hubspot_private.zone_offset(timestamptz, text) from public;
+
 create or replace function hubspot_private.timezone_check(timezone text)
 returns void
 language plpgsql
@@ -196,6 +207,21 @@ begin
   v_weekdays := hubspot_private.cron_field(cron, v_fields[5], 'weekday', 0, 7, '{sun,mon,tue,wed,thu,fri,sat}');
   v_either := v_fields[3] not like '*%' and v_fields[5] not like '*%';
 
+  if v_fields[2] like '*%' and hubspot_private.zone_offset(after - interval '3 hours', timezone) > hubspot_private.zone_offset(after + interval '3 hours', timezone) then
+    -- Clocks go back hereabouts: what runs around the clock goes on through both comings of the hour.
+    select min(m.at) into v_time
+    from generate_series(date_trunc('minute', after) + interval '1 minute', after + interval '6 hours', interval '1 minute') m (at)
+    cross join lateral (select m.at at time zone timezone as local) l
+    cross join lateral (
+      select extract(day from l.local)::integer = any (v_days) as in_month, extract(dow from l.local)::integer = any (v_weekdays) as in_week
+    ) d
+    where extract(minute from l.local)::integer = any (v_minutes) and extract(hour from l.local)::integer = any (v_hours)
+      and extract(month from l.local)::integer = any (v_months)
+      and (d.in_month and d.in_week or v_either and (d.in_month or d.in_week));
+    if v_time is not null then
+      return v_time;
+    end if;
+  end if;
   v_from := date_trunc('minute', after at time zone timezone) + interval '1 minute';
   v_day := v_from::date;
   -- A given weekday is 29 February within 40 years; what has not come by then never comes.
@@ -227,5 +253,5 @@ begin
 end;
 $$;
 comment on function hubspot_private.cron_next(text, text, timestamptz) is
-  'The first time after a time that a five-field cron expression (names, lists, ranges, steps, @daily …) matches in a time zone. A local time that comes twice counts once, one that clocks skip at the end of the gap. SH104 when it is wrong or never matches.';
+  'The first time after a time that a five-field cron expression (names, lists, ranges, steps, @daily …) matches in a time zone. A local time that comes twice counts once, but where the hour is * or */n each time; one that clocks skip counts at the end of the gap. SH104 when it is wrong or never matches.';
 revoke all on function hubspot_private.cron_next(text, text, timestamptz) from public;

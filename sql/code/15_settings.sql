@@ -33,6 +33,8 @@ select * from (values
     'How long an event that a webhook brought is remembered after it was acted on, so that its repetitions are known.'),
   ('changes_kept', '"7 days"'::jsonb, 'interval',
     'How long the change feed keeps changes, by whole days.'),
+  ('delivery_timeout', '"30 seconds"'::jsonb, 'interval',
+    'How long a function of hubspot.on_change() may take for one change; what takes longer is broken off, and tried again later.'),
   ('notify', 'true'::jsonb, 'boolean',
     'Whether each statement that changes rows is told on channel hubspot.'),
   ('problems_kept', '"30 days"'::jsonb, 'interval',

@@ -59,7 +59,9 @@ $$;
 comment on function hubspot_private.stream_wake(text, text, integer, timestamptz) is
   'Queues a look at a stream, now or at a time, in place of the one that is queued. Whoever queues work for a stream wakes it in the same transaction.';
 
-create or replace function hubspot_private.stream_call(object text, stream text, range integer default 0)
+create or replace function hubspot_private.stream_call(
+  object text, stream text, range integer default 0, at timestamptz default null
+)
 returns void
 language sql
 volatile
@@ -67,6 +69,7 @@ set search_path = pg_catalog, pg_temp
 as $$
   -- A key would make the worker's own wake-ups wait for a caller who leaves his transaction open.
   select hubspot_private.enqueue(
-    'hubspot:stream', hubspot_private.stream_payload(stream_call.object, stream_call.stream, stream_call.range));
+    'hubspot:stream', hubspot_private.stream_payload(stream_call.object, stream_call.stream, stream_call.range), run_at => stream_call.at);
 $$;
-comment on function hubspot_private.stream_call(text, text, integer) is 'Queues a look at a stream for a user: nobody waits for him.';
+comment on function hubspot_private.stream_call(text, text, integer, timestamptz) is
+  'Queues a look at a stream for a user, now or at a time: nobody waits for him.';

@@ -155,12 +155,15 @@ declare
   v_now constant timestamptz := hubspot_private.clock();
   v_kept constant interval := hubspot_private.setting_interval('changes_kept');
   v_today constant date := (v_now at time zone 'UTC')::date;
+  v_sure timestamptz;
   v_day date;
 begin
   if not pg_try_advisory_xact_lock(hashtext('hubspot.changes')) then
     return;
   end if;
-  perform hubspot_private.changes_drop(v_now - v_kept, v_now - 2 * v_kept);
+  -- By a clock that was set far ahead all of it would be old: what HubSpot last told is the later bound.
+  select least(v_now, c.told_at - a.hubspot_ahead) into v_sure from hubspot_private.clocks c cross join hubspot_private.account a;
+  perform hubspot_private.changes_drop(v_sure - v_kept, v_sure - 2 * v_kept);
   for v_day in
     select v_today + n from generate_series(0, 2) n
     where not exists (select from hubspot_private.change_days() c where c.begins_at = (v_today + n)::timestamp at time zone 'UTC')

@@ -144,6 +144,6 @@ as $$
   with retried as (
     update hubspot_private.oauth o set retry_at = null where o.retry_at is not null returning 1
   )
-  select hubspot_private.enqueue('hubspot:connect', '{}', 'connect') where exists (select from retried);
+  select hubspot_private.enqueue('hubspot:connect', '{}') where exists (select from retried);
 $$;
 comment on function hubspot_private.refresh_retry() is 'Someone says the cause is mended: the token is renewed at once.';

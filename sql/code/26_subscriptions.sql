@@ -33,6 +33,67 @@ as $$
 $$;
 comment on function hubspot_private.subscriptions_sweep() is 'Every 20 s: looks at each subscription.';
 
+create or replace function hubspot_private.subscription_later(id bigint)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select hubspot_private.subscription_wake(subscription_later.id, 'again', hubspot_private.clock() + interval '1 second');
+$$;
+comment on function hubspot_private.subscription_later(bigint) is 'Queues a look at a subscription in a second: whoever should have looked had no turn.';
+
+create or replace function hubspot_private.column_left()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into hubspot_private.former_columns as f (object, property, column_name, until_at)
+  values (old.object, old.property, old.column_name, hubspot_private.clock())
+  on conflict on constraint former_columns_pkey do update set until_at = excluded.until_at;
+  -- No change of then is left.
+  delete from hubspot_private.former_columns f
+  where f.until_at < hubspot_private.clock() - 3 * hubspot_private.setting_interval('changes_kept');
+  return null;
+end;
+$$;
+comment on function hubspot_private.column_left() is 'Trigger: keeps the name that a property''s column had.';
+revoke all on function hubspot_private.column_left() from public;
+
+do $$
+begin
+  -- Made once: its lock waits for whoever writes the table.
+  if not exists (select from pg_trigger t where t.tgrelid = 'hubspot_private.properties'::regclass and t.tgname = 'column_left') then
+    create trigger column_left after update of column_name on hubspot_private.properties
+      for each row when (old.column_name is distinct from new.column_name and old.column_name is not null)
+      execute function hubspot_private.column_left();
+  end if;
+end;
+$$;
+
+create or replace function hubspot_private.change_concerns(c hubspot.changes, columns text[])
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+      -- Its name then, which a later column may have now.
+      select from hubspot_private.former_columns n
+      where n.object = c.object and n.property = any (change_concerns.columns) and c.at <= n.until_at and c.changed ? n.column_name)
+    or c.changed ? '_extra' and exists (
+      -- Values that have no column, or no room in theirs, by property: old and new, or the whole of a row that is gone.
+      select from unnest(change_concerns.columns) p
+      where case jsonb_typeof(c.changed -> '_extra')
+        when 'array' then c.changed #> array['_extra', '0', p] is distinct from c.changed #> array['_extra', '1', p]
+        else c.changed -> '_extra' ? p
+      end);
+$$;
+comment on function hubspot_private.change_concerns(hubspot.changes, text[]) is
+  'Whether a change is of one of these properties by a name that its column had, or in _extra.';
+
 create or replace function hubspot_private.subscription_columns(s hubspot_private.subscriptions)
 returns text[]
 language sql
@@ -79,7 +140,8 @@ begin
   wanted as (
     select f.* from found f
     where not pg_visible_in_snapshot(f.xid, s.began)
-      and (s.columns is null or f.op in ('associate', 'disassociate') or f.changed ?| v_columns)
+      and (s.columns is null or f.op in ('associate', 'disassociate') or f.changed ?| v_columns
+        or hubspot_private.change_concerns(f, s.columns))
   ),
   copied as (
     insert into hubspot_private.delivery_changes (subscription, record_id, change_id, change)

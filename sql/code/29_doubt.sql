@@ -1,7 +1,8 @@
 -- What a read says and hardly can be. It is no news yet: these ids are read again, later each time, and only what is said again and
 -- again is believed.
 --   Nothing of ids that the list has just shown: they go to the absences of a resync, or to the fetch queue.
---   Nothing of many ids, and no word that they were not found: a HubSpot that answers {"results": []} for a while.
+--   Nothing of many ids, and no word that they were not found: a HubSpot that answers {"results": []} for a while. Where HubSpot is
+--   known to say it with an error, nothing of a single one.
 --   A record that was merged away: nothing brings one back, but a copy that is behind shows it.
 create or replace function hubspot_private.doubt_missing(
   object text, stream text, request jsonb, missing bigint[], merged jsonb, answer jsonb
@@ -25,7 +26,7 @@ begin
   v_unheard := array(
     select i from unnest(v_unheard) i
     where not exists (select from hubspot_private.tombstones g where g.object = doubt_missing.object and g.id = i) order by i);
-  if cardinality(v_unheard) < 10 then
+  if cardinality(v_unheard) < 10 and not (select a.is_missing_explicit from hubspot_private.account a) then
     return '{}';
   end if;
   return array(
@@ -34,7 +35,7 @@ begin
 end;
 $$;
 comment on function hubspot_private.doubt_missing(text, text, jsonb, bigint[], jsonb, jsonb) is
-  'Of the ids not answered, those that are not taken for gone yet: the list has just shown them, or ten and more of a read by id were passed over in silence, up to three times.';
+  'Of the ids not answered, those that are not taken for gone yet: the list has just shown them, or a read by id passed over ten and more, or any where HubSpot is known to name what it does not find, in silence, up to three times.';
 
 create or replace function hubspot_private.doubt_merged(object text, ids text[])
 returns bigint[]

@@ -22,6 +22,52 @@ $$;
 comment on function hubspot_private.account_day(timestamptz) is
   'The midnight that began the day in the account''s time zone: the daily budget resets there.';
 
+create or replace function hubspot_private.account_tomorrow(at timestamptz)
+returns timestamptz
+language sql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Days have 22 to 26 hours (Antarctica/Troll).
+  select (date_trunc('day', account_tomorrow.at at time zone a.time_zone) + interval '1 day') at time zone a.time_zone
+  from hubspot_private.account a;
+$$;
+comment on function hubspot_private.account_tomorrow(timestamptz) is 'The midnight that ends the day in the account''s time zone.';
+
+insert into hubspot_private.quota_choices (budget)
+select b.name from hubspot_private.budgets b
+on conflict (budget) do nothing;
+
+create or replace function hubspot_private.budgets_now()
+returns setof hubspot_private.budgets
+language plpgsql
+stable
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  b hubspot_private.budgets;
+  v_choice hubspot_private.quota_choices;
+begin
+  for b in select x.* from hubspot_private.budgets x order by x.name loop
+    select c.* into v_choice from hubspot_private.quota_choices c where c.budget = b.name and c.number <> b.choice;
+    if found then
+      b.choice := v_choice.number;
+      b.chosen_max := v_choice.max_requests;
+      b.max_requests := coalesce(v_choice.max_requests, b.learned_max,
+        case b.name when 'burst' then 100 when 'search' then 5 else 250000 end);
+      b.share := v_choice.share;
+      b.free_at := least(b.free_at, hubspot_private.clock() + b.period);
+      b.waiting_until := '{-infinity,-infinity,-infinity,-infinity}';
+      b.floor_at := '{-infinity,-infinity,-infinity,-infinity}';
+    end if;
+    return next b;
+  end loop;
+end;
+$$;
+comment on function hubspot_private.budgets_now() is 'The budgets as they are to be: what someone set is in them, whether or not it was acted on yet.';
+
 create or replace function hubspot_private.quota_spread(b hubspot_private.budgets)
 returns double precision
 language sql
@@ -96,6 +142,32 @@ begin
 end;
 $$;
 comment on function hubspot_private.quota_wake() is 'Streams that wait for a budget ask again now: it has grown.';
+
+create or replace function hubspot_private.quota_adopt()
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (
+    select from hubspot_private.budgets b join hubspot_private.quota_choices c on c.budget = b.name where c.number <> b.choice)
+  then
+    return;
+  end if;
+  -- In one order, which is that of quota_take().
+  perform from hubspot_private.budgets b order by b.name for update;
+  update hubspot_private.budgets b
+  set choice = n.choice, chosen_max = n.chosen_max, max_requests = n.max_requests, share = n.share,
+    free_at = n.free_at, waiting_until = n.waiting_until, floor_at = n.floor_at
+  from hubspot_private.budgets_now() n
+  where n.name = b.name and n.choice <> b.choice;
+  if found then
+    perform hubspot_private.quota_wake();
+  end if;
+end;
+$$;
+comment on function hubspot_private.quota_adopt() is 'Acts on what someone set of the budgets since.';
 
 create or replace function hubspot_private.quota_observe(kind text, seen jsonb)
 returns void

@@ -126,11 +126,12 @@ begin
   perform hubspot_private.home_require();
   -- What a crash of the server loses of this, the full window after a restart makes good: nobody waits for the disk.
   perform set_config('synchronous_commit', 'off', true);
+  perform hubspot_private.quota_adopt();
   if not exists (
     select from hubspot_private.budgets b
     where b.name = 'daily' and b.forecast_at between v_now - interval '1 minute' and v_now and b.forecast_at > v_day - v_ahead
   ) then
-    v_forecast := hubspot_private.quota_forecast(v_now, hubspot_private.account_day(v_day + interval '25 hours') - v_ahead);
+    v_forecast := hubspot_private.quota_forecast(v_now, hubspot_private.account_tomorrow(v_day) - v_ahead);
   end if;
   -- One order of locks: by name. What an answer told may change the limits of any budget.
   perform from hubspot_private.budgets b
@@ -161,7 +162,7 @@ begin
   v_spacing := hubspot_private.quota_spacing(v_budget, v_now);
   if hubspot_private.quota_day_left(v_daily, v_class) <= 0 then
     refused_by := 'daily';
-    asked_at := hubspot_private.account_day(v_day + interval '25 hours') - v_ahead;
+    asked_at := hubspot_private.account_tomorrow(v_day) - v_ahead;
     v_daily.waiting_until[v_class] := asked_at;
   else
     v_turn := hubspot_private.quota_turn(v_budget, v_class, v_now, v_spacing);

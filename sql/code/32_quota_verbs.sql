@@ -6,24 +6,19 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  update hubspot_private.budgets b
-  set chosen_max = case when quota_change.share is null then quota_change.max_requests else b.chosen_max end,
-    max_requests = case
-      when quota_change.share is null then coalesce(quota_change.max_requests, b.learned_max,
-        case b.name when 'burst' then 100 when 'search' then 5 else 250000 end)
-      else b.max_requests
-    end,
-    share = coalesce(quota_change.share, b.share),
-    free_at = least(b.free_at, hubspot_private.clock() + b.period),
-    waiting_until = default, floor_at = default
-  where b.name = quota_change.budget;
+  update hubspot_private.quota_choices c
+  set max_requests = case when quota_change.share is null then quota_change.max_requests else c.max_requests end,
+    share = coalesce(quota_change.share, c.share), number = c.number + 1
+  where c.budget = quota_change.budget;
   if not found then
     perform hubspot_private.fail('budget_unknown', coalesce(quota_change.budget, 'null'));
   end if;
+  -- Whoever takes the next turn acts on it; the sweep, where all wait for midnight. Without a key nobody waits for this.
+  perform hubspot_private.enqueue('hubspot:sweep', '{}');
 end;
 $$;
 comment on function hubspot_private.quota_change(text, integer, numeric) is
-  'Sets a budget''s requests (null: learned), or, where one is given, the share. SH111.';
+  'Sets a budget''s requests (null: learned), or, where one is given, the share: once it is committed. SH111.';
 
 create or replace function hubspot.set_quota(budget text, max_requests integer)
 returns void
@@ -37,7 +32,6 @@ begin
     perform hubspot_private.fail('argument_invalid', 'max_requests must be above zero', 'Give null to learn it from HubSpot again.');
   end if;
   perform hubspot_private.quota_change(set_quota.budget, set_quota.max_requests, null);
-  perform hubspot_private.quota_wake();
 end;
 $$;
 comment on function hubspot.set_quota(text, integer) is
@@ -55,11 +49,9 @@ begin
     perform hubspot_private.fail('argument_invalid', format('share cannot be %s', coalesce(set_quota_share.share::text, 'null')),
       'Give a part of the whole above 0 and up to 1: select hubspot.set_quota_share(0.33);');
   end if;
-  -- In one order, which is that of quota_take().
-  perform from hubspot_private.budgets b order by b.name for update;
+  -- In one order, or two who set it would wait for each other.
   perform hubspot_private.quota_change(b.name, null, set_quota_share.share)
   from (select unnest(case when set_quota_share.budget is null then '{burst,daily,search}'::text[] else array[set_quota_share.budget] end) as name) b;
-  perform hubspot_private.quota_wake();
 end;
 $$;
 comment on function hubspot.set_quota_share(numeric, text) is
@@ -84,7 +76,7 @@ select b.name as budget, b.max_requests, b.period, b.share,
   case when b.name = 'daily' and not u.is_over then (
     select jsonb_object_agg(c.name, b.forecast[c.n]) from (values (1, 'live'), (2, 'poll'), (3, 'settle'), (4, 'backfill')) c (n, name)
   ) end as forecast
-from hubspot_private.budgets b
+from hubspot_private.budgets_now() b
 cross join lateral (
   select case
     when b.name = 'daily' then b.used_since <> hubspot_private.account_day(

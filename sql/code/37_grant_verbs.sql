@@ -155,6 +155,13 @@ begin
     execute format('alter default privileges for role %I in schema %I revoke all on %s from %I',
       v_default.rolname, v_default.nspname, case v_default.type when 'r' then 'tables' else 'routines' end, role_name);
   end loop;
+  -- The one of live tables, with the password in it; while it is there, the role cannot be dropped.
+  if exists (
+    select from pg_user_mappings m join pg_foreign_server s on s.oid = m.srvid
+    where s.srvname = 'hubspot_live' and m.umuser = v_oid and pg_has_role(s.srvowner, 'usage'))
+  then
+    execute format('drop user mapping for %I server hubspot_live', role_name);
+  end if;
   if has_schema_privilege(v_oid, 'hubspot', 'usage') then
     raise notice 'role % may still use schema hubspot: by a role that it is a member of, or as a superuser', quote_ident(role_name)
       using hint = 'See \drg in psql, or revoke that membership.';
@@ -162,4 +169,4 @@ begin
 end;
 $$;
 comment on function hubspot.revoke_all(name) is
-  'Takes back all that a role was given in our schemas, by these functions or by hand, and what it passed on; nothing made later is granted to it. What it has as a member of another role stays, with a notice. SH106, SH123.';
+  'Takes back all that a role was given in our schemas, by these functions or by hand, and what it passed on, and drops its user mapping; nothing made later is granted to it. What it has as a member of another role stays, with a notice. SH106, SH123.';

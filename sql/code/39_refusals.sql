@@ -43,6 +43,27 @@ comment on function hubspot_private.page_complete(hubspot_private.objects, jsonb
   'A page without the records that lack their properties, or the modified date that was asked for, and the ids of these: nothing can be said of them. SH208 where all do.';
 revoke all on function hubspot_private.page_complete(hubspot_private.objects, jsonb) from public;
 
+create or replace function hubspot_private.answer_objects(object text, answer jsonb)
+returns jsonb
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if jsonb_typeof(answer -> 'results') is distinct from 'array' or not jsonb_path_exists(answer, 'strict $.results[*] ? (@.type() != "object")') then
+    return answer;
+  end if;
+  perform hubspot_private.problem_report('SH212', object, 'a result of HubSpot''s is no record', 'The others are taken; it is left out.');
+  -- Whose place it has in a read by id, nobody knows: what is not answered there is not gone.
+  return answer || jsonb_build_object(
+    'results', (select coalesce(jsonb_agg(r.value order by r.ordinality) filter (where jsonb_typeof(r.value) = 'object'), '[]')
+      from jsonb_array_elements(answer -> 'results') with ordinality r),
+    'errors', case when jsonb_typeof(answer -> 'errors') = 'array' then answer -> 'errors' else '[]' end || '[{"category": "UNREADABLE"}]');
+end;
+$$;
+comment on function hubspot_private.answer_objects(text, jsonb) is 'An answer without what is no record among its results: that has a problem, and what is not answered counts as not told of.';
+revoke all on function hubspot_private.answer_objects(text, jsonb) from public;
+
 create or replace function hubspot_private.refusal_note(object text, record_id bigint, state text, message text, context text)
 returns text
 language plpgsql
@@ -150,3 +171,57 @@ as $$
   select least(s.ask_most, 100);
 $$;
 comment on function hubspot_private.read_limit(hubspot_private.streams) is 'How many ids the next batch read asks for.';
+
+-- What a function or trigger of a user's may leave behind in the session, and what is done about it. Read where it is called, so no SET.
+create or replace function hubspot_private.session_state()
+returns text[]
+language sql
+volatile
+as $$
+  select array[
+    current_user::text,
+    pg_catalog.current_setting('transaction_read_only'), pg_catalog.current_setting('session_replication_role'),
+    pg_catalog.current_setting('search_path'), pg_catalog.current_setting('TimeZone'), pg_catalog.current_setting('DateStyle'),
+    pg_catalog.current_setting('IntervalStyle'), pg_catalog.current_setting('row_security'), pg_catalog.current_setting('lock_timeout')];
+$$;
+comment on function hubspot_private.session_state() is 'As whom, and under which settings, what follows in this transaction runs.';
+revoke all on function hubspot_private.session_state() from public;
+
+create or replace function hubspot_private.session_settle(was text[], who text)
+returns void
+language plpgsql
+volatile
+as $$
+declare
+  v_is constant text[] := hubspot_private.session_state();
+  v_names constant text[] := '{search_path,TimeZone,DateStyle,IntervalStyle,row_security,lock_timeout}';
+begin
+  if v_is[2:3] <> was[2:3] then
+    raise exception '% left transaction_read_only or session_replication_role changed', who;
+  end if;
+  for i in 1..pg_catalog.cardinality(v_names) loop
+    if v_is[i + 3] <> was[i + 3] then
+      -- For the session: SET without LOCAL would outlive the transaction.
+      perform pg_catalog.set_config(v_names[i], was[i + 3], false);
+    end if;
+  end loop;
+end;
+$$;
+comment on function hubspot_private.session_settle(text[], text) is
+  'Puts settings that a user''s function or trigger left changed back to what session_state() said; raises where that would hide what it did.';
+revoke all on function hubspot_private.session_settle(text[], text) from public;
+
+create or replace function hubspot_private.own_triggers(relation regclass)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(case count(*) when 1 then 'trigger ' else 'one of the triggers ' end || string_agg(quote_ident(t.tgname), ', ' order by t.tgname),
+    'a trigger of yours')
+  from pg_trigger t
+  join pg_proc p on p.oid = t.tgfoid
+  where t.tgrelid = own_triggers.relation and not t.tgisinternal and t.tgenabled <> 'D' and p.pronamespace <> 'hubspot_private'::regnamespace;
+$$;
+comment on function hubspot_private.own_triggers(regclass) is 'The triggers that users hung on a table, for a message.';
+revoke all on function hubspot_private.own_triggers(regclass) from public;

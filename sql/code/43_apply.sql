@@ -39,6 +39,32 @@ $$;
 comment on function hubspot_private.fetch_enqueue(text, bigint[], text, timestamptz) is
   'Puts ids on the list to batch-read; an id that is there gets a new seq, so that a read under way does not take it off.';
 
+create or replace function hubspot_private.asks_take(object text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_ids bigint[];
+begin
+  with taken as (
+    delete from hubspot_private.fetch_asks a
+    where a.id = any (array(
+      select x.id from hubspot_private.fetch_asks x
+      join hubspot_private.objects o on o.number = x.object_number and o.name = asks_take.object
+      for update of x skip locked))
+    returning a.ids
+  )
+  select array_agg(distinct i) into v_ids from taken t, unnest(t.ids) i;
+  if v_ids is not null then
+    perform hubspot_private.fetch_enqueue(object, v_ids, 'refresh');
+  end if;
+end;
+$$;
+comment on function hubspot_private.asks_take(text) is
+  'Moves what people asked to have read again, as far as they have committed, to the list to batch-read. Called holding the fetch stream.';
+
 create or replace function hubspot_private.object_lock(object_number integer, is_deleting boolean)
 returns void
 language plpgsql
@@ -110,6 +136,7 @@ declare
   v_extras jsonb;
   v_again bigint[];
   v_merged bigint[];
+  v_silent bigint[] := '{}';
   v_incomplete bigint[];
   v_id text;
   v_one bigint[];
@@ -120,6 +147,8 @@ declare
   v_sign text;
   v_signs text[];
   v_error text;
+  v_session text[];
+  v_triggers text;
 begin
   if jsonb_typeof(body -> 'results') is distinct from 'array' then
     perform hubspot_private.fail('answer_unreadable', 'it has no results');
@@ -143,6 +172,11 @@ begin
     into v_differ, v_older using body, case when pg_catalog.cardinality(v_known) < v_all then v_known end;
     v_again := v_again || array(select i from unnest(v_differ) i where i::text = any (v_behind));
     v_differ := array(select i from unnest(v_differ) i where i::text <> all (coalesce(v_behind, '{}')) order by i);
+    if v_differ <> '{}' then
+      v_silent := hubspot_private.page_silent(v_object, body, v_differ, asked_at);
+      v_again := v_again || v_silent;
+      v_differ := array(select i from unnest(v_differ) i where i <> all (v_silent));
+    end if;
     -- Rows that someone holds locked are left to the fetch queue, so that a user's lock never stops a page.
     execute pg_catalog.format(
       'select array_agg(l.id) from (select t.id from hubspot.%I t where t.id = any ($1) order by t.id for update skip locked) l',
@@ -164,6 +198,8 @@ begin
   if pg_catalog.cardinality(v_write) > 0 then
     perform hubspot_private.stream_marks_writing(object, stream, range);
     v_now := hubspot_private.clock();
+    v_session := hubspot_private.session_state();
+    v_triggers := hubspot_private.own_triggers(pg_catalog.format('hubspot.%I', v_object.table_name)::regclass);
     if pg_catalog.current_setting('hubspot.careful', true) = 'true' then
       -- Something on this page cannot be written: what it is, is left out, and the rest is not held up by it.
       set constraints all immediate;
@@ -172,6 +208,10 @@ begin
           begin
             execute pg_catalog.format('select * from hubspot_private.write_%s($1, $2, $3, $4, false)', v_object.number)
             into v_one, v_one_extras, v_count using body, array[v_id], asked_at, v_now;
+            if current_user <> v_session[1] then
+              raise exception '% went on as role %', v_triggers, current_user;
+            end if;
+            perform hubspot_private.session_settle(v_session, v_triggers);
             v_written := v_written || v_one;
             v_result.inserted := v_result.inserted + v_count;
             v_extras := coalesce(v_extras, '{}') || coalesce(v_one_extras, '{}');
@@ -199,6 +239,10 @@ begin
       execute pg_catalog.format('select * from hubspot_private.write_%s($1, $2, $3, $4, $5)', v_object.number)
       into v_written, v_extras, v_result.inserted
       using body, case when pg_catalog.cardinality(v_write) < v_all then v_write end, asked_at, v_now, v_free is null;
+      if current_user <> v_session[1] then
+        raise exception '% went on as role %', v_triggers, current_user;
+      end if;
+      perform hubspot_private.session_settle(v_session, v_triggers);
     end if;
     if pg_catalog.cardinality(v_write) > coalesce(pg_catalog.cardinality(v_written), 0) + coalesce(pg_catalog.cardinality(v_refused), 0) then
       v_refused := v_refused || hubspot_private.skipped_note(v_object, array(

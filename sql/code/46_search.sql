@@ -8,9 +8,68 @@ language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-  select hubspot_private.clock() + a.hubspot_ahead from hubspot_private.account a;
+  -- While answers disagree with what was known, the earlier: nothing is taken for seen that may not be.
+  select hubspot_private.clock() + least(a.hubspot_ahead, c.other_ahead)
+  from hubspot_private.account a
+  cross join hubspot_private.clocks c;
 $$;
-comment on function hubspot_private.hubspot_now() is 'HubSpot''s clock, as its last Date header told it (to the second, rather early).';
+comment on function hubspot_private.hubspot_now() is 'HubSpot''s clock, as its Date headers tell it (to the second, rather early).';
+
+create or replace function hubspot_private.date_heard(said timestamptz)
+returns timestamptz
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now constant timestamptz := hubspot_private.clock();
+  v_said constant interval := date_heard.said - v_now;
+  v_ahead constant interval := (select a.hubspot_ahead from hubspot_private.account a);
+  v_until constant timestamptz := least(date_heard.said, v_now + v_ahead);
+  v_clocks hubspot_private.clocks;
+  v_is_near boolean;
+begin
+  if date_heard.said is null then
+    return null;
+  end if;
+  select c.* into v_clocks from hubspot_private.clocks c;
+  v_is_near := v_clocks.told_at is null or abs(extract(epoch from v_said - v_ahead)) <= 5;
+  -- Most answers tell nothing new, and nobody waits for another one's step, or for a user's transaction: the next answer says it too.
+  if v_is_near and v_clocks.other_ahead is null and v_clocks.told_at between v_until - interval '5 seconds' and v_until + interval '5 seconds'
+    and abs(extract(epoch from v_said - v_ahead)) <= 0.5
+  then
+    return date_heard.said;
+  end if;
+  select c.* into v_clocks from hubspot_private.clocks c for update skip locked;
+  if not found then
+    return case when v_is_near then date_heard.said else v_until end;
+  end if;
+  if v_is_near then
+    v_clocks.other_ahead := null;
+  elsif abs(extract(epoch from v_said - v_clocks.other_ahead)) <= 5 then
+    v_clocks.other_count := v_clocks.other_count + 1;
+    -- One HubSpot, and one proxy, may be wrong for a while; a clock that was set stays so.
+    v_is_near := v_clocks.other_count >= 5 and v_clocks.other_since not between v_now - interval '10 minutes' and v_now;
+  else
+    v_clocks.other_ahead := v_said;
+    v_clocks.other_since := v_now;
+    v_clocks.other_count := 1;
+  end if;
+  if v_is_near and abs(extract(epoch from v_said - v_ahead)) > 0.5 then
+    perform from hubspot_private.account a for no key update skip locked;
+    if found then
+      update hubspot_private.account a set hubspot_ahead = v_said;
+      v_clocks.other_ahead := null;
+    end if;
+  end if;
+  update hubspot_private.clocks c
+  set told_at = case when v_is_near then date_heard.said else v_until end,
+    other_ahead = v_clocks.other_ahead, other_since = v_clocks.other_since, other_count = v_clocks.other_count;
+  return case when v_is_near then date_heard.said else v_until end;
+end;
+$$;
+comment on function hubspot_private.date_heard(timestamptz) is
+  'An answer''s Date header: what is to be believed of it, and noted. Small drifts are followed at once; one that is more than 5 s off, once at least five answers in a row have said so for ten minutes: until then the earlier counts.';
 
 create or replace function hubspot_private.as_ms(at timestamptz)
 returns bigint

@@ -5,6 +5,8 @@
 --   list in id order with an id as `after` shows: ids that rise from the one asked for to the `after` that follows, past no other
 --   part's first page. The first page that is anything else, a stray or stale one included, ends the parts: part 0 reads on
 --   alone to the end of the list, from its start again if it had ended before.
+--   A part that comes to an end before ids that are known to be there asks on from behind its last one, and a page of part 0 that is a
+-- stray is asked for again: what was asked is not what was answered.
 --   The run is over when all parts are. All decisions are made holding the run's row, one part after another.
 create or replace function hubspot_private.page_ids(answer jsonb, asked jsonb)
 returns bigint[]
@@ -193,22 +195,67 @@ $$;
 comment on function hubspot_private.range_split(hubspot_private.streams, bigint[], text) is
   'Gives the further half of what lies before a part to a new one, where more calls should be on their way.';
 
+create or replace function hubspot_private.range_end(s hubspot_private.streams, ids bigint[])
+returns text
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_object hubspot_private.objects;
+  v_last bigint;
+  v_highest bigint;
+begin
+  select o.* into strict v_object from hubspot_private.objects o where o.name = s.object;
+  if v_object.is_list_opaque or s.cursor ? 'is_given_up' or (s.cursor ->> 'ends')::integer >= 2
+    or coalesce(s.cursor ->> 'after', '0') !~ '^[0-9]{1,18}$'
+  then
+    return null;
+  end if;
+  v_last := coalesce((select max(i) from unnest(ids) i), (s.cursor ->> 'after')::bigint - 1, -1);
+  execute 'select max(t.id) from ' || hubspot_private.live_rows(v_object) into v_highest;
+  v_highest := greatest(v_highest, case when s.stream = 'backfill' then v_object.highest_id end, (
+    select max(r.first_ids[1]) from hubspot_private.ranges r
+    where (r.object, r.stream) = (s.object, s.stream) and r.range <> s.range));
+  return case when v_highest > v_last then v_last + 1 end;
+end;
+$$;
+comment on function hubspot_private.range_end(hubspot_private.streams, bigint[]) is
+  'The list ends here, it says. Where ids are known beyond, the after to ask on from, behind the last one; null: it is believed, the third time too.';
+
 create or replace function hubspot_private.range_advance(
-  s hubspot_private.streams, ids bigint[], after text, out is_over boolean, out seen bigint
+  s hubspot_private.streams, ids bigint[], inout is_over boolean, inout place jsonb, out seen bigint
 )
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_was_opaque boolean;
+  v_after text;
 begin
-  select l.is_over, l.seen into is_over, seen from hubspot_private.range_look(s, ids, after) l;
-  if not is_over then
-    perform hubspot_private.range_split(s, ids, after);
+  seen := 0;
+  if is_over then
+    v_after := hubspot_private.range_end(s, ids);
+    is_over := v_after is null;
+    place := place || case when is_over then '{}' else jsonb_build_object('after', v_after, 'ends', coalesce((s.cursor ->> 'ends')::integer, 0) + 1) end;
+    return;
+  end if;
+  v_was_opaque := (select o.is_list_opaque from hubspot_private.objects o where o.name = s.object);
+  v_after := place ->> 'after';
+  select l.is_over, l.seen into is_over, seen from hubspot_private.range_look(s, ids, v_after) l;
+  if is_over then
+    place := place || '{"met": true}';
+  elsif not v_was_opaque and s.cursor ->> 'after' is not null and (select o.is_list_opaque from hubspot_private.objects o where o.name = s.object) then
+    place := s.cursor;
+  else
+    perform hubspot_private.range_split(s, ids, v_after);
   end if;
 end;
 $$;
-comment on function hubspot_private.range_advance(hubspot_private.streams, bigint[], text) is
-  'A page of a part was taken in: ended where it came upon another, else split where that is of use.';
+comment on function hubspot_private.range_advance(hubspot_private.streams, bigint[], boolean, jsonb) is
+  'A page of a part was taken in, and where it goes on: over where it came upon another, else split where that is of use; a stray page of the first part is asked for again. seen: how many of its records another part has read.';
 
 create or replace function hubspot_private.ranges_end(s hubspot_private.streams)
 returns void
@@ -239,57 +286,3 @@ as $$
 $$;
 comment on function hubspot_private.range_is_last(hubspot_private.streams) is
   'Whether no other part is in this run. Asked holding the run''s row, so that of two that end at once one is the last.';
-
-create or replace function hubspot_private.range_give_up(s hubspot_private.streams, is_refused boolean)
-returns void
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  -- It has shown nothing yet, so the part that it was split from reads on through what was to be its own.
-  if is_refused then
-    perform hubspot_private.list_is_opaque(s.object);
-  end if;
-  update hubspot_private.streams p
-  set cursor = '{"after": null, "is_given_up": true}', failures = 0, retry_at = null, parked_at = null
-  where (p.object, p.stream, p.range) = (s.object, s.stream, s.range);
-  perform hubspot_private.stream_wake(s.object, s.stream, s.range);
-end;
-$$;
-comment on function hubspot_private.range_give_up(hubspot_private.streams, boolean) is
-  'HubSpot does not answer a list asked from the middle: the part ends with its next step.';
-
-create or replace function hubspot_private.list_restart(s hubspot_private.streams)
-returns void
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if s.range > 0 then
-    perform hubspot_private.list_is_opaque(s.object);
-  end if;
-  if s.stream in ('backfill', 'resync') then
-    perform hubspot_private.ranges_end(s);
-  end if;
-  if s.stream = 'resync' then
-    delete from hubspot_private.absences a where a.object = s.object;
-    update hubspot.audits a set compared = 0 where a.run_id = s.run_id;
-  end if;
-  delete from hubspot_private.listed l where l.object = s.object and l.stream = s.stream;
-  update hubspot_private.streams t
-  set cursor = case
-      when s.stream = 'archive' then jsonb_strip_nulls(jsonb_build_object('until', s.cursor -> 'until'))
-      when s.stream = 'resync' and o.is_list_unordered then '{"after": null, "is_listed": true}'
-      else '{"after": null}'
-    end,
-    run_id = s.run_id, restarts = t.restarts + 1, failures = 0, retry_at = null, parked_at = null,
-    epoch = t.epoch + 1, lease_until = null, holder = null
-  from hubspot_private.objects o
-  where (t.object, t.stream, t.range) = (s.object, s.stream, 0) and o.name = s.object;
-  perform hubspot_private.stream_wake(s.object, s.stream);
-end;
-$$;
-comment on function hubspot_private.list_restart(hubspot_private.streams) is
-  'HubSpot refuses the place that a list stands at: the same run reads it from the start, as one part. What was applied is applied again, which changes nothing; what was noted as absent is noted anew.';

@@ -1,4 +1,5 @@
--- Up to when the mirror is complete: where the slowest settle window stands, less what search named and nobody has read yet.
+-- Up to when the mirror is complete: where the slowest settle window stands, less what search named and nobody has read yet. What
+-- rested on a Date of HubSpot's that was wrong is taken back.
 create or replace function hubspot_private.complete_advance(object text)
 returns void
 language sql
@@ -6,13 +7,14 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
   insert into hubspot_private.completeness as c (object, complete_until)
-  select complete_advance.object, to_timestamp(least(s.until, q.before) / 1000.0)
+  select complete_advance.object, least(to_timestamp(least(s.until, q.before) / 1000.0), n.told_at)
   from (
     select min((t.cursor ->> 'until')::bigint) as until
     from hubspot_private.streams t
     where t.object = complete_advance.object and t.stream = 'settle'
     having bool_and(t.cursor ? 'until')
   ) s
+  cross join hubspot_private.clocks n
   cross join lateral (
     select min(hubspot_private.as_ms(h.version)) - 1 as before,
       -- What the first load has still to read again, nothing else names.
@@ -29,10 +31,12 @@ as $$
     and (q.is_loading is not true or exists (
       select from hubspot_private.completeness k where k.object = complete_advance.object))
   on conflict on constraint completeness_pkey do update set complete_until = excluded.complete_until
-  where c.complete_until < excluded.complete_until;
+  where c.complete_until < excluded.complete_until
+    or c.complete_until > (
+      select hubspot_private.clock() + a.hubspot_ahead from hubspot_private.account a) and c.complete_until <> excluded.complete_until;
 $$;
 comment on function hubspot_private.complete_advance(text) is
-  'Notes up to when the mirror is complete now, in the transaction of a step that may have moved it; never back.';
+  'Notes up to when the mirror is complete now, in the transaction of a step that may have moved it; back only where it was later than HubSpot''s time.';
 
 create or replace function hubspot_private.settle_restart(object text)
 returns void

@@ -37,6 +37,9 @@ as $$
 declare
   v_was_held constant boolean := hubspot_private.stream_is_held(s);
 begin
+  if s.stream = 'fetch' then
+    perform hubspot_private.asks_take(s.object);
+  end if;
   if s.run_id is not null and not v_was_held then
     return s;
   end if;

@@ -71,12 +71,12 @@ declare
 begin
   if v_has_parts then  -- Held to the end: the parts of a full read pass here one after another.
     perform from hubspot_private.runs r where r.id = s.run_id for update;
-    if ids is not null and not step.is_over then
-      select a.is_over, a.seen into step.is_over, v_seen from hubspot_private.range_advance(s, ids, step.cursor ->> 'after') a;
+    if ids is not null then
+      select a.is_over, a.place, a.seen into step.is_over, step.cursor, v_seen
+      from hubspot_private.range_advance(s, ids, step.is_over, step.cursor) a;
       -- A record that two parts read counts once.
       v_result.rows_read := v_result.rows_read - v_seen;
       v_result.unchanged := v_result.unchanged - least(v_seen, v_result.unchanged);
-      step.cursor := case when step.is_over then step.cursor || '{"met": true}' else step.cursor end;
     end if;
     if s.stream = 'resync' and ids is not null then
       step := hubspot_private.absences_note(s, step, ids, absent);
@@ -115,6 +115,9 @@ begin
       - case when o.on_delete = 'mark' then 0 else coalesce(v_result.deleted, 0) end,
     lease_until = hubspot_private.clock() + interval '30 seconds', failures = 0, retry_at = null, parked_at = null,
     restarts = case when step.is_over then 0 else t.restarts end,
+    pages = n.pages,
+    page_mark = case when n.is_mark then n.after else t.page_mark end,
+    page_rounds = case when n.is_mark then 0 when n.after = t.page_mark then t.page_rounds + 1 else t.page_rounds end,
     run_id = case when not step.is_over then t.run_id end,
     next_at = case
       -- One that waits for a confirmation gives way to the next.
@@ -128,7 +131,9 @@ begin
         -- Without search a poll is a whole list: it rests nine times as long as it took, so as not to eat the budget.
         case when t.stream = 'poll' and not o.has_search then hubspot_private.clock() + 9 * (hubspot_private.clock() - v_started_at) end)
     end
-  from (select 1) one
+  -- Powers of two have no bit in common with the number before.
+  from (select a.after, a.pages, a.pages & (a.pages - 1) = 0 as is_mark from (
+    select step.cursor ->> 'after' as after, case when step.cursor ->> 'after' is null then 0 else s.pages + 1 end as pages) a) n
   left join hubspot_private.objects o on o.name = s.object
   where (t.object, t.stream, t.range) = (s.object, s.stream, s.range)
   returning t.* into v_stream;
@@ -189,6 +194,7 @@ begin
   perform pg_catalog.set_config('lock_timeout', '2s', true);
   -- Record by record, after a page as a whole was refused: page_apply looks at it.
   perform pg_catalog.set_config('hubspot.careful', is_careful::text, true);
+  answer := hubspot_private.answer_objects(object, answer);
   -- Before the first row is locked, which gives the transaction its number: the change feed is read in the order of these, so that
   -- whoever waits here for another step has to get the later one.
   if stream = 'associations' then
@@ -209,9 +215,13 @@ begin
     return;
   end if;
   perform hubspot_private.suspects_settle(v_stream, hubspot_private.request_ids(request));
-  update hubspot_private.account a
-  set hubspot_ahead = answered_at - hubspot_private.clock()
-  where pg_catalog.abs(extract(epoch from answered_at - hubspot_private.clock() - a.hubspot_ahead)) > 0.5;
+  answered_at := hubspot_private.date_heard(answered_at);
+  if pg_catalog.jsonb_path_exists(answer, '$.errors[*] ? (@.category == "OBJECT_NOT_FOUND").context.ids[*]') then
+    update hubspot_private.account a set is_missing_explicit = true where not a.is_missing_explicit;
+  end if;
+  if stream = 'fetch' then
+    perform hubspot_private.asks_take(object);
+  end if;
   if object = '*' then
     v_step := hubspot_private.catalogue_step(answer);
   elsif stream = 'schema' then
@@ -228,9 +238,10 @@ begin
       return query select 'again', null::jsonb, null::jsonb;
       return;
     end if;
-    if v_after = v_stream.cursor ->> 'after' then
-      -- A page that names itself as the next one would be read for ever.
-      perform hubspot_private.fail('answer_unreadable', 'a page names itself as the next one');
+    if v_after = v_stream.cursor ->> 'after' or v_after = v_stream.page_mark and v_stream.page_rounds >= 8 then
+      -- Pages that lead in a circle would be read for ever.
+      perform hubspot_private.fail('answer_unreadable', case
+        when v_after = v_stream.cursor ->> 'after' then 'a page names itself as the next one' else 'its pages lead in a circle' end);
     end if;
     -- To count what is gone, only what is sure counts.
     if pg_catalog.cardinality(v_found.unsure) > 0 and v_stream.cursor ->> 'absences' is distinct from 'check' then

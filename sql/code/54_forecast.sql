@@ -73,14 +73,14 @@ as $$
       -- A night's import says little of the day.
       greatest(extract(epoch from hubspot_private.clock() + a.hubspot_ahead - b.used_since) / 86400, 0.25) as part,
       b.used_since = hubspot_private.account_day(hubspot_private.clock() + a.hubspot_ahead) as is_today
-    from hubspot_private.budgets b
+    from hubspot_private.budgets_now() b
     cross join hubspot_private.account a
     where b.name = 'daily'
   ),
   turns as (
     select b.name, greatest(floor(b.max_requests * b.share), 1)
       / (extract(epoch from b.period) + hubspot_private.quota_spread(b) / 1000) as rate
-    from hubspot_private.budgets b
+    from hubspot_private.budgets_now() b
     where b.name <> 'daily'
   )
   select
@@ -183,7 +183,7 @@ as $$
 declare
   v_demands constant hubspot_private.demand[] := array(select d from hubspot_private.forecast_demands() d);
   v_rates constant record := hubspot_private.forecast_rates();
-  v_day constant double precision := (select b.max_requests from hubspot_private.budgets b where b.name = 'daily');
+  v_day constant double precision := (select b.max_requests from hubspot_private.budgets_now() b where b.name = 'daily');
 begin
   return query
   with fetches as (
@@ -225,7 +225,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_requests double precision;
-  v_most double precision := (select greatest(floor(b.max_requests * b.share), 1) from hubspot_private.budgets b where b.name = 'daily');
+  v_most double precision := (select greatest(floor(b.max_requests * b.share), 1) from hubspot_private.budgets_now() b where b.name = 'daily');
 begin
   -- One at a time is enough, and nobody waits for someone who leaves his transaction open: the next sweep makes it again.
   if not pg_try_advisory_xact_lock(hashtext('hubspot.forecast')) then

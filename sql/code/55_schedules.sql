@@ -27,7 +27,7 @@ begin
           date_trunc('second', v_pace.stretched_every) + interval '1 second') || case when v_slower > 0 then format(', and others less often too: %s', v_slower) else '' end
       end,
       detail = format('All schedules come to %s requests a day now, of %s.', v_all,
-        (select greatest(floor(b.max_requests * b.share), 1) from hubspot_private.budgets b where b.name = 'daily')),
+        (select greatest(floor(b.max_requests * b.share), 1) from hubspot_private.budgets_now() b where b.name = 'daily')),
       hint = (select e.hint from hubspot_private.errors e where e.code = 'SH120');
   end if;
 end;
@@ -75,7 +75,7 @@ begin
     where s.object = v_object and s.stream = schedule_set.stream and s.next_at is not null
     returning s.*
   loop
-    perform hubspot_private.stream_wake(v_moved.object, v_moved.stream, v_moved.range, v_moved.next_at - hubspot_private.schedule_lead(v_moved.stream));
+    perform hubspot_private.stream_call(v_moved.object, v_moved.stream, v_moved.range, v_moved.next_at - hubspot_private.schedule_lead(v_moved.stream));
   end loop;
 end;
 $$;

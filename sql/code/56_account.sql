@@ -45,7 +45,7 @@ begin
   values (candidate_new.kind, candidate_new.secret, 'candidate', hubspot_private.clock())
   returning id into v_id;
   perform hubspot_private.token_healed();
-  perform hubspot_private.enqueue('hubspot:connect', '{}', 'connect');
+  perform hubspot_private.enqueue('hubspot:connect', '{}');
   return v_id;
 end;
 $$;
@@ -102,7 +102,7 @@ begin
     -- While tables hold its records the database stays that portal's.
     portal_id = case when exists (select from hubspot_private.objects o where o.column_set > 0) then a.portal_id end;
   perform hubspot_private.token_healed();
-  perform hubspot_private.enqueue('hubspot:connect', '{}', 'connect');
+  perform hubspot_private.enqueue('hubspot:connect', '{}');
 end;
 $$;
 comment on function hubspot.disconnect() is
@@ -113,6 +113,7 @@ returns text
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
 as $$
 declare
   v_account hubspot_private.account;

@@ -119,7 +119,7 @@ begin
     set rows = v_rows
     where s.object = v_object.name and s.stream = 'backfill';
     update hubspot_private.objects o set is_kept = v_rows > 0 where o.name = v_object.name;
-    perform hubspot_private.stream_wake(v_object.name, 'schema');
+    perform hubspot_private.stream_call(v_object.name, 'schema');
     perform hubspot_private.live_follow();
   end if;
 end;
@@ -145,6 +145,7 @@ begin
   delete from hubspot_private.streams s where s.object = v_object.name;
   delete from hubspot_private.schedules s where s.object = v_object.name;
   delete from hubspot_private.fetch_queue q where q.object = v_object.name;
+  delete from hubspot_private.fetch_asks a where a.object_number = v_object.number;
   delete from hubspot_private.hints h where h.object = v_object.name;
   delete from hubspot_private.absences a where a.object = v_object.name;
   delete from hubspot_private.listed l where l.object = v_object.name;
@@ -207,6 +208,36 @@ end;
 $$;
 comment on function hubspot_private.property_placed(hubspot_private.objects, text) is 'A property that has a column, its row held; or SH103, SH104.';
 
+create or replace function hubspot_private.table_take(object text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_object hubspot_private.objects;
+  v_timeout constant text := current_setting('lock_timeout');
+begin
+  select o.* into strict v_object from hubspot_private.objects o where o.name = table_take.object;
+  -- Pages of our own are waited for: they are over in a moment.
+  perform hubspot_private.object_lock(v_object.number, true);
+  for v_try in 1..10 loop
+    begin
+      -- Whoever waits for it holds up every query that comes after.
+      perform set_config('lock_timeout', '100ms', true);
+      execute format('lock table hubspot.%I in access exclusive mode', v_object.table_name);
+      perform set_config('lock_timeout', v_timeout, true);
+      return;
+    exception when lock_not_available then
+      perform pg_sleep(0.1);
+    end;
+  end loop;
+  perform hubspot_private.fail('table_held', quote_ident(v_object.table_name));
+end;
+$$;
+comment on function hubspot_private.table_take(text) is
+  'Takes a mirror table for a verb that changes its columns, in ten tries of a tenth of a second; SH220 where others hold it.';
+
 create or replace function hubspot.rename_column(object text, property text, column_name text)
 returns void
 language plpgsql
@@ -240,6 +271,7 @@ begin
       v_object.table_name, array_to_string(hubspot_private.reserved_names(), ', ')));
   end if;
   if column_name <> v_property.column_name then
+    perform hubspot_private.table_take(v_object.name);
     execute format('alter table %s rename column %I to %I', v_table, v_property.column_name, column_name);
     update hubspot_private.properties p
     set column_name = rename_column.column_name, locked_at = hubspot_private.clock()
@@ -250,4 +282,4 @@ begin
 end;
 $$;
 comment on function hubspot.rename_column(text, text, text) is
-  'Gives the column of a property another name, for good. Views and indexes go on; queries must name it anew. SH101, SH103, SH104.';
+  'Gives the column of a property another name, for good. Views and indexes go on; queries must name it anew. Where others hold the table it gives up within seconds. SH101, SH103, SH104, SH220.';

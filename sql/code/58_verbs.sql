@@ -82,12 +82,17 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-  v_object text := (hubspot_private.object_tracked(object)).name;
+  v_object hubspot_private.objects := hubspot_private.object_tracked(object);
+  v_ids constant bigint[] := array(select distinct i from unnest(ids) i);
 begin
   if ids is null or exists (select from unnest(ids) i where i is null or i not between 0 and 999999999999999999) then
     perform hubspot_private.fail('argument_invalid', 'ids are null or out of range', 'Give HubSpot''s ids: array[42, 43].');
   end if;
-  return hubspot_private.fetch_enqueue(v_object, ids, 'refresh');
+  if v_ids <> '{}' then
+    insert into hubspot_private.fetch_asks (object_number, ids) values (v_object.number, v_ids);
+    perform hubspot_private.stream_call(v_object.name, 'fetch');
+  end if;
+  return cardinality(v_ids);
 end;
 $$;
 comment on function hubspot.refresh(text, bigint[]) is
@@ -105,7 +110,7 @@ declare
   v_object text;
 begin
   if object is null then
-    update hubspot_private.account a set is_paused = true;
+    update hubspot_private.pauses p set is_paused = true;
   else
     v_object := (hubspot_private.object_tracked(object)).name;
     update hubspot_private.objects o set is_paused = true where o.name = v_object;
@@ -125,7 +130,7 @@ as $$
 #variable_conflict use_variable
 begin
   if object is null then
-    update hubspot_private.account a set is_paused = false;
+    update hubspot_private.pauses p set is_paused = false;
     update hubspot_private.objects o set is_paused = false where o.is_paused;
     perform hubspot_private.retry_now('*'), hubspot_private.refresh_retry();
   else

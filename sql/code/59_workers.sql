@@ -16,7 +16,18 @@ begin
   set next_at = case when s.next_at > v_now then s.next_at - v_by else s.next_at end,
     retry_at = case when s.retry_at > v_now then s.retry_at - v_by else s.retry_at end,
     lease_until = case when s.lease_until > v_now then s.lease_until - v_by else s.lease_until end
-  where greatest(s.next_at, s.retry_at, s.lease_until) > v_now;
+  from (
+    select t.object, t.stream, t.range from hubspot_private.streams t
+    where greatest(t.next_at, t.retry_at, t.lease_until) > v_now
+    order by t.object, t.stream, t.range
+    -- What someone's open transaction holds, the sweep hastens.
+    for no key update skip locked
+  ) f
+  where (s.object, s.stream, s.range) = (f.object, f.stream, f.range);
+  perform from hubspot_private.account a for no key update skip locked;
+  if found then
+    update hubspot_private.account a set hubspot_ahead = a.hubspot_ahead + v_by;
+  end if;
   update hubspot_private.oauth o
   set expires_at = o.expires_at - v_by, issued_at = o.issued_at - v_by,
     retry_at = o.retry_at - v_by, lease_until = o.lease_until - v_by, early_at = least(o.early_at, v_now)
@@ -44,12 +55,16 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-  v_was timestamptz := (select max(w.beat_at) from hubspot_private.workers w);
+  v_was timestamptz;
 begin
+  -- One beat at a time looks.
+  select greatest(c.seen_at, (select max(w.beat_at) from hubspot_private.workers w)) into v_was
+  from hubspot_private.clocks c for update skip locked;
   -- Beats are written by the clock: one in the future was written before the clock was set back.
   if v_was > hubspot_private.clock() + interval '5 seconds' then
     perform hubspot_private.clock_set_back(v_was);
   end if;
+  update hubspot_private.clocks c set seen_at = hubspot_private.clock() where v_was is not null;
   perform hubspot_private.home_check();
   insert into hubspot_private.workers as w (id, host, pid, queue_ids, is_present, may_write, started_at, beat_at)
   values (id, host, pid, queue_ids, is_present, may_write, hubspot_private.clock(), hubspot_private.clock())
@@ -143,14 +158,80 @@ end;
 $$;
 comment on function hubspot_private.jobs_sweep(text[]) is 'Clears our jobs that nobody will sign off: of dead workers, and of queues given up.';
 
-create or replace function hubspot_private.sweep()
+create or replace function hubspot_private.due_wake(dead text[])
 returns integer
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_due record;
+  v_count integer := 0;
+begin
+  begin
+    perform hubspot_private.jobs_sweep(dead);
+  exception when lock_not_available or deadlock_detected then
+    null;
+  end;
+  for v_due in select d.* from hubspot_private.streams_due() d loop
+    begin
+      perform hubspot_private.stream_wake(v_due.object, v_due.stream, v_due.range);
+    exception when lock_not_available or deadlock_detected then
+      perform hubspot_private.stream_call(v_due.object, v_due.stream, v_due.range);
+    end;
+    v_count := v_count + 1;
+  end loop;
+  return v_count;
+end;
+$$;
+comment on function hubspot_private.due_wake(text[]) is
+  'Clears the jobs of dead workers and wakes what is due, where someone''s open transaction has queued a look at it, with a job besides that.';
+
+create or replace function hubspot_private.candidate_sweep()
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select hubspot_private.enqueue('hubspot:connect', '{}', 'connect')
+  where exists (
+    select from hubspot_private.credentials c
+    where c.state = 'candidate' and coalesce(c.retry_at, '-infinity') <= hubspot_private.clock());
+$$;
+comment on function hubspot_private.candidate_sweep() is 'Has a token looked at that waits to be checked.';
+
+create or replace function hubspot_private.history_sweep()
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  delete from hubspot_private.hints h
+  where h.seen_at < hubspot_private.clock() - hubspot_private.setting_interval('hints_kept')
+    -- Until it is read, complete_until rests on it.
+    and not exists (select from hubspot_private.fetch_queue q where q.object = h.object and q.id = h.id);
+  delete from hubspot_private.runs r
+  where r.state in ('done', 'stopped') and r.finished_at < hubspot_private.clock() - case
+    when r.inserted + r.updated + r.deleted + r.regressed > 0 or r.stream in ('backfill', 'resync')
+    then hubspot_private.setting_interval('runs_kept') else interval '1 hour' end;
+  -- A record without an id is nobody's to heal: not seen in the weekly full read, it is gone.
+  update hubspot_private.problems p set resolved_at = hubspot_private.clock()
+  where p.code = 'SH212' and p.record_id is null and p.resolved_at is null and p.last_seen_at < hubspot_private.clock() - interval '8 days';
+  delete from hubspot_private.problems p
+  where p.resolved_at < hubspot_private.clock() - hubspot_private.setting_interval('problems_kept');
+$$;
+comment on function hubspot_private.history_sweep() is 'Forgets hints, runs and problems that are old.';
+
+create or replace function hubspot_private.sweep()
+returns integer
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
+as $$
+declare
   v_dead text[];
+  v_part text;
   v_count integer;
 begin
   -- One sweep at a time is enough.
@@ -185,32 +266,15 @@ begin
     where o.credential_id = l.credential_id
   )
   select array_agg(q) into v_dead from dead, unnest(dead.queue_ids) q;
-  perform hubspot_private.jobs_sweep(coalesce(v_dead, '{}'));
-  select count(hubspot_private.stream_wake(d.object, d.stream, d.range)) into v_count from hubspot_private.streams_due() d;
-  perform hubspot_private.subscriptions_sweep();
-  perform hubspot_private.forecast_make();
-  perform hubspot_private.streams_hasten();
-  if exists (
-    select from hubspot_private.credentials c
-    where c.state = 'candidate' and coalesce(c.retry_at, '-infinity') <= hubspot_private.clock()
-  ) then
-    perform hubspot_private.enqueue('hubspot:connect', '{}', 'connect');
-  end if;
-  perform hubspot_private.live_follow();
-  perform hubspot_private.inbox_sweep();
-  delete from hubspot_private.hints h
-  where h.seen_at < hubspot_private.clock() - hubspot_private.setting_interval('hints_kept')
-    -- Until it is read, complete_until rests on it.
-    and not exists (select from hubspot_private.fetch_queue q where q.object = h.object and q.id = h.id);
-  delete from hubspot_private.runs r
-  where r.state in ('done', 'stopped') and r.finished_at < hubspot_private.clock() - case
-    when r.inserted + r.updated + r.deleted + r.regressed > 0 or r.stream in ('backfill', 'resync')
-    then hubspot_private.setting_interval('runs_kept') else interval '1 hour' end;
-  -- A record without an id is nobody's to heal: not seen in the weekly full read, it is gone.
-  update hubspot_private.problems p set resolved_at = hubspot_private.clock()
-  where p.code = 'SH212' and p.record_id is null and p.resolved_at is null and p.last_seen_at < hubspot_private.clock() - interval '8 days';
-  delete from hubspot_private.problems p
-  where p.resolved_at < hubspot_private.clock() - hubspot_private.setting_interval('problems_kept');
+  v_count := hubspot_private.due_wake(coalesce(v_dead, '{}'));
+  -- Nobody waits for someone who leaves a transaction open: what he holds is left for the next time, and all else is done.
+  foreach v_part in array '{quota_adopt,subscriptions_sweep,forecast_make,streams_hasten,candidate_sweep,live_follow,inbox_sweep,history_sweep}'::text[] loop
+    begin
+      execute format('select hubspot_private.%I()', v_part);
+    exception when lock_not_available or deadlock_detected then
+      null;
+    end;
+  end loop;
   return v_count;
 end;
 $$;

@@ -46,8 +46,17 @@ begin
     set total = case when answer ->> 'total' ~ '^[0-9]{1,12}$' then (answer ->> 'total')::bigint end,
       highest_id = case when answer #>> '{results,0,id}' ~ '^[0-9]{1,18}$' then (answer #>> '{results,0,id}')::bigint end
     where o.name = s.object;
-    v_step.cursor := '{"after": null}';
-    v_step.is_over := false;
+    if not s.cursor ? 'is_counted' then
+      v_step.cursor := '{"after": null}';
+      v_step.is_over := false;
+    elsif s.restarts = 0 and hubspot_private.load_is_short(s) then
+      perform hubspot_private.load_again(s);
+      v_step.cursor := '{"after": null}';
+      v_step.is_over := false;
+    else
+      v_step.cursor := s.cursor;
+      v_step.is_over := true;
+    end if;
     return v_step;
   end if;
   return hubspot_private.list_step(s, answer, after, missing, asked_at);
@@ -55,6 +64,43 @@ end;
 $$;
 comment on function hubspot_private.backfill_step(hubspot_private.streams, jsonb, jsonb, text, bigint[], timestamptz, timestamptz) is
   'A page of the first load; its first answer starts poll and settle.';
+
+create or replace function hubspot_private.load_is_short(s hubspot_private.streams)
+returns boolean
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_object hubspot_private.objects;
+  v_rows bigint;
+begin
+  select o.* into strict v_object from hubspot_private.objects o where o.name = s.object;
+  execute 'select count(*) from ' || hubspot_private.live_rows(v_object) into v_rows;
+  -- Search goes on counting for a while what was archived meanwhile, and what cannot be written is known.
+  v_rows := v_rows
+    + (select count(*) from hubspot_private.tombstones g where g.object = s.object and g.seen_gone_at > hubspot_private.clock() - interval '1 day')
+    + (select count(*) from hubspot_private.fetch_queue f where f.object = s.object);
+  return v_object.total - v_rows > v_object.total / 50000;
+end;
+$$;
+comment on function hubspot_private.load_is_short(hubspot_private.streams) is
+  'Whether search counts more records than the first load has brought, a few of a hundred thousand aside.';
+
+create or replace function hubspot_private.load_again(s hubspot_private.streams)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform hubspot_private.ranges_end(s);
+  update hubspot_private.streams t set restarts = t.restarts + 1
+  where (t.object, t.stream, t.range) = (s.object, s.stream, 0);
+end;
+$$;
+comment on function hubspot_private.load_again(hubspot_private.streams) is
+  'The list passed over records: it is read once more from the start. What was applied is applied again, which changes nothing.';
 
 create or replace function hubspot_private.searches_start(object text, answered_at timestamptz)
 returns void
@@ -137,3 +183,57 @@ end;
 $$;
 comment on function hubspot_private.full_read_end(hubspot_private.streams, timestamptz) is
   'The last part of a full read is over, and so is the whole.';
+
+create or replace function hubspot_private.list_restart(s hubspot_private.streams)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if s.range > 0 then
+    perform hubspot_private.list_is_opaque(s.object);
+  end if;
+  if s.stream in ('backfill', 'resync') then
+    perform hubspot_private.ranges_end(s);
+  end if;
+  if s.stream = 'resync' then
+    delete from hubspot_private.absences a where a.object = s.object;
+    update hubspot.audits a set compared = 0 where a.run_id = s.run_id;
+  end if;
+  delete from hubspot_private.listed l where l.object = s.object and l.stream = s.stream;
+  update hubspot_private.streams t
+  set cursor = case
+      when s.stream = 'archive' then jsonb_strip_nulls(jsonb_build_object('until', s.cursor -> 'until'))
+      when s.stream = 'resync' and o.is_list_unordered then '{"after": null, "is_listed": true}'
+      else '{"after": null}'
+    end,
+    run_id = s.run_id, restarts = t.restarts + 1, failures = 0, retry_at = null, parked_at = null,
+    epoch = t.epoch + 1, lease_until = null, holder = null
+  from hubspot_private.objects o
+  where (t.object, t.stream, t.range) = (s.object, s.stream, 0) and o.name = s.object;
+  perform hubspot_private.stream_wake(s.object, s.stream);
+end;
+$$;
+comment on function hubspot_private.list_restart(hubspot_private.streams) is
+  'HubSpot refuses the place that a list stands at: the same run reads it from the start, as one part. What was applied is applied again, which changes nothing; what was noted as absent is noted anew.';
+
+create or replace function hubspot_private.range_give_up(s hubspot_private.streams, is_refused boolean)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- It has shown nothing yet, so the part that it was split from reads on through what was to be its own.
+  if is_refused then
+    perform hubspot_private.list_is_opaque(s.object);
+  end if;
+  update hubspot_private.streams p
+  set cursor = '{"after": null, "is_given_up": true}', failures = 0, retry_at = null, parked_at = null
+  where (p.object, p.stream, p.range) = (s.object, s.stream, s.range);
+  perform hubspot_private.stream_wake(s.object, s.stream, s.range);
+end;
+$$;
+comment on function hubspot_private.range_give_up(hubspot_private.streams, boolean) is
+  'HubSpot does not answer a list asked from the middle: the part ends with its next step.';

@@ -70,6 +70,7 @@ begin
   if pg_catalog.cardinality(missing) > 0 then
     v_step.result.deleted := hubspot_private.gone_apply(s.object, s.stream, s.range, missing, asked_at, s.stream);
   end if;
+  perform hubspot_private.hints_behind(s.object, answer, asked_at);
   -- An id goes only if it was not queued again, by another stream or just now as in doubt, since this read was asked.
   delete from hubspot_private.fetch_queue q
   using pg_catalog.jsonb_array_elements_text(request -> 'ids') with ordinality i (id, n),
@@ -90,6 +91,32 @@ end;
 $$;
 comment on function hubspot_private.fetch_step(hubspot_private.streams, jsonb, jsonb, bigint[], timestamptz) is
   'A batch read of queued ids: values applied, ids not answered are gone.';
+
+create or replace function hubspot_private.hints_behind(object text, answer jsonb, asked_at timestamptz)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_ids bigint[];
+begin
+  -- Unless the row was just written: a date that differs from the one that search shows is no doubt where the record did change.
+  execute format(
+    'select array_agg(h.id) from (
+       select distinct h.id from hubspot_private.hints h
+       join hubspot_private.fetch_queue q on (q.object, q.id) = (h.object, h.id)
+       join hubspot.%I t on t.id = h.id
+       where h.object = $1 and h.id = any ($2) and h.version > t._updated_at and h.version <= $4 and t._synced_at < $3 and q.attempts < 6
+     ) h', (select o.table_name from hubspot_private.objects o where o.name = hints_behind.object))
+  into v_ids
+  using object, hubspot_private.page_ids(answer, null), asked_at, hubspot_private.hubspot_now() + interval '1 minute';
+  perform hubspot_private.fetch_enqueue(object, v_ids, 'fetch', hubspot_private.clock() + interval '1 second');
+end;
+$$;
+comment on function hubspot_private.hints_behind(text, jsonb, timestamptz) is
+  'Search has shown later versions of these records than this read: it was answered by a copy that is behind. They are read again for a minute, later each time.';
 
 create or replace function hubspot_private.search_refuse(object text)
 returns boolean

@@ -28,7 +28,11 @@ begin
     perform hubspot_private.schemas_apply(answer -> 'schemas');
     perform hubspot_private.schemas_compare(answer -> 'schemas');
   end if;
-  update hubspot_private.account a set catalogue_at = hubspot_private.clock();
+  -- Someone who disconnects and has not committed is not waited for: the next one notes it.
+  perform from hubspot_private.account a for no key update skip locked;
+  if found then
+    update hubspot_private.account a set catalogue_at = hubspot_private.clock();
+  end if;
   perform hubspot_private.pending_resolve();
   v_step.cursor := '{}';
   v_step.is_over := true;
@@ -59,6 +63,16 @@ begin
   perform hubspot_private.problem_report('SH222', o.name, null, format('Nothing is read until it is restored. To give it up: select hubspot.untrack(%L);', o.name))
   from hubspot_private.objects o
   where o.is_tracked and o.archived_at is not null;
+  -- One that is but the other end of a pair is a problem of the pair's.
+  perform hubspot_private.problem_report('SH222', o.name, null, (
+    select string_agg(format('Associations with it are not read until it is restored. To give them up: select hubspot.untrack_associations(%L, %L);', p.from_object, o.name), e'\n')
+    from hubspot_private.pairs p where p.is_tracked and p.to_object = o.name))
+  from hubspot_private.objects o
+  where not o.is_tracked and o.archived_at is not null and exists (select from hubspot_private.pairs p where p.is_tracked and p.to_object = o.name);
+  update hubspot_private.problems q set resolved_at = hubspot_private.clock()
+  from hubspot_private.objects o
+  where q.object = o.name and q.code = 'SH222' and q.resolved_at is null and not o.is_tracked
+    and (o.archived_at is null or not exists (select from hubspot_private.pairs p where p.is_tracked and p.to_object = o.name));
   perform hubspot_private.object_return(o.name)
   from hubspot_private.objects o
   where o.is_tracked and o.archived_at is null and exists (

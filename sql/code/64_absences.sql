@@ -125,6 +125,10 @@ begin
     -- Where parts ended was a mistake, then, if the first ended so: all is read again, in one.
     return '{"after": null}';
   end if;
+  if s.stream = 'backfill' and v_object.has_search and not v_first ? 'is_counted' then
+    -- Search knows how many there are: the first load is over when it has them.
+    return '{"is_counted": true}';
+  end if;
   if s.stream <> 'resync' or v_first ? 'absences' then
     return null;
   end if;
@@ -215,21 +219,6 @@ end;
 $$;
 comment on function hubspot_private.absences_look(hubspot_private.streams, jsonb, jsonb) is
   'An audit asked when rows that it did not find listed were archived: what HubSpot changed a moment ago is no difference.';
-
-create or replace function hubspot_private.absences_silent(missing bigint[], answer jsonb)
-returns bigint[]
-language sql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-  select case
-    when cardinality(absences_silent.missing) < 10 or absences_silent.answer ->> 'numErrors' ~ '[1-9]'
-      or jsonb_path_exists(absences_silent.answer, '$.errors[*]') then '{}'
-    else absences_silent.missing
-  end;
-$$;
-comment on function hubspot_private.absences_silent(bigint[], jsonb) is
-  'Of ids not answered those that say little: ten and more, and no word that they were not found.';
 
 create or replace function hubspot_private.absences_step(
   s hubspot_private.streams, request jsonb, answer jsonb, missing bigint[], asked_at timestamptz

@@ -246,10 +246,12 @@ declare
   v_free bigint[];
 begin
   if not s.cursor ? 'tidy' then
-    v_step := hubspot_private.carry_step(s);
-    if not v_step.is_over then
+    v_step.cursor := hubspot_private.carry_step(s);
+    if v_step.cursor is not null then
+      v_step.is_over := false;
       return v_step;
     end if;
+    v_step.cursor := '{}';
     perform hubspot_private.selection_apply(s.object);
     with u as (
       update hubspot_private.properties p set is_untidy = false where p.object = s.object and p.is_untidy returning p.property

@@ -90,7 +90,9 @@ begin
       case when asked_at > '-infinity' then asked_at else hubspot_private.clock() end + (select a.hubspot_ahead from hubspot_private.account a)));
     return v_step;
   end if;
-  select pg_catalog.jsonb_object_agg(a.id, pg_catalog.jsonb_build_object('state', a.state, 'after', a.next_after, 'seq', a.seq))
+  select pg_catalog.jsonb_object_agg(a.id, pg_catalog.jsonb_build_object(
+      -- Pages in a circle say nothing.
+      'state', case when r.page_rounds >= 8 and r.page_mark = a.next_after then 'unsaid' else a.state end, 'after', a.next_after, 'seq', a.seq))
       -- A record that went while it was half read: the page that was on its way is of no use.
       filter (where a.asked_after is null or r.after is not null)
   into v_states
@@ -141,7 +143,10 @@ begin
   select v_pair.number, v_is_reverse, i, v_states -> i::text ->> 'after', (v_states -> i::text ->> 'seq')::bigint
   from pg_catalog.unnest(v_part) i
   order by i
-  on conflict on constraint association_reads_pkey do update set after = excluded.after;
+  on conflict on constraint association_reads_pkey do update
+  set after = excluded.after, pages = r.pages + 1,
+    page_mark = case when (r.pages + 1) & r.pages = 0 then excluded.after else r.page_mark end,
+    page_rounds = case when (r.pages + 1) & r.pages = 0 then 0 when excluded.after = r.page_mark then r.page_rounds + 1 else r.page_rounds end;
   delete from hubspot_private.association_reads r
   where r.pair = v_pair.number and r.is_reverse = v_is_reverse and r.from_id = any (v_done);
   -- A row goes only if its seq is the one that was read.

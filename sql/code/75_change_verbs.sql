@@ -40,12 +40,22 @@ comment on function hubspot.enable_changes(text) is
 
 create or replace function hubspot.disable_changes(object text)
 returns void
-language sql
+language plpgsql
 volatile
 security definer
 set search_path = pg_catalog, pg_temp
 as $$
-  select hubspot_private.changes_switch(disable_changes.object, false);
+declare
+  v_ids text;
+begin
+  perform hubspot_private.changes_switch(disable_changes.object, false);
+  select string_agg(s.id::text, ', ' order by s.id) into v_ids
+  from hubspot_private.subscriptions s
+  where s.object = (hubspot_private.object_tracked(disable_changes.object)).name;
+  if v_ids is not null then
+    raise notice 'subscriptions of % get no more changes until hubspot.enable_changes(): %', disable_changes.object, v_ids;
+  end if;
+end;
 $$;
 comment on function hubspot.disable_changes(text) is
   'No longer writes an object''s changes, nor tells of them, at no cost to its table: for objects that change much and whose changes nobody reads. What was written stays. SH101.';

@@ -13,7 +13,7 @@ declare
   v_all constant text[] := '{insert,update,delete,associate,disassociate}';
   v_known text[] := array(
     select x from hubspot_private.properties p cross join lateral unnest(array[p.column_name::text, p.property]) x
-    where p.object = v_object.name and p.column_name is not null);
+    where p.object = v_object.name and (p.column_name is not null or p.is_selected) and x is not null);
   v_unknown text;
   v_id bigint;
 begin
@@ -116,6 +116,8 @@ as $$
 declare
   v_object text;
 begin
+  -- A step that runs ends first: what it queues goes too.
+  perform from hubspot_private.subscriptions s where s.id = off_change.id for update;
   -- Before the row goes: jobs that wait in the queue go too, one under way ends.
   execute format(
     'select count(*) from %1$I.complete_jobs(array(

@@ -1,5 +1,17 @@
 -- Changes delivered: to a function in a transaction with the note that it was taken; to a task as a job of the queue, the next of a
 -- record once the one before is gone from it.
+create or replace function hubspot_private.is_function_wrong(error text)
+returns boolean
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Names that are not there, rights that are missing: 42883, 42P01, 42501, 3F000.
+  select is_function_wrong.error ~ '\((42|3F)[0-9A-Z]{3}\)$';
+$$;
+comment on function hubspot_private.is_function_wrong(text) is
+  'Whether what a function raised, which ends in its SQLSTATE, says that the function is wrong, and no record.';
+
 create or replace function hubspot_private.delivery_failed(s hubspot_private.subscriptions, record_id bigint, attempts integer, error text)
 returns void
 language sql
@@ -7,13 +19,18 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
   select hubspot_private.problem_report('SH224', s.object,
-    format('a change of record %s of %s was not taken by %s: %s', delivery_failed.record_id, s.object,
+    format('%s not taken by %s: %s',
+      case when w.is_function then format('changes of %s are', s.object)
+        else format('a change of record %s of %s was', delivery_failed.record_id, s.object) end,
       coalesce('task ' || s.task, 'function ' || s.function_name), left(delivery_failed.error, 1500)),
-    format('Mend it; it is tried again by itself, later each time. Changes of other records go on. To give up all of it: select hubspot.off_change(%s);', s.id),
-    delivery_failed.record_id, hubspot_private.subscription_property(s.id))
+    format('Mend it; it is tried again by itself, later each time. %sTo give up all of it: select hubspot.off_change(%s);',
+      case when not w.is_function then 'Changes of other records go on. ' end, s.id),
+    case when not w.is_function then delivery_failed.record_id end, hubspot_private.subscription_property(s.id))
+  from (select s.function_name is not null and hubspot_private.is_function_wrong(delivery_failed.error) as is_function) w
   where delivery_failed.attempts > 0;
 $$;
-comment on function hubspot_private.delivery_failed(hubspot_private.subscriptions, bigint, integer, text) is 'A record''s changes were not taken: a problem of it.';
+comment on function hubspot_private.delivery_failed(hubspot_private.subscriptions, bigint, integer, text) is
+  'A record''s changes were not taken: a problem of it, or one of all where the function is what is wrong.';
 
 create or replace function hubspot_private.delivery_end(s hubspot_private.subscriptions, ids bigint[])
 returns void
@@ -32,6 +49,13 @@ begin
   delete from hubspot_private.deliveries d
   where d.subscription = s.id and d.record_id = any (ids) and not exists (
     select from hubspot_private.delivery_changes c where c.subscription = s.id and c.record_id = d.record_id);
+  if ids <> '{}' and s.function_name is not null and not exists (
+    select from hubspot_private.deliveries d where d.subscription = s.id and hubspot_private.is_function_wrong(d.error))
+  then
+    update hubspot_private.problems p set resolved_at = hubspot_private.clock()
+    where p.resolved_at is null and p.object = s.object and p.code = 'SH224' and p.property = hubspot_private.subscription_property(s.id)
+      and p.record_id is null;
+  end if;
 end;
 $$;
 comment on function hubspot_private.delivery_end(hubspot_private.subscriptions, bigint[]) is
@@ -46,6 +70,9 @@ as $$
 #variable_conflict use_variable
 declare
   v_until constant timestamptz := pg_catalog.clock_timestamp() + interval '1 second';
+  v_limit constant interval := hubspot_private.setting_interval('delivery_timeout');
+  v_session constant text[] := hubspot_private.session_state();
+  v_began timestamptz;
   v_delivery record;
   v_change record;
   v_error text;
@@ -66,17 +93,25 @@ begin
       order by c.change_id
       limit case when is_careful then 1 else 100 end
     loop
+      v_began := pg_catalog.clock_timestamp();
       begin
         execute s.call using v_change.change;
         if is_careful then
           -- What would fail at the commit fails here, where it is known whose it is.
           set constraints all immediate;
         end if;
+        if current_user <> v_session[1] then
+          raise exception 'it went on as role %', current_user;
+        end if;
+        perform hubspot_private.session_settle(v_session, 'it');
         v_taken := v_change.change_id;
       exception when others or query_canceled or assert_failure then
-        v_error := pg_catalog.format('%s (%s)', sqlerrm, sqlstate);
+        v_error := pg_catalog.format('%s (%s)', case
+          when sqlstate = '57014' and pg_catalog.clock_timestamp() - v_began >= v_limit then 'it took longer than delivery_timeout, ' || v_limit
+          else sqlerrm end, sqlstate);
       end;
-      exit when v_error is not null;
+      -- The time limit is armed once in a step: what begins late would have the less of it.
+      exit when v_error is not null or pg_catalog.clock_timestamp() > v_until;
     end loop;
     delete from hubspot_private.delivery_changes c
     where c.subscription = s.id and c.record_id = v_delivery.record_id and c.change_id <= v_taken;
@@ -184,6 +219,21 @@ as $$
 $$;
 comment on function hubspot_private.deliver_next(hubspot_private.subscriptions) is 'Whether a subscription has something to do at once, and when it must be looked at again.';
 
+create or replace function hubspot_private.deliver_begin()
+returns integer
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  -- A step begins no call after its first second.
+  select set_config('statement_timeout',
+    ceil(1000 * (1 + least(extract(epoch from hubspot_private.setting_interval('delivery_timeout')), 86400)))::bigint::text, true);
+  select pg_backend_pid();
+$$;
+comment on function hubspot_private.deliver_begin() is
+  'Bounds the statements of this transaction so that no call in a step takes longer than delivery_timeout. Returns the session''s process id, by which the step can be ended.';
+revoke all on function hubspot_private.deliver_begin() from public;
+
 create or replace function hubspot_private.deliver_step(subscription bigint, is_careful boolean default false)
 returns boolean
 language plpgsql
@@ -205,7 +255,7 @@ begin
     -- The step that was refused told so before it gave its lock back.
     perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('hubspot.deliver'), (s.id % 2147483647)::integer);
   elsif not pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtext('hubspot.deliver'), (s.id % 2147483647)::integer) then
-    perform hubspot_private.subscription_wake(s.id, 'again', hubspot_private.clock() + interval '1 second');
+    perform hubspot_private.subscription_later(s.id);
     return false;
   end if;
   -- Read again: whoever held the lock moved it.

@@ -14,7 +14,7 @@ as $$
   from hubspot.quota q
   cross join (select greatest(inbox_pause.objects, 1) as objects) n
   cross join (
-    select extract(epoch from hubspot_private.account_day(t.at + interval '25 hours') - t.at) as seconds_left
+    select extract(epoch from hubspot_private.account_tomorrow(t.at) - t.at) as seconds_left
     from (select hubspot_private.hubspot_now() as at) t
   ) d;
 $$;

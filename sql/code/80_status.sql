@@ -42,7 +42,7 @@ comment on view hubspot.problems is
 create or replace view hubspot.status as
 select o.name as object,
   case
-    when o.is_paused or a.is_paused then 'paused'
+    when o.is_paused or (select p.is_paused from hubspot_private.pauses p) then 'paused'
     when h.differs is not null or t.is_parked or k.is_unknown or o.archived_at is not null then 'parked'
     when o.loaded_at is null and o.column_set = 0 then 'waiting'
     when o.loaded_at is null then 'backfilling'

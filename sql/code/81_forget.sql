@@ -32,6 +32,9 @@ begin
   delete from hubspot_private.absences a where a.object = v_object.name and a.id = any (v_ids);
   delete from hubspot_private.listed l where l.object = v_object.name and l.id = any (v_ids);
   delete from hubspot_private.fetch_queue q where q.object = v_object.name and q.id = any (v_ids);
+  update hubspot_private.fetch_asks a
+  set ids = array(select i from pg_catalog.unnest(a.ids) i where i <> all (v_ids))
+  where a.object_number = v_object.number and a.ids && v_ids;
   delete from hubspot_private.hints h where h.object = v_object.name and h.id = any (v_ids);
   delete from hubspot_private.problems p where p.object = v_object.name and p.record_id = any (v_ids);
   delete from hubspot_private.inbox i

@@ -133,6 +133,25 @@ as $$
 $$;
 comment on function hubspot_private.health_writes() is 'Whether anything here may write to HubSpot.';
 
+create or replace function hubspot_private.health_subscriptions()
+returns table (ok boolean, message text, hint text)
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select count(*) filter (where not o.has_changes) = 0,
+    case
+      when count(*) filter (where not o.has_changes) = 0 then format('%s to changes', count(*))
+      else format('%s get nothing: changes of %s are not written', count(*) filter (where not o.has_changes),
+        string_agg(distinct s.object, ', ') filter (where not o.has_changes))
+    end,
+    format('Run select hubspot.enable_changes(%L); or end them: select hubspot.off_change(%s);',
+      min(s.object) filter (where not o.has_changes), min(s.id) filter (where not o.has_changes))
+  from hubspot_private.subscriptions s
+  left join hubspot_private.objects o on o.name = s.object;
+$$;
+comment on function hubspot_private.health_subscriptions() is 'Whether what hubspot.on_change() asked for is written.';
+
 create or replace function hubspot.health()
 returns table (name text, ok boolean, message text, hint text)
 language sql
@@ -169,8 +188,10 @@ as $$
     union all
     select 10, 'problems', count(*) = 0, format('%s open', count(*)), 'See select * from hubspot.problems where resolved_at is null;'
     from hubspot_private.problems p where p.resolved_at is null
+    union all
+    select 11, 'subscriptions', h.ok, h.message, h.hint from hubspot_private.health_subscriptions() h
   ) c (n, name, ok, message, hint)
   order by c.n;
 $$;
 comment on function hubspot.health() is
-  'Checks by name: identity, account, token, scopes, secrets, worker, writes, objects, budgets, problems; each ok or with a hint what to do.';
+  'Checks by name: identity, account, token, scopes, secrets, worker, writes, objects, budgets, problems, subscriptions; each ok or with a hint what to do.';

@@ -69,9 +69,11 @@ begin
   comment on schema hubspot_live is
     'Foreign tables of the mirror''s: read through the worker''s gateway, which asks HubSpot first. select hubspot.enable_live(…) makes them.';
   v_wanted := jsonb_build_object('host', host, 'port', port::text, 'dbname', current_database(), 'sslmode', sslmode, 'sslrootcert', sslrootcert,
+    -- The gateway refuses it, and says why.
+    'truncatable', 'true',
     -- The gateway passes SCRAM on: bound to one of two TLS connections it would fail on the other.
     'channel_binding', case when sslmode is distinct from 'disable' then 'disable' end);
-  v_kept := jsonb_build_object('fetch_size', '1000', 'batch_size', '100', 'truncatable', 'false', 'async_capable', 'false', 'fdw_startup_cost', '1000')
+  v_kept := jsonb_build_object('fetch_size', '1000', 'batch_size', '100', 'async_capable', 'false', 'fdw_startup_cost', '1000')
     || case when current_setting('server_version_num')::integer >= 180000 then '{"use_scram_passthrough": "true"}' else '{}' end::jsonb;
   select s.srvowner, coalesce(s.srvoptions, '{}') into v_owner, v_was from pg_foreign_server s where s.srvname = 'hubspot_live';
   if not found then
@@ -125,6 +127,15 @@ begin
     execute format('drop user mapping for %s server hubspot_live', v_role);
   end loop;
   drop server hubspot_live;
+  -- Their mappings are gone, and nobody knows their passwords: who is to read live tables again is granted it again.
+  for v_role in
+    select distinct a.grantee::regrole::text
+    from pg_namespace n
+    cross join lateral aclexplode(n.nspacl) a
+    where n.nspname = 'hubspot_live' and a.grantee not in (0, n.nspowner)
+  loop
+    perform hubspot_private.acl_change(format('revoke all on schema hubspot_live from %s cascade', v_role));
+  end loop;
   update hubspot_private.problems q set resolved_at = hubspot_private.clock() where q.code = 'SH231' and q.resolved_at is null;
 exception when dependent_objects_still_exist then
   get stacked diagnostics v_detail = pg_exception_detail;
@@ -132,7 +143,7 @@ exception when dependent_objects_still_exist then
 end;
 $$;
 comment on function hubspot.disable_live() is
-  'Drops the live tables, their server and its user mappings; extension postgres_fdw stays. The mirror goes on. SH126 where something of yours depends on them.';
+  'Drops the live tables, their server and its user mappings, and what grant_live() gave on them, which is given again once they are enabled again; extension postgres_fdw stays. The mirror goes on. SH126 where something of yours depends on them.';
 
 create or replace function hubspot.grant_live(role_name name, password text default null)
 returns void

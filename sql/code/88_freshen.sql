@@ -1,45 +1,5 @@
 -- Freshening: what the gateway does before it forwards a query. By id: a batch read, applied by the rule of 43_apply.sql as any
 -- store read, so nothing is lost by doing it beside the streams. Anything else: a run of the poll, and the reads that it asks for.
-create or replace function hubspot_private.live_tables(names text[])
-returns table (
-  table_name name, object text, pair integer, keys text[], is_loaded boolean, unasked text,
-  max_age_ms double precision, timeout_ms double precision, on_late text
-)
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_column
-declare
-  v_account hubspot_private.account;
-  v_timeout double precision;
-  v_on_late text;
-begin
-  -- Each query waits for this one: plans are kept, and nothing is asked of a setting that was never set.
-  select a.* into v_account from hubspot_private.account a;
-  v_timeout := extract(epoch from hubspot_private.setting_interval('live_timeout')) * 1000;
-  v_on_late := hubspot_private.setting('live_on_late') #>> '{}';
-  return query
-  select n.table_name, n.object, n.pair, n.keys, o.loaded_at is not null,
-    case
-      when not v_account.is_connected then 'no HubSpot account is connected'
-      when v_account.is_paused or o.is_paused then 'reading is paused: select hubspot.resume();'
-      when o.archived_at is not null then format('object %s is archived in HubSpot', o.name)
-    end,
-    extract(epoch from coalesce(m.max_age, '0')) * 1000::double precision, v_timeout, v_on_late
-  from (
-    select x.table_name, x.name as object, null::integer as pair, '{id}'::text[] as keys
-    from hubspot_private.objects x where x.table_name = any (live_tables.names::name[]) and x.column_set > 0
-    union all
-    select p.table_name, p.from_object, p.number, array[p.from_column, p.to_column]::text[]
-    from hubspot_private.pairs p where p.table_name = any (live_tables.names::name[]) and p.is_tracked
-  ) n
-  join hubspot_private.objects o on o.name = n.object and o.is_tracked
-  left join hubspot_private.max_ages m on m.table_name = n.table_name;
-end;
-$$;
-comment on function hubspot_private.live_tables(text[]) is 'What the gateway has to know of tables of the mirror, and how long a query waits. Others are left out.';
-
 create or replace function hubspot_private.live_is_same(o hubspot_private.objects, ids jsonb, asked_at timestamptz, answer jsonb)
 returns boolean
 language plpgsql
@@ -73,7 +33,7 @@ comment on function hubspot_private.live_is_same(hubspot_private.objects, jsonb,
 
 -- Like page_apply invoker, no SET, everything qualified, since users' triggers run under it.
 create or replace function hubspot_private.live_apply(object text, column_set integer, ids jsonb, asked_at timestamptz, answer jsonb)
-returns text
+returns table (outcome text, held bigint[])
 language plpgsql
 volatile
 as $$
@@ -93,10 +53,14 @@ begin
   perform pg_catalog.set_config('synchronous_commit', 'off', true);
   select o.* into v_object from hubspot_private.objects o where o.name = object and o.is_tracked;
   if not found or v_object.column_set <> column_set then
-    return 'again';
+    outcome := 'again';
+    return next;
+    return;
   end if;
   if hubspot_private.live_is_same(v_object, ids, asked_at, answer) then
-    return 'done';
+    outcome := 'done';
+    return next;
+    return;
   end if;
   if not exists (select from hubspot_private.streams s where (s.object, s.stream, s.range) = (object, 'live', 0)) then
     -- The row by which the read-only triggers know who writes. It is never claimed.
@@ -130,11 +94,18 @@ begin
   if v_object.loaded_at is null and v_result.inserted + v_result.updated + v_result.deleted > 0 then
     perform hubspot_private.load_watch(object);
   end if;
-  return case when pg_catalog.cardinality(v_unsure) > 0 then 'unsure' else 'done' end;
+  outcome := case when pg_catalog.cardinality(v_unsure) > 0 then 'unsure' else 'done' end;
+  execute pg_catalog.format('select pg_catalog.array_agg(d.differing_id) from hubspot_private.differing_%s($1, null) d', v_object.number)
+  into held using answer;
+  if pg_catalog.cardinality(v_missing) > 0 then
+    execute pg_catalog.format('select $1 || pg_catalog.array_agg(t.id) from %s and t.id = any ($2)', hubspot_private.live_rows(v_object))
+    into held using held, v_missing;
+  end if;
+  return next;
 end;
 $$;
 comment on function hubspot_private.live_apply(text, integer, jsonb, timestamptz, jsonb) is
-  'Takes in a batch read of these ids that a query waits for. done; unsure: HubSpot did not tell of all of them; again: the columns changed, ask with another plan.';
+  'Takes in a batch read of these ids that a query waits for. done; unsure: HubSpot did not tell of all of them; again: the columns changed, ask with another plan. held: those whose rows are not as HubSpot has them all the same, as a row that someone holds locked.';
 revoke all on function hubspot_private.live_apply(text, integer, jsonb, timestamptz, jsonb) from public;
 
 create or replace function hubspot_private.live_wanted(object text, stream text, range integer, most_ms double precision)
@@ -212,7 +183,7 @@ comment on function hubspot_private.live_age(text) is
   'How long ago the last poll began whose finds have been read, in ms; null: not within the hour.';
 
 create or replace function hubspot_private.live_look(object text, stream text, range integer, run_id bigint, since timestamptz)
-returns table (is_done boolean, started_at timestamptz, retry_ms double precision, code text, message text)
+returns table (is_done boolean, started_at timestamptz, retry_ms double precision, code text, message text, hint text)
 language sql
 volatile
 set search_path = pg_catalog, pg_temp
@@ -229,15 +200,16 @@ as $$
         where d.pair = live_look.range and d.attempts = 0 and d.not_before <= (select hubspot_private.clock())
           and coalesce(d.asked_at, '-infinity') < live_look.since)
     end,
-    a.started_at, extract(epoch from s.retry_at - hubspot_private.clock()) * 1000, r.error_code, r.error
+    a.started_at, extract(epoch from s.retry_at - hubspot_private.clock()) * 1000, r.error_code, r.error, e.hint
   from (select 1) one
   left join hubspot_private.runs a on a.id = live_look.run_id
   left join hubspot_private.streams s
     on (s.object, s.stream, s.range) = (live_look.object, live_look.stream, live_look.range) and s.retry_at > hubspot_private.clock()
-  left join hubspot_private.runs r on r.id = s.run_id;
+  left join hubspot_private.runs r on r.id = s.run_id
+  left join hubspot_private.errors e on e.code = r.error_code and e.hint not like '%\%%';
 $$;
 comment on function hubspot_private.live_look(text, text, integer, bigint, timestamptz) is
-  'Whether what someone waits for has been read: a run of the poll, ids queued, or associations, asked since then. Where the stream failed, when it is next tried, and why.';
+  'Whether what someone waits for has been read: a run of the poll, ids queued, or associations, asked since then. Where the stream failed, when it is next tried, why, and what to do.';
 
 create or replace function hubspot_private.live_queue(object text, ids bigint[], most_ms double precision)
 returns timestamptz
@@ -256,6 +228,20 @@ end;
 $$;
 comment on function hubspot_private.live_queue(text, bigint[], double precision) is
   'Puts ids that a query waits for on the list of those to read: the slower way, which gets round whatever refuses a page.';
+
+create or replace function hubspot_private.live_doubtful(object text, ids bigint[], since timestamptz)
+returns bigint[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select array_agg(q.id order by q.id)
+  from hubspot_private.fetch_queue q
+  where q.object = live_doubtful.object and q.class <= 2
+    and case when live_doubtful.ids is null then q.asked_at >= live_doubtful.since else q.id = any (live_doubtful.ids) end;
+$$;
+comment on function hubspot_private.live_doubtful(text, bigint[], timestamptz) is
+  'Those of these ids, or of all that were asked for since then, that are still to be read: what HubSpot has of them could not be written, or it did not tell; null when none.';
 
 create or replace function hubspot_private.live_edges(pair integer, from_ids bigint[], to_ids bigint[], most_ms double precision)
 returns table (since timestamptz, lacking bigint[])

@@ -17,7 +17,7 @@ export type StreamRequest = { class: QuotaClass } & (
   | { kind: 'look'; inputs: string[] }
   | { kind: 'search' | 'count'; body: object; upto?: number | null }
   | { kind: 'schema' }
-  | { kind: 'probe'; properties: string[] }
+  | { kind: 'probe'; properties: string[]; silent: string[] }
   | { kind: 'labels'; from: string; to: string }
   | { kind: 'associations'; from: string; to: string; inputs: { id: string; after?: string }[]; seqs: (number | null)[] }
   | { kind: 'catalogue' }
@@ -176,20 +176,6 @@ export async function sweep(db: Database): Promise<number> {
   await db.pool.query('select hubspot_private.changes_keep()')
   const { rows } = await db.pool.query<{ woken: number }>('select hubspot_private.sweep() as woken')
   return rows[0]!.woken
-}
-
-/** Delivers changes of a subscription, for about a second; true where more is due now. `isCareful`: one change, whose own fault an error is. */
-export async function deliverStep(db: Database, subscription: number, isCareful: boolean): Promise<boolean> {
-  const { rows } = await db.pool.query<{ is_more: boolean }>(
-    'select hubspot_private.deliver_step(subscription => $1, is_careful => $2) as is_more',
-    [subscription, isCareful],
-  )
-  return rows[0]!.is_more
-}
-
-/** Queues a look at a subscription. */
-export async function subscriptionWake(db: Database, id: number): Promise<void> {
-  await db.pool.query('select hubspot_private.subscription_wake(id => $1)', [id])
 }
 
 /** Streams that nobody holds and that are due; since a time: all that everything due then still needs. */

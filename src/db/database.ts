@@ -27,10 +27,9 @@ export function openDatabase(
   url: string | undefined,
   { max = 10, applicationName = 'pg-hubspot', onError = () => undefined, patience = PATIENCE, settings }: DatabaseOptions = {},
 ): Database {
-  if (url === undefined || !/^postgres(ql)?:\/\//.test(url)) {
-    throw new Misuse('SH104', 'DATABASE_URL is not set to a postgres:// URL', {
-      hint: 'Set it, as in DATABASE_URL=postgres://user:password@host:5432/database',
-    })
+  const fault = url === undefined ? 'is not set' : databaseUrlFault(url)
+  if (url === undefined || fault !== undefined) {
+    throw new Misuse('SH104', `DATABASE_URL ${fault}`, { hint: 'Set it, as in DATABASE_URL=postgres://user:password@host:5432/database' })
   }
   const pool = new pg.Pool({
     connectionString: url,
@@ -56,6 +55,20 @@ export function openDatabase(
     close,
     [Symbol.asyncDispose]: close,
   }
+}
+
+/** Why a text is no URL of a database; never repeats it, since there is a password in it. */
+export function databaseUrlFault(url: string): string | undefined {
+  if (!/^postgres(ql)?:\/\//.test(url)) return 'is not a postgres:// URL'
+  try {
+    new pg.Client({ connectionString: url })
+    // A password that is not encoded ends at its #, and what follows would be left out without a word.
+    if (!url.includes('#')) return undefined
+  } catch (error) {
+    // Of certificates that are not there it is told when they are used.
+    if (!(error instanceof URIError) && (error as NodeJS.ErrnoException).code !== 'ERR_INVALID_URL') return undefined
+  }
+  return 'cannot be read: a port is a number up to 65535, and in user and password # is written %23, / %2F, ? %3F, @ %40, : %3A and % %25'
 }
 
 const { builtins } = pg.types

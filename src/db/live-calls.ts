@@ -12,9 +12,14 @@ export type LiveTable = {
   pair: number | null
   /** `id`, or the columns of both ends of a pair. */
   keys: string[]
+  /** Whole: until then records are answered by id alone, associations by the id of the record that is asked for them. */
   is_loaded: boolean
-  /** Why HubSpot cannot be asked at all. */
+  /** Columns that not all rows have their value in yet. */
+  filling: string[]
+  /** Why HubSpot cannot be asked at all, and what to do. */
+  unasked_code: string | null
   unasked: string | null
+  unasked_hint: string | null
   max_age_ms: number
   timeout_ms: number
   on_late: 'error' | 'warn'
@@ -36,17 +41,20 @@ export async function streamPlan(db: Database, object: string): Promise<Plan | n
   return rows[0]!.plan
 }
 
+/** What taking in a batch read came to; `held`: records whose rows are as they were, since someone holds them, or does not let them change. */
+export type LiveApplied = { outcome: 'done' | 'unsure' | 'again'; held: string[] | null }
+
 /** Takes in a batch read that a query waits for. */
 export async function liveApply(
   db: Database,
   read: { object: string; columnSet: number; ids: readonly string[]; askedAt: string; body: Jsonb },
-): Promise<'done' | 'unsure' | 'again'> {
-  const rows = await queryWithBody<{ outcome: 'done' | 'unsure' | 'again' }>(db.pool, {
+): Promise<LiveApplied> {
+  const rows = await queryWithBody<LiveApplied>(db.pool, {
     name: 'live_apply',
-    text: `select hubspot_private.live_apply(object => $1, column_set => $2, ids => $3, asked_at => $4, answer => $5) as outcome`,
+    text: 'select * from hubspot_private.live_apply(object => $1, column_set => $2, ids => $3, asked_at => $4, answer => $5)',
     values: [read.object, read.columnSet, JSON.stringify(read.ids), read.askedAt, read.body],
   })
-  return rows[0]!.outcome
+  return rows[0]!
 }
 
 /** Asks for a poll that begins from now on; its run. */
@@ -62,7 +70,7 @@ export async function liveAge(db: Database, object: string): Promise<number | nu
 }
 
 /** How far something is that a query waits for. */
-export type Look = { is_done: boolean; started_at: string | null; retry_ms: number | null; code: string | null; message: string | null }
+export type Look = { is_done: boolean; started_at: string | null; retry_ms: number | null; code: string | null; message: string | null; hint: string | null }
 
 /** Whether a poll's run is over, or ids or associations have been read since a time. */
 export async function liveLook(db: Database, { object, stream, range }: StreamKey, { run, since }: { run?: string; since?: string }): Promise<Look> {
@@ -81,6 +89,15 @@ export async function liveQueue(db: Database, object: string, ids: readonly stri
     [object, ids, mostMs],
   )
   return rows[0]!.since
+}
+
+/** Those of these ids, or of all that were asked for since a time, that are still to be read after all: refused here, held, or in doubt. */
+export async function liveDoubtful(db: Database, object: string, { ids, since }: { ids?: readonly string[]; since?: string }): Promise<string[]> {
+  const { rows } = await db.pool.query<{ ids: string[] | null }>(
+    'select hubspot_private.live_doubtful(object => $1, ids => $2, since => $3) as ids',
+    [object, ids ?? null, since ?? null],
+  )
+  return rows[0]!.ids ?? []
 }
 
 /** Has associations read, of records at either end of a pair; those that the mirror lacks are not. */

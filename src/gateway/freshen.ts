@@ -1,98 +1,71 @@
 import type { Database } from '../db/database.ts'
 import { type LiveTable, liveTables } from '../db/live-calls.ts'
-import { SyncError } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
 import { sleep } from '../lib/time.ts'
 import type { LiveReads } from '../sync/live.ts'
 import { idsOf, type Param } from './query/ids.ts'
-import type { Live, LiveSession, ServerError, ServerNotice, Statement, Verdict } from './live.ts'
-import { Refusal } from './live.ts'
-import { type Act, acts, loadParser, type Relation, TooComplex, type Touch, withoutSnapshot } from './query.ts'
-import { lookUp, lookUpTables, type Meant, nameOf, preparedText } from './query/relations.ts'
+import { isCatalogue, type Wanted, wantedOf } from './query/order.ts'
+import { Parser } from './query/parser.ts'
+import { type Live, type LiveSession, Refusal, type ServerNotice, type Statement, type Verdict } from './live.ts'
+import { heldRows, late, OLD_SNAPSHOT, readOnly, someEmpty, stillFilling, stillLoading } from './notices.ts'
+import type { Relation, Touch } from './query.ts'
+import { lookUp, lookUpTables, type Meant, nameOf } from './query/relations.ts'
+import { type Beginning, beginAgain, note, saidSince } from './query/replay.ts'
+import { withoutSnapshot } from './query/snapshot.ts'
 
 /** What freshening needs. */
 export type FreshenDeps = { db: Database; reads: LiveReads; log: Log }
 
-/** A read of one statement: which relations, and with which parameters bound. */
-type Wanted = { touches: readonly Touch[]; targets: Act['targets']; params: readonly Param[] }
+/** What of one table a statement needs: records by the values of each key column, or whatever changed, and of that which columns being filled. */
+type Need = { table: LiveTable; ids: Map<string, Set<string>>; all: boolean; filling: Set<string> }
 
-/** What of one table a statement needs: records by the values of each key column, or whatever changed. */
-type Need = { table: LiveTable; ids: Map<string, Set<string>>; all: boolean }
+/** So many ids of one table and statement are read by id, a hundred a call; for more, what changed is. */
+const MOST_IDS = 5_000
 
-/** Of a transaction: how often each table was freshened in it. */
-type Freshened = { transaction: number; times: Map<string, number> }
-
-/** A table that is looked up more often than this in one transaction is caught up with once, and then left: a loop is at work. */
-const MOST_LOOKUPS = 5
-/** So many ids of one table and statement are read by id; for more, what changed is. */
-const MOST_IDS = 1_000
-
-/** Loads the parser, and makes what sessions ask before a statement is forwarded: HubSpot is asked for what it touches. */
-export async function createLive({ db, reads, log }: FreshenDeps): Promise<Live> {
-  await loadParser()
-  const parsed = new Parsed()
+/** Makes what sessions ask before a statement is forwarded: HubSpot is asked for what it touches. */
+export function createLive({ db, reads, log }: FreshenDeps): Live {
+  const parser = new Parser(log)
   return {
     async prepare(statement, session) {
-      const all = parsed.acts(statement.text)
-      if (all === undefined) return { do: 'forward' }
-      if (all === 'too complex') return { do: 'refuse', error: TOO_COMPLEX }
-      const wanted = await wantedOf(all, statement, session)
-      const named = wanted.flatMap(({ touches, targets }) => [...touches, ...targets]).filter(({ relation }) => !isCatalogue(relation.schema))
-      const verdict = named.length === 0 ? undefined : await freshen({ db, reads, log }, wanted, session)
-      const text = withoutSnapshot(statement.text)
-      if (verdict?.do === 'refuse' || text === undefined) return verdict ?? { do: 'forward' }
-      return { ...verdict, do: 'forward', text }
+      const verdict = await prepare(statement, session)
+      if (verdict.do === 'forward') note(beginningOf(session), statement.text, session)
+      return verdict
     },
+    end: () => parser.end(),
+  }
+
+  async function prepare(statement: Statement, session: LiveSession): Promise<Verdict> {
+    const text = withoutSnapshot(statement.text, session)
+    const wanted = (await wantedOf(statement, session, (one) => parser.acts(one))) ?? []
+    const named = wanted.flatMap(({ touches, targets }) => [...touches, ...targets]).filter(({ relation }) => !isCatalogue(relation.schema))
+    const verdict = named.length === 0 ? undefined : await freshen({ db, reads, log }, wanted, session, statement.ahead !== undefined)
+    if (verdict?.do === 'refuse' || text === undefined) return verdict ?? { do: 'forward' }
+    return { ...verdict, do: 'forward', text }
   }
 }
 
-/** Where nothing of ours is. */
-const isCatalogue = (schema: string | undefined) => schema === 'pg_catalog' || schema === 'information_schema'
-
-async function wantedOf(all: readonly Act[], { params = [], formats = [] }: Statement, session: LiveSession): Promise<Wanted[]> {
-  // One format may be given for all.
-  const bound = params.map((value, at) => ({ value, isBinary: (formats.length === 1 ? formats[0] : formats[at]) === 1 }))
-  const prepared = new Map<string, NonNullable<Act['prepares']>>()
-  const wanted: Wanted[] = []
-  for (const { touches, targets, prepares, executes } of all) {
-    wanted.push({ touches, targets, params: bound })
-    if (prepares !== undefined) prepared.set(prepares.name, prepares)
-    if (executes === undefined) continue
-    const { name, args } = executes
-    const what = prepared.get(name) ?? (await preparedActs(session, name))
-    const given = args.length === 0 ? bound : args.map((term) => (term === undefined || !('text' in term) ? undefined : { value: term.text === null ? null : Buffer.from(term.text), isBinary: false }))
-    if (what !== undefined) wanted.push({ ...what, params: given })
-  }
-  return wanted
-}
-
-async function preparedActs(session: LiveSession, name: string): Promise<Pick<Act, 'touches' | 'targets'> | undefined> {
-  const text = await preparedText(session, name)
-  const [first] = (text === undefined ? undefined : acts(text)) ?? []
-  return first?.prepares ?? first
-}
-
-const TOO_COMPLEX: ServerError = {
-  code: '54001',
-  message: 'the statement is too long or too deeply nested for the gateway',
-  hint: "Give many ids as one array: id = any ('{1,2,3}'); write your own tables on a connection of the database itself.",
-}
-
-async function freshen(deps: FreshenDeps, wanted: readonly Wanted[], session: LiveSession): Promise<Verdict> {
+async function freshen(deps: FreshenDeps, wanted: readonly Wanted[], session: LiveSession, isPiped: boolean): Promise<Verdict> {
   const { meant, tables } = await meaningOf(deps, wanted.flatMap(({ touches, targets }) => [...touches, ...targets].map(({ relation }) => relation)), session)
-  const refused = refusedWrite(wanted, meant, tables)
-  if (refused !== undefined) return { do: 'refuse', error: refused.error }
+  refuseWrites(wanted, meant, tables)
   const needs = needsOf(wanted, meant, tables)
-  const freshened = state<Freshened>(session, 'freshened', () => ({ transaction: session.transaction, times: new Map() }))
-  if (freshened.transaction !== session.transaction) Object.assign(freshened, { transaction: session.transaction, times: new Map() })
-  for (const need of needs) limit(need, freshened)
-  const notices: ServerNotice[] = []
-  await Promise.all(needs.map(async (need) => {
-    const notice = await meet(deps, need, meant.maxAgeMs)
-    if (notice !== undefined) notices.push(notice)
-  }))
+  for (const need of needs) refuseHalf(need)
+  const notices = needs.flatMap((need) => tellOnce(need, session))
+  // What is looked up here, was looked up in the client's transaction: its snapshot is from before HubSpot is asked.
+  const isKept = needs.length > 0 && meant.keepsSnapshot && session.isInTransaction
+  const beginning = beginningOf(session)
+  const said = isPiped ? undefined : saidSince(beginning, session)
+  if (isKept && said === undefined) {
+    if (!beginning.isTold) notices.push(OLD_SNAPSHOT)
+    beginning.isTold = true
+    return { do: 'forward', notices }
+  }
+  const met = await Promise.all(needs.map((need) => meet(deps, need, meant.maxAgeMs)))
+  notices.push(...met.filter((notice) => notice !== undefined))
+  if (isKept && said !== undefined) await beginAgain(said, session)
   return { do: 'forward', ...(notices.length > 0 && { notices }) }
 }
+
+const beginningOf = (session: LiveSession) => state<Beginning>(session, 'beginning', () => ({ transaction: -1, texts: undefined, isTold: false }))
 
 type Meaning = { meant: Meant; tables: ReadonlyMap<string, LiveTable> }
 
@@ -121,36 +94,32 @@ function state<Kept>({ state: kept }: LiveSession, name: string, make: () => Kep
 }
 
 /** Writes do not reach HubSpot yet: those of its tables are refused before they come to nothing. */
-function refusedWrite(wanted: readonly Wanted[], meant: Meant, tables: ReadonlyMap<string, LiveTable>): Refusal | undefined {
+function refuseWrites(wanted: readonly Wanted[], meant: Meant, tables: ReadonlyMap<string, LiveTable>): void {
   for (const { relation, verb } of wanted.flatMap(({ targets }) => targets)) {
-    const table = meant.relations.find(({ name }) => name === nameOf(relation))
-    if (table?.isTable !== true || !tables.has(table.tables[0] ?? '')) continue
-    return new Refusal({
-      code: 'SH105',
-      message: `table hubspot.${table.tables[0]} is read-only: it cannot be ${verb}`,
-      detail: 'What is written to a live table does not reach HubSpot.',
-      hint: 'Change the record in HubSpot: the next query shows it. Keep your own columns in a table of your own.',
-    })
+    const { isTable = false, tables: [name = ''] = [] } = meant.relations.find((one) => one.name === nameOf(relation)) ?? {}
+    if (isTable && tables.has(name)) throw readOnly(name, verb)
   }
-  return undefined
 }
 
 /** What must be read for a statement, table by table. Whoever may not read one spends no call on it. */
 function needsOf(wanted: readonly Wanted[], meant: Meant, tables: ReadonlyMap<string, LiveTable>): Need[] {
   const needs = new Map<string, Need>()
-  for (const { touches, params } of wanted) {
+  for (const { text, touches, params } of wanted) {
     for (const { relation, keys, isDefinition } of touches) {
       const known = meant.relations.find(({ name }) => name === nameOf(relation))
       if (known === undefined || !known.mayRead || (known.isStored && !isDefinition)) continue
       for (const name of known.tables) {
         const table = tables.get(name)
         if (table === undefined) continue
-        const need = needs.get(name) ?? { table, ids: new Map(), all: false }
+        const need = needs.get(name) ?? { table, ids: new Map(), all: false, filling: new Set() }
         needs.set(name, need)
         // What a view's columns are is its own affair.
         const by = known.isTable ? table.keys.map((key) => ({ key, ids: idsIn(keys.get(key), params) })).find(({ ids }) => ids !== undefined) : undefined
-        if (by?.ids === undefined) need.all = true
-        else need.ids.set(by.key, new Set([...(need.ids.get(by.key) ?? []), ...by.ids]))
+        if (by?.ids === undefined) {
+          need.all = true
+          const named = table.filling.filter((column) => (known.isTable ? isNamed(column, text) : known.columns.includes(`${name}.${column}`)))
+          for (const column of named) need.filling.add(column)
+        } else need.ids.set(by.key, new Set([...(need.ids.get(by.key) ?? []), ...by.ids]))
       }
     }
   }
@@ -164,35 +133,41 @@ function idsIn(lists: Touch['keys'] extends ReadonlyMap<string, infer Lists> ? L
   return shortest === undefined || shortest.length > MOST_IDS ? undefined : shortest
 }
 
-/** Look-ups without end, as of a nested loop, become one look at what changed. */
-function limit(need: Need, { times }: Freshened): void {
-  const name = need.table.table_name
-  const now = (times.get(name) ?? 0) + 1
-  times.set(name, now)
-  if (now <= MOST_LOOKUPS) return
-  need.ids.clear()
-  need.all = now === MOST_LOOKUPS + 1
+/** Whether a column's name is anywhere in a text. */
+function isNamed(column: string, text: string): boolean {
+  return new RegExp(`(?<![\\w$])${column.replaceAll(/[^\w]/g, String.raw`\$&`)}(?![\\w$])`, 'i').test(text)
 }
 
-/** Has HubSpot asked for what is needed of a table; a warning where it was not in time, and that is what was chosen. */
+/** Nothing is answered from a part of the rows, or of a column's values. */
+function refuseHalf({ table, ids, all, filling }: Need): void {
+  // Associations are asked for from one side: of a record of the other, some may be lacking.
+  const isPart = all || (table.pair !== null && (ids.get(table.keys[1] ?? '')?.size ?? 0) > 0)
+  if (!table.is_loaded && isPart) throw stillLoading(table)
+  if (filling.size > 0) throw stillFilling(table, [...filling])
+}
+
+/** What a session is told once: `select *` shows columns that it does not name. */
+function tellOnce({ table, all }: Need, session: LiveSession): ServerNotice[] {
+  const told = state(session, 'told', () => new Set<string>())
+  const what = `${table.table_name} ${table.filling.join()}`
+  if (!all || table.filling.length === 0 || told.has(what)) return []
+  told.add(what)
+  return [someEmpty(table)]
+}
+
+/** Has HubSpot asked for what is needed of a table; a warning where it was not in time and that was chosen, or where someone holds its rows. */
 async function meet({ reads, log }: FreshenDeps, { table, ids, all }: Need, sessionMaxAgeMs: number): Promise<ServerNotice | undefined> {
   if (!all && [...ids.values()].every((some) => some.size === 0)) return undefined
-  if (!table.is_loaded && (all || table.pair !== null)) {
-    throw new Refusal({
-      code: '55000',
-      message: `table hubspot.${table.table_name} is still being loaded`,
-      hint: `Wait for it: call hubspot.wait('${table.object}'); or ask for records by their id.`,
-    })
-  }
   const patience = { maxAgeMs: Math.max(sessionMaxAgeMs, table.max_age_ms), mostMs: table.timeout_ms }
   const inTime = new AbortController()
   try {
-    if (table.unasked !== null) throw new Error(table.unasked)
-    await Promise.race([
+    const { unasked, unasked_code: code, unasked_hint: hint } = table
+    if (unasked !== null) throw Object.assign(new Error(unasked), { code, hint })
+    const held = await Promise.race([
       read(reads, { table, ids, all }, patience),
-      sleep(patience.mostMs, inTime.signal).then(() => { throw new Error(`it took more than ${patience.mostMs / 1_000} s`) }),
+      sleep(patience.mostMs, inTime.signal).then((): never => { throw new Error(`it took more than ${patience.mostMs / 1_000} s`) }),
     ])
-    return undefined
+    return held.length > 0 ? heldRows(table, held) : undefined
   } catch (error) {
     if (error instanceof Refusal) throw error
     return late(table, error, log)
@@ -201,50 +176,15 @@ async function meet({ reads, log }: FreshenDeps, { table, ids, all }: Need, sess
   }
 }
 
-async function read(reads: LiveReads, { table: { object, pair, keys }, ids, all }: Need, patience: Parameters<LiveReads['records']>[2]): Promise<void> {
+async function read(reads: LiveReads, { table: { object, pair, keys }, ids, all }: Omit<Need, 'filling'>, patience: Parameters<LiveReads['records']>[2]): Promise<readonly string[]> {
   const of = (key: string | undefined) => [...(ids.get(key ?? '') ?? [])]
   const [first, second] = [of(keys[0]), of(keys[1])]
   const some = first.length > 0 || second.length > 0
   if (pair === null) {
-    await Promise.all([all && reads.catchUp(object, patience), some && reads.records(object, first, patience)])
-    return
+    const held = await Promise.all([some ? reads.records(object, first, patience) : [], all ? reads.catchUp(object, patience) : []])
+    return [...new Set(held.flat())]
   }
   if (all) await reads.edges({ object, pair }, patience)
   if (some) await reads.edges({ object, pair, from: first, to: second }, patience)
+  return []
 }
-
-function late({ table_name: name, on_late: onLate }: LiveTable, error: unknown, log: Log): ServerNotice {
-  const why = error instanceof Error ? error.message : String(error)
-  log.warn(`a query of live table ${name} was not fresh in time: ${why}`, { table: name, ...(error instanceof SyncError && { code: error.code }) })
-  const said = {
-    code: 'SH232',
-    message: `HubSpot could not be asked in time for hubspot.${name}: ${why}`,
-    ...(error instanceof SyncError && { detail: error.hint }),
-    hint: "Try again, read the mirror in schema hubspot, or let answers be older: set hubspot.max_age = '1 minute'. Settings live_timeout and live_on_late say how long is waited and what then.",
-  }
-  if (onLate === 'error') throw new Refusal(said)
-  return { ...said, severity: 'WARNING' }
-}
-
-/** Texts that were parsed lately: most are sent again and again. */
-class Parsed {
-  readonly #known = new Map<string, readonly Act[] | undefined>()
-
-  acts(text: string): readonly Act[] | 'too complex' | undefined {
-    if (this.#known.has(text)) return this.#known.get(text)
-    try {
-      const found = acts(text)
-      if (text.length > LONGEST_KEPT) return found
-      this.#known.set(text, found)
-      const [oldest] = this.#known.keys()
-      if (this.#known.size > MOST_KEPT && oldest !== undefined) this.#known.delete(oldest)
-      return found
-    } catch (error) {
-      if (error instanceof TooComplex) return 'too complex'
-      throw error
-    }
-  }
-}
-
-const MOST_KEPT = 1_000
-const LONGEST_KEPT = 10_000

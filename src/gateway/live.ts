@@ -18,6 +18,8 @@ export type Statement = {
   params: readonly (Buffer | null)[] | undefined
   /** 0 text, 1 binary: one for each parameter. */
   formats?: readonly number[]
+  /** Texts sent along with it that run before it, and have not yet. */
+  ahead?: readonly string[]
 }
 
 /**
@@ -37,6 +39,10 @@ export type LiveSession = {
   /** Another number for each transaction, whichever way the one before ended; whether one is under way, begun by BEGIN. */
   transaction: number
   isInTransaction: boolean
+  /** A statement of the transaction failed, and it went on from a savepoint: what was undone by that nobody was asked of. */
+  wasAborted: boolean
+  /** It failed: nothing can be injected until it is over. */
+  hasFailed: boolean
   /** Aborted when the client cancels or is gone, and when the gateway stops. */
   signal: AbortSignal
   /** Lives as long as the session. */
@@ -52,7 +58,8 @@ export type Verdict =
 export type Live = {
   /**
    * Called for each simple query, and for each statement bound: the server takes its snapshot then, and not at Execute. Not
-   * called in a transaction that failed, for a ROLLBACK neither: the server runs nothing else there.
+   * called in a transaction that failed, for a ROLLBACK neither: the server runs nothing else there. Called there for what
+   * is sent along with that and after it, and may be run.
    */
   prepare(statement: Statement, session: LiveSession): Promise<Verdict>
   /**
@@ -60,6 +67,8 @@ export type Live = {
    * called, a client that goes away stops neither it nor the COMMIT.
    */
   commit?(session: LiveSession): Promise<Verdict>
+  /** Called when the last session is over. */
+  end?(): void
 }
 
 /** An error that a client gets as it is, of the gateway's own making or of the server's. */

@@ -1,8 +1,11 @@
 import {
-  type A_Expr, type Alias, type CopyStmt, type ExplainStmt, type JoinExpr, loadModule, type Node, parseSync, type RangeVar, type SelectStmt,
-  SqlError, type WithClause,
+  type CopyStmt, type ExplainStmt, type FuncCall, type JoinExpr, loadModule, type Node, parseSync, type RangeVar, type SelectStmt, SqlError,
+  type WithClause,
 } from 'libpg-query'
-import { allTerms, arrayTerms, scalarTerm, type Term } from './query/ids.ts'
+import { scalarTerm, type Term } from './query/ids.ts'
+import { conjuncts, keyOf } from './query/keys.ts'
+import { measure } from './query/measure.ts'
+import { definedBy, isSettled } from './query/settled.ts'
 
 /** A relation as a statement names it; without a schema the search path tells. */
 export type Relation = { schema: string | undefined; name: string }
@@ -22,26 +25,33 @@ export type Act = {
   /** Relations that it writes. */
   targets: readonly { relation: Relation; verb: string }[]
   /** What `prepare` gives a name to: for `execute` in the same text. */
-  prepares?: { name: string; touches: Act['touches']; targets: Act['targets'] }
+  prepares?: { name: string } & Prepared
+  /** The relation that it makes; of a view, what that reads. */
+  defines?: { relation: Relation; view?: Act['touches'] }
+  /** What names mean, who may read and what is in the database may be otherwise after it. */
+  unsettles?: true
   /** `execute`: the name, and the arguments; an argument that is not known before it runs is undefined. */
   executes?: { name: string; args: readonly (Term | undefined)[] }
 }
+
+/** What a statement that has a name does when it is executed. */
+export type Prepared = Pick<Act, 'touches' | 'targets' | 'unsettles'>
 
 /** Loads the parser: once, before `acts`. */
 export const loadParser = loadModule
 
 /**
- * What each statement of a text does; undefined where Postgres' grammar cannot read it: the server will say so. Parsing takes
- * about 2 µs a character outside of quotes, and nothing else is done meanwhile: TooComplex for one that is too long or nested.
+ * What each statement of a text does; undefined where Postgres' grammar cannot read it: the server will say so. TooComplex for
+ * one that is too long. Any other error leaves the parser unfit: what it says from then on may be wrong.
  */
 export function acts(text: string): readonly Act[] | undefined {
-  if (text.length > LONGEST && text.replaceAll(/'(?:[^']|'')*'/g, '').length > LONGEST) throw new TooComplex()
+  const { short, mayRead } = measure(text)
+  if (short === undefined && mayRead) throw new TooComplex()
+  if (short === undefined) return [UNREAD]
   try {
-    return (parseSync(text).stmts ?? []).map(({ stmt }) => (stmt === undefined ? NOTHING : act(stmt)))
+    return (parseSync(short).stmts ?? []).map(({ stmt }) => (stmt === undefined ? NOTHING : actOf(stmt)))
   } catch (error) {
-    if (error instanceof SqlError) return undefined
-    // Nested deeper than JavaScript calls itself.
-    if (error instanceof RangeError) throw new TooComplex()
+    if (error instanceof SqlError && !error.message.startsWith('out of memory')) return undefined
     throw error
   }
 }
@@ -49,16 +59,17 @@ export function acts(text: string): readonly Act[] | undefined {
 /** A statement that cannot be looked into. */
 export class TooComplex extends Error {}
 
-const LONGEST = 100_000
-
 const NOTHING: Act = { touches: [], targets: [] }
+/** Of a text that is too long to be looked into, and reads no relation. */
+const UNREAD: Act = { ...NOTHING, unsettles: true }
 
-/** What postgres_fdw begins with. Only that phrase is another's; newer servers may say more after it. */
-const SNAPSHOT = /^(\s*START TRANSACTION ISOLATION LEVEL )REPEATABLE READ\b/
-
-/** A transaction that would keep one snapshot, with one for each statement instead: or what is freshened would not be seen. */
-export function withoutSnapshot(text: string): string | undefined {
-  return SNAPSHOT.test(text) ? text.replace(SNAPSHOT, '$1READ COMMITTED') : undefined
+function actOf(node: Node): Act {
+  const defined = definedBy(node)
+  return {
+    ...act(node),
+    ...(defined && { defines: { relation: relationOf(defined.relation), ...(defined.view && { view: act(defined.view).touches }) } }),
+    ...(!isSettled(node) && { unsettles: true }),
+  }
 }
 
 function act(node: Node): Act {
@@ -102,14 +113,21 @@ function isRun({ options = [] }: ExplainStmt): boolean {
 
 const relationOf = ({ schemaname, relname = '' }: RangeVar): Relation => ({ schema: schemaname, name: relname })
 
+function isSetting({ funcname = [] }: FuncCall): boolean {
+  const last = funcname.at(-1)
+  return last !== undefined && 'String' in last && last.String.sval === 'set_config'
+}
+
 /** A walk through a query: each level's relations with what its own conditions say of their columns. */
 class Reading {
   readonly #touches: Touch[] = []
   readonly #targets: { relation: Relation; verb: string }[] = []
+  /** It sets a setting, by a function. */
+  #sets = false
 
   of(node: Node): Act {
     this.#walk(node, NO_NAMES)
-    return { touches: this.#touches, targets: this.#targets }
+    return { touches: this.#touches, targets: this.#targets, ...(this.#sets && { unsettles: true }) }
   }
 
   /** Any node: queries in it are levels of their own. `names`: those of WITH, which hide tables. */
@@ -120,6 +138,7 @@ class Reading {
     }
     if (typeof node !== 'object' || node === null) return
     for (const [kind, inner] of Object.entries(node) as [string, object][]) {
+      if (kind === 'FuncCall') this.#sets ||= isSetting(inner)
       if (kind === 'SelectStmt') this.#select(inner, names)
       else if (kind === 'RangeVar') this.#touch(inner, names, [], false)
       else if (QUERIES.has(kind)) this.#write(kind, inner, names)
@@ -193,52 +212,3 @@ class Reading {
 
 const NO_NAMES: ReadonlySet<string> = new Set()
 const VERBS: Record<string, string> = { InsertStmt: 'inserted into', UpdateStmt: 'updated', DeleteStmt: 'deleted from', MergeStmt: 'merged into' }
-
-/** What must all be true for a condition to be. */
-function conjuncts(node: Node | undefined): readonly Node[] {
-  if (node === undefined) return []
-  const isAnd = 'BoolExpr' in node && node.BoolExpr.boolop === 'AND_EXPR'
-  return isAnd ? (node.BoolExpr.args ?? []).flatMap(conjuncts) : [node]
-}
-
-/** The column of a relation that a condition ties to known values. */
-function keyOf(node: Node, range: RangeVar, isAlone: boolean): { column: string; terms: readonly Term[] } | undefined {
-  if ('BoolExpr' in node && node.BoolExpr.boolop === 'OR_EXPR') {
-    const keys = (node.BoolExpr.args ?? []).map((one) => keyOf(one, range, isAlone))
-    const [first] = keys
-    if (first === undefined || !keys.every((one) => one?.column === first.column)) return undefined
-    return { column: first.column, terms: keys.flatMap((one) => one?.terms ?? []) }
-  }
-  if (!('A_Expr' in node) || !isEquality(node.A_Expr)) return undefined
-  const { kind, lexpr, rexpr } = node.A_Expr
-  const left = columnOf(lexpr, range, isAlone)
-  if (kind === 'AEXPR_OP') {
-    const column = left ?? columnOf(rexpr, range, isAlone)
-    const term = scalarTerm(left === undefined ? lexpr : rexpr)
-    return column === undefined || term === undefined ? undefined : { column, terms: [term] }
-  }
-  const terms = kind === 'AEXPR_IN' ? rexpr && 'List' in rexpr && allTerms(rexpr.List.items ?? []) : arrayTerms(rexpr)
-  return left === undefined || !terms ? undefined : { column: left, terms }
-}
-
-const KINDS = new Set(['AEXPR_OP', 'AEXPR_IN', 'AEXPR_OP_ANY'])
-
-/** `=`, `in` or `= any`, of Postgres' own. */
-function isEquality({ kind, name = [] }: A_Expr): boolean {
-  const words = name.map((one) => ('String' in one ? one.String.sval : undefined))
-  return KINDS.has(kind ?? '') && words.at(-1) === '=' && (words.length === 1 || (words.length === 2 && words[0] === 'pg_catalog'))
-}
-
-function columnOf(node: Node | undefined, { schemaname, relname, alias }: RangeVar, isAlone: boolean): string | undefined {
-  if (node === undefined || !('ColumnRef' in node) || renames(alias)) return undefined
-  const path = (node.ColumnRef.fields ?? []).map((field) => ('String' in field ? field.String.sval : undefined))
-  const column = path.pop()
-  const isOurs = path.length === 0
-    ? isAlone
-    : path.length === 1
-      ? path[0] === (alias?.aliasname ?? relname)
-      : path.length === 2 && alias === undefined && path[0] === schemaname && path[1] === relname
-  return isOurs ? column : undefined
-}
-
-const renames = (alias: Alias | undefined) => (alias?.colnames ?? []).length > 0

@@ -9,6 +9,7 @@ import { hangUp } from './door/hang-up.ts'
 import { isLoopback, listen, type ListenAt, openTls, placeOf, type TlsFiles } from './door/listen.ts'
 import type { Live } from './live.ts'
 import { Logins } from './door/logins.ts'
+import { Waiting } from './door/waiting.ts'
 import { errorResponse } from './wire/messages.ts'
 import { refused } from './session/refusals.ts'
 import { Session, type SessionDeps } from './session/session.ts'
@@ -47,6 +48,8 @@ export type Gateway = AsyncDisposable & {
 }
 
 const MAX_SESSIONS = 50
+/** Connections that have not said what they are for. */
+const MOST_AT_THE_DOOR = 100
 const LIMITS: Limits = {
   idle: '10min', idleInTransaction: '1h', lock: '3s', signOnMs: 10_000, largestMessage: 16 * 2 ** 20, stallMs: 600_000,
 }
@@ -61,8 +64,8 @@ export async function startGateway(options: GatewayOptions, { databaseUrl, live,
   const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 10_000 })
   const house = new House(options, { server: serverAddress(databaseUrl), live, log })
   const at = placeOf(await listen(server, options.at))
-  // Whoever is above it finds the door shut: cancel requests and sign-ons need some room beside the sessions.
-  server.maxConnections = 2 * house.maxSessions + 100
+  // Whoever is above it finds the door shut: sessions, those on their way out, and those who have not said yet what for they come.
+  server.maxConnections = 2 * house.maxSessions + MOST_AT_THE_DOOR + 50
   server.on('error', (error) => log.error('the gateway could not take a connection', { error }))
   server.on('connection', (socket) => house.welcome(socket))
   if (options.tls === undefined && 'host' in options.at && !isLoopback(at.host)) {
@@ -73,6 +76,7 @@ export async function startGateway(options: GatewayOptions, { databaseUrl, live,
   const stop = () => (stopped ??= (async () => {
     server.close()
     await house.empty()
+    live.end?.()
   })())
   return { at, count: () => house.count(), stop, [Symbol.asyncDispose]: stop }
 }
@@ -86,6 +90,10 @@ class House {
   readonly #deps: SessionDeps
   readonly #logins = new Logins()
   readonly #sockets = new Set<Socket>()
+  /** Who has not said yet what for it comes, and who has not signed on. */
+  readonly #atTheDoor = new Waiting<Socket>()
+  readonly #signingOn = new Waiting<Session>()
+  readonly #leaving = new Set<Session>()
   readonly #sessions = new Map<Session, Promise<void>>()
   /** By the number of their process, as cancel requests name them. */
   readonly #keys = new Map<number, { key: Buffer; session: Session }>()
@@ -109,10 +117,12 @@ class House {
     plain.on('error', () => undefined).once('close', () => this.#sockets.delete(plain))
     const deadline = new Deadline(this.#limits.signOnMs, () => plain.destroy())
     const address = plain.remoteAddress ?? 'local'
+    if (this.#atTheDoor.size >= MOST_AT_THE_DOOR) this.#atTheDoor.takeOldest()?.destroy()
+    this.#atTheDoor.add(plain, address)
     const needsTls = this.#requireTls ?? (this.#tls !== undefined && plain.remoteAddress !== undefined && !isLoopback(address))
     void (async () => {
       try {
-        const greeted = await greet(plain, { tls: this.#tls, needsTls })
+        const greeted = await greet(plain, { tls: this.#tls, needsTls }).finally(() => this.#atTheDoor.delete(plain))
         if (greeted?.kind === 'cancel') await this.#cancel(greeted)
         if (greeted?.kind === 'session') await this.#serve(greeted, address, deadline)
       } catch (error) {
@@ -149,6 +159,7 @@ class House {
       id: randomUUID(), socket, isTls, version, params,
       begun: ({ pid, key }) => this.#keys.set(pid, { key, session }),
       signedOn: (isIn) => {
+        this.#signingOn.delete(session)
         if (isIn) {
           deadline.clear()
           return
@@ -160,8 +171,11 @@ class House {
     deadline.instead(() => session.stop(refused(`signing on took more than ${this.#limits.signOnMs / 1_000} s`, 'Connect again.')))
     const served = session.run()
     this.#sessions.set(session, served)
+    this.#signingOn.add(session, address)
     await served
     this.#sessions.delete(session)
+    this.#signingOn.delete(session)
+    this.#leaving.delete(session)
     if (session.pid !== undefined && this.#keys.get(session.pid)?.session === session) this.#keys.delete(session.pid)
   }
 
@@ -171,8 +185,18 @@ class House {
     if (isReplication(params)) return refused('it asks for replication', 'Connect to the database server itself.')
     if (database !== this.#deps.server.database) return refused(`it asks for database ${database}`, `The gateway serves ${this.#deps.server.database} alone.`)
     if (this.#logins.isRefused(address, user)) return refused('too many logins failed', 'Correct the password and wait a minute.')
-    if (this.#sessions.size >= this.maxSessions) return refused(`it serves ${this.maxSessions} sessions already`, 'End some, or start the worker with a higher --gateway-sessions.')
+    if (!this.#makeRoom()) return refused(`it serves ${this.maxSessions} sessions already`, 'End some, or start the worker with a higher --gateway-sessions.')
     return undefined
+  }
+
+  /** Whether one more can be served: whoever has not signed on goes, where there is no room else. */
+  #makeRoom(): boolean {
+    if (this.#sessions.size - this.#leaving.size < this.maxSessions) return true
+    const oldest = this.#signingOn.takeOldest()
+    if (oldest === undefined) return false
+    this.#leaving.add(oldest)
+    oldest.stop(refused('others wait to sign on', 'Connect again.'))
+    return true
   }
 
   /** Passes a cancel request on to whom it means, if it knows the key. It is answered by hanging up, once it is on its way. */

@@ -44,7 +44,8 @@ export function failureOf(answer: FailedAnswer): SyncError {
   const raw = secrets.reduce((text, secret) => text.replaceAll(secret, '[redacted]'), answer.body?.toString('utf8') ?? '')
   const envelope = parse(raw)
   const said = (envelope?.message ?? '').slice(0, 1_000)
-  const retryAfterMs = retryAfter(answer)
+  const policy = head.status === 429 ? policyOf(envelope, path) : undefined
+  const retryAfterMs = retryAfter(answer, policy === 'daily' || head.status === 477 ? LONGEST_OF_DAY_MS : LONGEST_MS)
   const detail = {
     method,
     path,
@@ -80,7 +81,7 @@ export function failureOf(answer: FailedAnswer): SyncError {
       return transient('SH205', AGAIN, Math.max(retryAfterMs ?? 0, 2_000))
     case 429:
       return new Throttled(message, {
-        policy: policyOf(envelope, path),
+        policy: policy ?? 'burst',
         retryAfterMs,
         hint: 'Nothing to do: the budget slows down and recovers. To leave more to other apps, run select hubspot.set_quota_share(0.5);',
         detail,
@@ -126,11 +127,13 @@ function scopesOf(envelope: Envelope | undefined): string[] {
   return [...new Set(contexts.flatMap((c) => c?.requiredGranularScopes ?? c?.requiredScopes ?? []))]
 }
 
-const LONGEST_MS = 24 * 3_600_000
+// Only a day's limit, and an account that moves to another region, take longer: of all else HubSpot recovers sooner than a header may claim.
+const LONGEST_MS = 3_600_000
+const LONGEST_OF_DAY_MS = 24 * LONGEST_MS
 
 // Seconds or a date. A date is HubSpot's, so it is compared with HubSpot's own Date header alone.
-function retryAfter({ headers, head }: FailedAnswer): number | undefined {
+function retryAfter({ headers, head }: FailedAnswer, longestMs: number): number | undefined {
   const said = header(headers, 'retry-after') ?? ''
   const ms = /^\d+(\.\d+)?$/.test(said) ? Number(said) * 1_000 : Date.parse(said) - Date.parse(head.date ?? '')
-  return Number.isNaN(ms) ? undefined : Math.min(Math.max(Math.ceil(ms), 0), LONGEST_MS)
+  return Number.isNaN(ms) ? undefined : Math.min(Math.max(Math.ceil(ms), 0), longestMs)
 }

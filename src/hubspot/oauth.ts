@@ -79,12 +79,14 @@ const LONGEST_S = 7 * 86_400
 /** What HubSpot's documentation says of all of them. */
 const USUAL_S = 1_800
 
+const SCOPE = z.string().regex(/^[\x21-\x7e]{1,200}$/)
 const word = z.string().regex(/^[\x21-\x7e]{1,8192}$/)
 const Answer = z.looseObject({
   access_token: word,
   refresh_token: word.optional(),
   expires_in: z.coerce.number().catch(USUAL_S),
-  scopes: z.array(z.string()).optional().catch(undefined),
+  // They are only shown: one that is none must not cost the tokens beside it.
+  scopes: z.array(z.unknown()).transform((scopes) => scopes.filter((scope) => SCOPE.safeParse(scope).success) as string[]).optional().catch(undefined),
 })
 
 /** HubSpot's refusal in this product's words. What is not about the grant stays what it is. */

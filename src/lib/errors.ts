@@ -87,6 +87,9 @@ export const ERRORS = {
 /** A five-character code of class SH, as SQLSTATE has it; the table's values are what `hubspot_private.fail()` takes. */
 export type ErrorCode = keyof typeof ERRORS
 
+/** Whether a SQLSTATE is one of ours. */
+export const isErrorCode = (code: string | null | undefined): code is ErrorCode => Object.hasOwn(ERRORS, code ?? '')
+
 /** What every error carries beside its code and message. */
 export type ErrorParts = {
   /** What to do next, as a command where there is one. Never empty. */

@@ -60,7 +60,7 @@ export async function ask(
     case 'schema':
       return askSchema({ hubspot, caller, signal }, plan)
     case 'probe': {
-      const { readable, requests } = await probe({ hubspot, caller, signal }, type, request.properties)
+      const { readable, requests } = await probe({ hubspot, caller, signal }, type, request)
       return { ...NOTHING_TO_READ(), body: Buffer.from(JSON.stringify({ readable })), requests }
     }
   }

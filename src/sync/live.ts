@@ -1,18 +1,21 @@
 import type { Plan, StreamKey } from '../db/calls.ts'
 import { asJsonb, isConnectionLost, isWorthRepeating, sqlState } from '../db/database.ts'
-import { liveAge, liveApply, liveEdges, liveLook, livePoll, liveQueue, streamPlan } from '../db/live-calls.ts'
+import { type LiveApplied, liveAge, liveApply, liveDoubtful, liveEdges, liveLook, livePoll, liveQueue, streamPlan } from '../db/live-calls.ts'
 import { batchRead, PAGE_LIMIT } from '../hubspot/objects.ts'
-import { Refused, Transient } from '../lib/errors.ts'
+import { isErrorCode, Refused, Transient } from '../lib/errors.ts'
 import { sleep } from '../lib/time.ts'
 import { type Caller, createCaller } from './call.ts'
 import { runStream, type SyncDeps } from './step.ts'
 
 /** What queries wait for: reads of HubSpot now, shared by whoever needs the same. All throw what kept them from it. */
 export type LiveReads = {
-  /** These records as HubSpot has them, unless each was read no longer ago than `maxAgeMs`. */
-  records(object: string, ids: readonly string[], options: Patience): Promise<void>
-  /** Whatever HubSpot's search shows by now, unless that was asked no longer ago than `maxAgeMs`. */
-  catchUp(object: string, options: Patience): Promise<void>
+  /**
+   * These records as HubSpot has them, unless each was read no longer ago than `maxAgeMs`. Returns those whose rows stayed as they
+   * were: someone holds them locked, or does not let them change.
+   */
+  records(object: string, ids: readonly string[], options: Patience): Promise<readonly string[]>
+  /** Whatever HubSpot's search shows by now, unless that was asked no longer ago than `maxAgeMs`. Returns as `records`. */
+  catchUp(object: string, options: Patience): Promise<readonly string[]>
   /** Associations of these records, at either end of a pair; neither: of those that changed, as search shows them. */
   edges(of: { object: string; pair: number; from?: readonly string[]; to?: readonly string[] }, options: Patience): Promise<void>
 }
@@ -21,32 +24,36 @@ export type LiveReads = {
 export type Patience = { maxAgeMs: number; mostMs: number }
 
 /** Ids that go into one call: more may join until it is sent. */
-type Batch = { ids: Set<string>; done: Promise<void> }
+type Batch = { ids: Set<string>; done: Promise<readonly string[]> }
 
 /** A read's time is remembered for this many records. */
 const MOST_READS = 20_000
 /** Of a stream that another holds it is looked after so long, then twice, up to the second number; ms. */
 const LOOKS_MS = [4, 64] as const
 
+/** HubSpot said no, and will until a person sees to it: nobody waits for the next try. */
+const FINAL = /^SH(20[124]|211|22[67])$/
+
 /** Reads for queries, beside a worker's own streams. */
 export function createLiveReads(deps: SyncDeps): LiveReads {
   const ages = new Ages()
   const records = new Records(deps, ages)
-  const catchUps = new Map<string, Promise<void>>()
+  const catchUps = new Map<string, Promise<readonly string[]>>()
 
-  async function catchUp(object: string, { maxAgeMs, mostMs }: Patience): Promise<void> {
+  async function catchUp(object: string, { maxAgeMs, mostMs }: Patience): Promise<readonly string[]> {
     if (maxAgeMs > 0) {
       const age = await liveAge(deps.db, object)
-      if (age !== null && age <= maxAgeMs) return
+      if (age !== null && age <= maxAgeMs) return []
     }
     const run = await patiently(() => livePoll(deps.db, object, mostMs))
     // All who asked before it began wait for the same.
     const running = catchUps.get(run) ?? (async () => {
       const since = await settle(deps, { object, stream: 'poll', range: 0 }, { run }, mostMs)
       await settle(deps, { object, stream: 'fetch', range: 0 }, { since }, mostMs)
+      return await liveDoubtful(deps.db, object, { since })
     })().finally(() => catchUps.delete(run))
     catchUps.set(run, running)
-    await running
+    return await running
   }
 
   async function edges({ object, pair, from = [], to = [] }: Parameters<LiveReads['edges']>[0], patience: Patience): Promise<void> {
@@ -117,16 +124,18 @@ class Records {
     this.#caller = createCaller(deps).in('live')
   }
 
-  async read(object: string, ids: readonly string[], { maxAgeMs, mostMs }: Patience): Promise<void> {
-    await Promise.all(new Set(this.#ages.due(object, ids, maxAgeMs).map((id) => this.#join(object, id, mostMs))))
+  async read(object: string, ids: readonly string[], { maxAgeMs, mostMs }: Patience): Promise<readonly string[]> {
+    const held = await Promise.all(new Set(this.#ages.due(object, ids, maxAgeMs).map((id) => this.#join(object, id, mostMs))))
+    const wanted = new Set(ids)
+    return held.flat().filter((id) => wanted.has(id))
   }
 
   /** The call that a record is read by. */
-  #join(object: string, id: string, mostMs: number): Promise<void> {
+  #join(object: string, id: string, mostMs: number): Promise<readonly string[]> {
     let batch = this.#open.get(object)
     if (batch === undefined || (batch.ids.size >= PAGE_LIMIT && !batch.ids.has(id))) {
       const ids = new Set<string>()
-      batch = { ids, done: Promise.resolve() }
+      batch = { ids, done: Promise.resolve([]) }
       this.#open.set(object, batch)
       batch.done = this.#send(object, batch, mostMs)
       // Each of those who wait may have given up.
@@ -136,11 +145,11 @@ class Records {
     return batch.done
   }
 
-  async #send(object: string, batch: Batch, mostMs: number): Promise<void> {
+  async #send(object: string, batch: Batch, mostMs: number): Promise<readonly string[]> {
     try {
       for (let tries = 0; tries < 3; tries += 1) {
-        const outcome = await this.#ask(object, batch)
-        if (outcome === 'done') return
+        const { outcome, held } = await this.#ask(object, batch)
+        if (outcome === 'done') return held ?? []
         if (outcome === 'unsure') break
       }
     } catch (error) {
@@ -152,9 +161,10 @@ class Records {
     }
     const since = await patiently(() => liveQueue(this.#deps.db, object, [...batch.ids], mostMs))
     await settle(this.#deps, { object, stream: 'fetch', range: 0 }, { since }, mostMs)
+    return await liveDoubtful(this.#deps.db, object, { ids: [...batch.ids] })
   }
 
-  async #ask(object: string, batch: Batch): Promise<'done' | 'unsure' | 'again'> {
+  async #ask(object: string, batch: Batch): Promise<LiveApplied> {
     const { hubspot, signal } = this.#deps
     const plan = await this.#planOf(object)
     let ids: string[] = []
@@ -167,10 +177,10 @@ class Records {
       return batchRead(hubspot, { type: plan.type, ids, properties: plan.properties, signal })
     })
     const read = { object, columnSet: plan.column_set, ids, askedAt, body: asJsonb(answer.body) }
-    const outcome = await patiently(() => liveApply(this.#deps.db, read))
-    if (outcome === 'again') this.#plans.delete(object)
-    if (outcome === 'done') this.#ages.note(object, ids, sentAt)
-    return outcome
+    const applied = await patiently(() => liveApply(this.#deps.db, read))
+    if (applied.outcome === 'again') this.#plans.delete(object)
+    if (applied.outcome === 'done') this.#ages.note(object, ids.filter((id) => applied.held?.includes(id) !== true), sentAt)
+    return applied
   }
 
   async #planOf(object: string): Promise<Plan> {
@@ -190,10 +200,12 @@ class Records {
 async function settle(deps: SyncDeps, key: StreamKey, what: { run?: string; since?: string }, mostMs: number): Promise<string> {
   const until = performance.now() + mostMs
   for (let wait: number = LOOKS_MS[0]; ; ) {
-    const { is_done: isDone, started_at: startedAt, retry_ms: retryMs, message } = await liveLook(deps.db, key, what)
+    const { is_done: isDone, started_at: startedAt, retry_ms: retryMs, code, message, hint } = await liveLook(deps.db, key, what)
     if (isDone) return startedAt ?? what.since ?? '-infinity'
     const left = until - performance.now()
-    if (left <= 0 || (retryMs ?? 0) > left) throw new Transient('SH232', message ?? `${key.stream} of ${key.object} is under way`, { hint: 'Try again.' })
+    if (left <= 0 || (retryMs ?? 0) > left || (retryMs !== null && FINAL.test(code ?? ''))) {
+      throw new Transient(isErrorCode(code) ? code : 'SH232', message ?? `${key.stream} of ${key.object} is under way`, { hint: hint ?? '' })
+    }
     if (retryMs !== null) {
       await sleep(retryMs, deps.signal)
       continue

@@ -33,21 +33,27 @@ async function unreadable(way: Way, type: string, properties: readonly string[],
   }
 }
 
-/** Whether a list of one record that names these properties is answered. */
-async function isReadable({ hubspot, caller, signal }: Way, type: string, properties: readonly string[]): Promise<boolean> {
+/** Whether a list of one record that names these properties is answered, and shows `shown`. */
+async function isReadable({ hubspot, caller, signal }: Way, type: string, properties: readonly string[], shown?: string): Promise<boolean> {
   try {
-    await caller.call('burst', () => listPage(hubspot, { type, limit: 1, properties, signal }))
-    return true
+    const { answer } = await caller.call('burst', () => listPage(hubspot, { type, limit: 1, properties, signal }))
+    if (shown === undefined) return true
+    const { results = [] } = JSON.parse(answer.body.toString()) as { results?: { properties?: Record<string, unknown> }[] }
+    return results.every((record) => Object.hasOwn(record.properties ?? {}, shown))
   } catch (error) {
     if (error instanceof Refused && error.status === 403) return false
     throw error
   }
 }
 
-/** Which of these properties, each asked for alone, HubSpot shows again, and how many calls that took. */
-export async function probe(way: Way, type: string, properties: readonly string[]): Promise<{ readable: string[]; requests: number }> {
+/** Which of these properties, each asked for alone, HubSpot shows again, and how many calls that took; `silent` ones have to be in the answer. */
+export async function probe(
+  way: Way,
+  type: string,
+  { properties, silent }: { properties: readonly string[]; silent: readonly string[] },
+): Promise<{ readable: string[]; requests: number }> {
   const readable: string[] = []
-  for (const name of properties) if (await isReadable(way, type, [name])) readable.push(name)
+  for (const name of properties) if (await isReadable(way, type, [name], silent.includes(name) ? name : undefined)) readable.push(name)
   return { readable, requests: properties.length }
 }
 

@@ -3,6 +3,7 @@ import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import { Misuse } from '../lib/errors.ts'
 import type { Log } from '../lib/log.ts'
+import { boundConnections } from './connections.ts'
 
 /** Answers a request; `target`: its path and query as they were sent, which a URL may write in another way. */
 export type Handler = (request: Request, target: string) => Promise<Response>
@@ -26,13 +27,15 @@ export function isLoopback(host: string): boolean {
 
 /** Serves HTTP. SH014 where it cannot. */
 export async function serve({ host, port, isSpare }: Address, handler: Handler, log: Log, spareMs = SPARE_MS): Promise<Serving> {
-  const server = createServer({ requestTimeout: 10_000, headersTimeout: 5_000, keepAliveTimeout: 30_000 }, (incoming, outgoing) => {
+  // By itself Node looks every 30 s who is over time, and lets him wait until then.
+  const times = { requestTimeout: 10_000, headersTimeout: 5_000, keepAliveTimeout: 30_000, connectionsCheckingInterval: 1_000 }
+  const server = createServer(times, (incoming, outgoing) => {
     respond(handler, incoming, outgoing).catch((error: unknown) => {
       log.debug('a request was not answered', { error })
       outgoing.destroy()
     })
   })
-  server.maxConnections = 500
+  boundConnections(server)
   let retry: NodeJS.Timeout | undefined
   const shown = host.includes(':') ? `[${host}]` : host
   const url = () => (server.listening ? `http://${shown}:${(server.address() as AddressInfo).port}` : undefined)

@@ -4,7 +4,7 @@ import { repairBody } from '../hubspot/body.ts'
 import { checkHead, checkSignature } from '../hubspot/signature.ts'
 import type { Log } from '../lib/log.ts'
 import type { Inbox } from '../sync/inbox.ts'
-import { readBody } from './body.ts'
+import { createRoom, readBody } from './body.ts'
 import type { Handler } from './server.ts'
 
 /** Where events go, and what their signatures are checked with. */
@@ -26,7 +26,7 @@ export type WebhookOptions = {
 
 /** A hundred events, as many as HubSpot sends at once, of the longest text that a property holds (65,536 characters). */
 export const BODY_LIMIT = 10 * 1024 * 1024
-/** Bodies that are held at once, all in all: what is beyond is told to come again. */
+/** Bodies that are held at once, all in all: the longest that is not whole yet gives way, and is told to come again. */
 const HELD_LIMIT = 64 * 1024 * 1024
 /** A problem is not counted at every request: whoever sends a million forged ones writes one row a minute. */
 const JUDGED_MS = 60_000
@@ -39,7 +39,7 @@ export function createWebhooks({
   db, inbox, log, secrets, publicUrl, now = Date.now, count = () => undefined, patienceMs = 4_000,
 }: WebhookOptions): Handler {
   const judge = createJudge(db, log)
-  let held = 0
+  const room = createRoom(HELD_LIMIT)
 
   const handle: Handler = async (request, target) => {
     const header = (name: string) => request.headers.get(name)
@@ -50,25 +50,20 @@ export function createWebhooks({
       judge({ code: 'SH015', message: 'webhooks arrive, and there is no client secret to check them with' })
       return answer(503, 'this worker knows no client secret of the app')
     }
-    const size = Math.min(Number(header('content-length') ?? BODY_LIMIT) || 0, BODY_LIMIT)
-    if (held + size > HELD_LIMIT) return answer(503, 'too much at once')
-    held += size
-    try {
-      const body = await readBody(request, BODY_LIMIT)
-      if (body === undefined) return answer(413, `a body is ${BODY_LIMIT} bytes at most`)
-      const urls = urlsOf(request, target, publicUrl)
-      const verdict = checkSignature({ method: request.method, urls, body, header }, known, now())
-      if (verdict !== 'valid') return refused(verdict, urls, judge)
-      const received = await within(receive(db, body), patienceMs)
-      if (received === undefined) return answer(400, 'the body is no list of events in JSON')
-      count(received)
-      if (received.unreadable > 0) log.warn('a webhook brought events that cannot be read', { ...received })
-      inbox.wake()
-      judge()
-      return Response.json(received, { headers: NOT_KEPT })
-    } finally {
-      held -= size
-    }
+    using place = room.enter()
+    const body = await readBody(request, BODY_LIMIT, place)
+    if (body === 'too long') return answer(413, `a body is ${BODY_LIMIT} bytes at most`)
+    if (body === 'no room') return answer(503, 'too much at once')
+    const urls = urlsOf(request, target, publicUrl)
+    const verdict = checkSignature({ method: request.method, urls, body, header }, known, now())
+    if (verdict !== 'valid') return refused(verdict, urls, judge)
+    const received = await within(receive(db, body), patienceMs)
+    if (received === undefined) return answer(400, 'the body is no list of events in JSON')
+    count(received)
+    if (received.unreadable > 0) log.warn('a webhook brought events that cannot be read', { ...received })
+    inbox.wake()
+    judge()
+    return Response.json(received, { headers: NOT_KEPT })
   }
   return async (request, target) => {
     try {

@@ -1,6 +1,6 @@
 import type { SandboxOptions } from '../../src/sandbox/index.ts'
 import { edgeDifferences } from './compare.ts'
-import { hold, type Holder, startWorld, type World } from './sync.ts'
+import { hold, type Holder, startWorld, type World, type WorldOptions } from './sync.ts'
 
 /** A world whose objects are loaded and whose pairs are read, with ways to look at associations. */
 export type Graph = World & {
@@ -19,14 +19,15 @@ export type Graph = World & {
 /** Loads objects, makes associations, reads the pairs, lets a second pass. */
 export async function startGraph(
   objects: NonNullable<SandboxOptions['objects']>,
-  { pairs = [], settings = {}, onDelete = 'delete', make }: {
+  { pairs = [], settings = {}, onDelete = 'delete', make, client }: {
     pairs?: readonly (readonly [from: string, to: string])[]
     settings?: SandboxOptions['settings']
     onDelete?: 'delete' | 'mark'
     make?: (graph: Graph) => void
+    client?: WorldOptions['client']
   } = {},
 ): Promise<Graph> {
-  const world = await startWorld('associations', { sandbox: { objects, settings } })
+  const world = await startWorld('associations', { sandbox: { objects, settings }, ...(client && { client }) })
   const { db, sandbox } = world
   const number = async (from: string, to: string) =>
     (await db.query<{ number: number }>('select number from hubspot_private.pairs where from_object = $1 and to_object = $2', [from, to]))[0]!.number

@@ -29,7 +29,7 @@ export async function allowForeignTables({ adminUrl, url }: World['db']): Promis
 export async function startLiveWorld(name: string, { gateway: options, ...worldOptions }: WorldOptions & { gateway?: Partial<GatewayOptions> } = {}): Promise<LiveWorld> {
   const world = await startWorld(name, worldOptions)
   const log = createLog({ level: 'debug', pretty: false, write: (line) => world.lines.push(line.trim()) })
-  const live = await createLive({ db: world.deps.db, reads: createLiveReads(world.deps), log })
+  const live = createLive({ db: world.deps.db, reads: createLiveReads(world.deps), log })
   const gateway = await startGateway({ at: { host: '127.0.0.1', port: 0 }, ...options }, { databaseUrl: world.db.url, live, log })
   await allowForeignTables(world.db)
   const { host, port } = gateway.at

@@ -26,8 +26,8 @@ export async function examineDatabase(db: Database, url: string): Promise<Found>
 
 async function examineConnection({ pool }: Database, url: string): Promise<Check> {
   const { rows } = await pool.query<{ database: string; role: string }>('select current_database() as database, current_user as role')
-  const { hostname, port } = new URL(url)
-  return fine('database', `connected to ${rows[0]!.database} at ${hostname || 'localhost'}:${port || '5432'} as ${rows[0]!.role}`)
+  const place = URL.parse(url)
+  return fine('database', `connected to ${rows[0]!.database} at ${place?.hostname || 'localhost'}:${place?.port || '5432'} as ${rows[0]!.role}`)
 }
 
 async function examineServer({ pool }: Database): Promise<Check[]> {
@@ -66,6 +66,10 @@ async function examineExtension({ pool }: Database): Promise<Check> {
 async function examineInstallation(db: Database, isOwner: boolean): Promise<Check> {
   if (!isOwner && (await isInstalled(db))) return fine('installed', 'pg-hubspot is installed')
   const { queueSchema } = await installed(db)
+  const { rows } = await db.pool.query<{ is_there: boolean }>(`select to_regclass(format('%I.jobs', $1::text)) is not null as is_there`, [queueSchema])
+  if (rows[0]?.is_there !== true) {
+    return failed('installed', new Misuse('SH016', `its queue is gone: there is no graphile-worker in schema ${queueSchema}`, { hint: 'Run: npx pg-hubspot install' }))
+  }
   return fine('installed', `pg-hubspot ${VERSION}, its queue in schema ${queueSchema}`)
 }
 

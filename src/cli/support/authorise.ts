@@ -61,14 +61,15 @@ async function listen(server: Server, port: number): Promise<AddressInfo> {
 }
 
 function answer(request: IncomingMessage, response: ServerResponse, state: string, came: PromiseWithResolvers<string>): void {
-  const url = new URL(request.url ?? '/', 'http://localhost')
+  // What is no path, such as //, is nothing here either.
+  const url = URL.parse(request.url ?? '/', 'http://localhost')
   const say = (status: number, text: string) => {
     response.writeHead(status, {
       'content-type': 'text/html;charset=utf-8', 'referrer-policy': 'no-referrer', 'cache-control': 'no-store', connection: 'close',
     })
     response.end(`<!doctype html><title>pg-hubspot</title><p>${text}</p>\n`)
   }
-  if (url.pathname !== PATH || request.method !== 'GET') return say(404, 'Nothing is here.')
+  if (url?.pathname !== PATH || request.method !== 'GET') return say(404, 'Nothing is here.')
   if (!isSame(url.searchParams.get('state') ?? '', state)) return say(400, 'This did not come from the page that pg-hubspot opened. Use the link that it printed.')
   const code = url.searchParams.get('code')
   if (code !== null && code !== '') {

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { databaseUrlFault } from '../../db/database.ts'
 import { type ListenAt, parseListenAt } from '../../gateway/door/listen.ts'
 import { Misuse } from '../../lib/errors.ts'
 import type { HubSpotEnv } from '../../sync/credentials.ts'
@@ -29,7 +30,10 @@ export const listenAt = z.string().transform((text, context) => {
 /** The variables that are read, and what each is for; anything else in the environment is left alone. */
 export const VARIABLES = {
   DATABASE_URL: {
-    schema: set.regex(/^postgres(ql)?:\/\//, 'is not a postgres:// URL'),
+    schema: set.superRefine((text, context) => {
+      const fault = databaseUrlFault(text)
+      if (fault !== undefined) context.addIssue(fault)
+    }),
     help: 'The database, as postgres://user:password@host:5432/database.',
   },
   HUBSPOT_ACCESS_TOKEN: {

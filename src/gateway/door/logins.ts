@@ -1,7 +1,7 @@
 /** A failed login counts for this long; ms. */
 const WINDOW_MS = 60_000
-/** So many of one user from one address, and so many from one address at all. */
-const MOST = { user: 10, address: 60 }
+/** So many of one user from one address, and so many from one address at all: of its other users, most sign on rightly. */
+const MOST = { user: 10, address: 600 }
 /** So many addresses and users are remembered at most. */
 const MOST_KEPT = 10_000
 
@@ -21,8 +21,8 @@ export class Logins {
 
   /** One more failed. */
   failed(address: string, user: string): void {
-    for (const name of [address, `${address} ${user}`]) {
-      const times = this.#failures.get(name)?.slice(-MOST.address) ?? []
+    for (const [name, most] of [[address, MOST.address], [`${address} ${user}`, MOST.user]] as const) {
+      const times = this.#failures.get(name)?.slice(1 - most) ?? []
       // Those that failed last are at the end, and forgotten last.
       this.#failures.delete(name)
       this.#failures.set(name, [...times, this.#now()])

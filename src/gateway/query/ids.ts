@@ -8,7 +8,7 @@ export type Param = { value: Buffer | null; isBinary: boolean } | undefined
 
 /** Casts that leave the value of a whole number as it is; those of a parameter say of what type it is bound. */
 const INTEGER_TYPES = new Set(['int2', 'int4', 'int8'])
-const OTHER_TYPES = new Set(['numeric', 'text'])
+const OTHER_TYPES = new Set(['numeric', 'text', 'varchar'])
 
 /** A constant or a parameter, whole numbers and their texts; undefined for anything else. */
 export function scalarTerm(node: Node | undefined): Term | undefined {
@@ -39,11 +39,14 @@ export function allTerms(nodes: readonly Node[]): readonly Term[] | undefined {
   return terms.every((term) => term !== undefined) ? terms : undefined
 }
 
-function isHarmless(node: Extract<Node, { TypeCast: unknown }>): boolean {
+/** Whether a cast leaves a whole number what it is. */
+export function isHarmless(node: Extract<Node, { TypeCast: unknown }>): boolean {
   const { arg, typeName: { names = [], typmods = [] } = {} } = node.TypeCast
   const last = names.at(-1)
   if (typmods.length > 0 || arg === undefined || last === undefined || !('String' in last)) return false
   const type = last.String.sval ?? ''
+  // A negative one is another there.
+  if (type === 'oid') return 'A_Const' in arg && (arg.A_Const.ival?.ival ?? 0) >= 0 && arg.A_Const.sval?.sval?.includes('-') !== true
   return INTEGER_TYPES.has(type) || (OTHER_TYPES.has(type) && !('ParamRef' in arg))
 }
 
@@ -69,7 +72,7 @@ export function idsOf(terms: readonly Term[], params: readonly Param[]): string[
     if (texts === undefined) return undefined
     for (const text of texts) {
       if (text === null) continue
-      const digits = /^\s*([+-]?)0*(\d+)\s*$/.exec(text)
+      const digits = /^\s*([+-]?)0*(\d+)(?:\.0*)?\s*$/.exec(text)
       if (digits === null) return undefined
       const [, sign, id = ''] = digits
       if (sign !== '-' && id.length <= 18) ids.add(id)

@@ -10,12 +10,17 @@ export type Meant = {
     isTable: boolean
     /** A materialized view: it shows what it stored. */
     isStored: boolean
+    /** It, and whatever it is a view of, each as the role that reads it there. */
     mayRead: boolean
     /** The tables of schema hubspot that it is, or is a view of. */
     tables: readonly string[]
+    /** Of a view: the columns of them that it names, as `table.column`. */
+    columns: readonly string[]
   }[]
   /** `hubspot.max_age` of the session; ms. */
   maxAgeMs: number
+  /** The transaction keeps the snapshot that its first query takes. */
+  keepsSnapshot: boolean
 }
 
 /** A relation's name, quoted, as SQL has it. */
@@ -23,27 +28,41 @@ export function nameOf({ schema, name }: Relation): string {
   return [schema, name].flatMap((part) => (part === undefined ? [] : [`"${part.replaceAll('"', '""')}"`])).join('.')
 }
 
-// Views, as the catalogue has them: what a rule of a view depends on, it reads.
+// Views, as the catalogue has them: what a rule of a view depends on, it reads, as its owner or, where it is set so, as whoever asks.
 const LOOK_UP = `
   with recursive named as materialized (
     select n.at, pg_catalog.to_regclass(n.name)::oid as oid from pg_catalog.unnest($1::text[]) with ordinality as n (name, at)
   ),
+  me as materialized (
+    select r.oid from pg_catalog.pg_roles r where r.rolname = current_user
+  ),
   reads as (
-    select n.at, n.oid from named n where n.oid is not null
+    select n.at, n.oid, me.oid as reader, null::name as col from named n cross join me where n.oid is not null
     union
-    select r.at, d.refobjid
+    select r.at, d.refobjid, case when v.is_invokers then me.oid else c.relowner end, a.attname
     from reads r
+    cross join me
     join pg_catalog.pg_class c on c.oid = r.oid and c.relkind in ('v', 'm')
-    join pg_catalog.pg_rewrite w on w.ev_class = r.oid
+    cross join lateral (
+      select coalesce(bool_or(o.option_value::boolean), false) as is_invokers
+      from pg_catalog.pg_options_to_table(c.reloptions) o where o.option_name = 'security_invoker'
+    ) v
+    join pg_catalog.pg_rewrite w on w.ev_class = r.oid and w.ev_type = '1'
     join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.objid = w.oid
       and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid <> r.oid
+    left join pg_catalog.pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid and d.refobjsubid > 0
   )
-  select n.at, c.relkind, c.relnamespace = h.oid and c.relkind in ('r', 'p'), pg_catalog.has_any_column_privilege(n.oid, 'select'),
+  select n.at, c.relkind, c.relnamespace = h.oid and c.relkind in ('r', 'p'),
+    (select bool_and(pg_catalog.has_any_column_privilege(r.reader, r.oid, 'select'))
+     from reads r join pg_catalog.pg_class t on t.oid = r.oid and t.relkind in ('r', 'p', 'v', 'm', 'f') where r.at = n.at),
     (select pg_catalog.json_agg(distinct t.relname) from reads r
      join pg_catalog.pg_class t on t.oid = r.oid and t.relnamespace = h.oid and t.relkind in ('r', 'p') where r.at = n.at),
-    m.max_age
+    (select pg_catalog.json_agg(distinct t.relname || '.' || r.col) from reads r
+     join pg_catalog.pg_class t on t.oid = r.oid and t.relnamespace = h.oid and t.relkind in ('r', 'p') where r.at = n.at and r.col is not null),
+    m.max_age, m.isolation
   from (
-    select extract(epoch from nullif(pg_catalog.current_setting('hubspot.max_age', true), '')::interval) * 1000 as max_age
+    select extract(epoch from nullif(pg_catalog.current_setting('hubspot.max_age', true), '')::interval) * 1000 as max_age,
+      pg_catalog.current_setting('transaction_isolation') as isolation
   ) m
   left join named n on true
   left join pg_catalog.pg_class c on c.oid = n.oid
@@ -52,7 +71,8 @@ const LOOK_UP = `
 // Of names that are known to be tables of ours there is nothing to expand, and planning the above takes a millisecond.
 const LOOK_UP_TABLES = `
   select n.at, pg_catalog.has_any_column_privilege(pg_catalog.to_regclass(n.name)::oid, 'select'),
-    extract(epoch from nullif(pg_catalog.current_setting('hubspot.max_age', true), '')::interval) * 1000
+    extract(epoch from nullif(pg_catalog.current_setting('hubspot.max_age', true), '')::interval) * 1000,
+    pg_catalog.current_setting('transaction_isolation')
   from pg_catalog.unnest($1::text[]) with ordinality as n (name, at)`
 
 /** Looks names up as the session's own server process has them. */
@@ -60,14 +80,16 @@ export async function lookUp({ inject }: LiveSession, relations: readonly Relati
   const names = namesOf(relations)
   const rows = await inject(LOOK_UP, [arrayOf(names)])
   return {
-    relations: rows.flatMap(([at, kind, isTable, mayRead, tables]) => (at === null || at === undefined ? [] : [{
+    relations: rows.flatMap(([at, kind, isTable, mayRead, tables, columns]) => (at === null || at === undefined ? [] : [{
       name: names[Number(at) - 1]!,
       isTable: isTable === 't',
       isStored: kind === 'm',
       mayRead: mayRead === 't',
-      tables: tables === null || tables === undefined ? [] : (JSON.parse(tables) as string[]),
+      tables: listOf(tables),
+      columns: listOf(columns),
     }])),
-    maxAgeMs: msOf(rows[0]?.[5]),
+    maxAgeMs: msOf(rows[0]?.[6]),
+    keepsSnapshot: isKept(rows[0]?.[7]),
   }
 }
 
@@ -79,12 +101,15 @@ export async function lookUpTables({ inject }: LiveSession, relations: readonly 
   return {
     relations: rows.map(([at, mayRead]) => {
       const name = names[Number(at) - 1]!
-      return { name, isTable: true, isStored: false, mayRead: mayRead === 't', tables: [tables.get(name)!] }
+      return { name, isTable: true, isStored: false, mayRead: mayRead === 't', tables: [tables.get(name)!], columns: [] }
     }),
     maxAgeMs: msOf(rows[0]?.[2]),
+    keepsSnapshot: isKept(rows[0]?.[3]),
   }
 }
 
+const listOf = (json: string | null | undefined) => (json === null || json === undefined ? [] : (JSON.parse(json) as string[]))
+const isKept = (isolation: string | null | undefined) => isolation === 'repeatable read' || isolation === 'serializable'
 const namesOf = (relations: readonly Relation[]) => [...new Set(relations.map(nameOf))]
 const arrayOf = (names: readonly string[]) => `{${names.map((name) => `"${name.replaceAll(/["\\]/g, '\\$&')}"`).join()}}`
 const msOf = (text: string | null | undefined) => Math.max(Number(text ?? 0), 0)

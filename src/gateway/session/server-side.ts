@@ -45,6 +45,8 @@ export class ServerSide {
   status = 'I'
   /** How many transactions ended so far. */
   transaction = 0
+  /** The transaction failed in a statement, and perhaps went on from a savepoint. */
+  wasAborted = false
   /** An error was answered since the last ReadyForQuery: the server skips what comes, up to the next Sync. */
   hasFailed = false
   encoding: Encoding = 'utf8'
@@ -174,6 +176,7 @@ export class ServerSide {
   #isReady(bytes: Buffer): Fate {
     this.status = readStatus(bytes)
     if (this.status === 'I') this.transaction += 1
+    this.wasAborted = this.status === 'E' || (this.wasAborted && this.status === 'T')
     const { hasFailed } = this
     this.hasFailed = false
     this.#planted = undefined

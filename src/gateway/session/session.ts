@@ -10,7 +10,7 @@ import type { Fate, Message, Violation } from '../wire/protocol.ts'
 import { asRefusal, CANCELED, GONE, STOPPING, UNCHALLENGED, unreachable, violates } from './refusals.ts'
 import { Closed, ServerSide } from './server-side.ts'
 import { markLive, type SessionTimes, startupPacket, utf8 } from '../wire/startup.ts'
-import { isCommit, shown, Statements } from './statements.ts'
+import { isCommit, isSingle, shown, Statements } from './statements.ts'
 
 /** What sessions have in common. */
 export type SessionDeps = {
@@ -242,10 +242,10 @@ export class Session {
     for (const message of part) {
       const statement = this.#statements.take(message, server.encoding, out)
       out.push(message.bytes)
-      // After an error the server runs nothing: it says so by itself.
-      if (statement === undefined || server.status === 'E' || server.hasFailed) continue
+      // After an error the server runs nothing, but what ends the transaction and what comes after that.
+      if (statement === undefined || server.hasFailed || (server.status === 'E' && isSingle(statement))) continue
       this.#log.debug('live statement', { sql: shown(statement.text) })
-      let verdict = await consult.prepare(statement, !this.#isOpen)
+      let verdict = await consult.prepare(statement, !this.#isOpen && server.status !== 'E')
       if (verdict.do === 'forward' && isAlone && isCommit(statement.text)) verdict = await consult.commit()
       if (verdict.do === 'refuse') {
         // Below 64 characters, or the server would say that it cuts it.

@@ -7,12 +7,18 @@ const MOST = 2_000
 /** And of no more than this in all; characters. */
 const MOST_TEXT = 8 * 2 ** 20
 
+/** A COMMIT or DEALLOCATE with all that may be said around it is no longer; characters. */
+const LONGEST_PLAIN = 10_000
+const DEALLOCATE = /^\s*deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|(\w+))\s*;?\s*$/i
+
 /** The statements that a session has parsed, by name: a Bind names only which. */
 export class Statements {
   readonly #texts = new Map<string, string>()
   #length = 0
   /** Where in the part under way a statement is parsed: what goes to the server, and the place in it. */
   #here = new Map<string, { out: Buffer[]; at: number }>()
+  /** And what is run in that part. Of a text that is sent twice, the last time counts. */
+  #ahead = new Set<string>()
   #out: Buffer[] | undefined
 
   /** What a message asks to be run, if anything; a Parse and a Close are noted. `out`: what goes to the server before it, of its part. */
@@ -20,8 +26,12 @@ export class Statements {
     if (this.#out !== out) {
       this.#out = out
       this.#here = new Map()
+      this.#ahead = new Set()
     }
-    if (kind === 'Q') return { text: readQuery(bytes, encoding), params: undefined }
+    if (kind === 'Q') {
+      const text = readQuery(bytes, encoding)
+      return this.#run({ text, params: undefined })
+    }
     if (kind === 'P') {
       const { name, text } = readParse(bytes, encoding)
       this.#keep(name, text)
@@ -34,7 +44,8 @@ export class Statements {
     if (kind !== 'B') return undefined
     const { statement, params, formats } = readBind(bytes, encoding)
     // One that SQL prepared, or that is too long ago.
-    return { text: this.#texts.get(statement) ?? `execute "${statement.replaceAll('"', '""')}"`, params, formats }
+    const text = this.#texts.get(statement) ?? `execute "${statement.replaceAll('"', '""')}"`
+    return this.#run({ text, params, formats })
   }
 
   /** Puts another text in the place of the statement's that this message, the last of `out`, runs, if it is parsed in this part. */
@@ -45,6 +56,23 @@ export class Statements {
     }
     const parsed = this.#here.get(readBind(bytes, encoding).statement)
     if (parsed !== undefined) out[parsed.at] = parseWith(out[parsed.at]!, text, encoding)
+  }
+
+  #run(statement: Statement): Statement {
+    const { text } = statement
+    const ahead = [...this.#ahead]
+    this.#ahead.delete(text)
+    this.#ahead.add(text)
+    this.#deallocate(text)
+    return ahead.length === 0 ? statement : { ...statement, ahead }
+  }
+
+  /** What SQL lets go of may be another's name by the next Bind: the server is asked again. */
+  #deallocate(text: string): void {
+    const [, quoted, bare] = text.length < LONGEST_PLAIN ? (DEALLOCATE.exec(text) ?? []) : []
+    const name = quoted?.replaceAll('""', '"') ?? bare?.toLowerCase()
+    if (name !== undefined && name !== 'all') this.#forget(name)
+    else if (/\b(?:deallocate|discard)\b/i.test(text)) for (const known of this.#texts.keys()) this.#forget(known)
   }
 
   #keep(name: string, text: string): void {
@@ -63,9 +91,12 @@ export class Statements {
   }
 }
 
+/** Whether a statement is surely one, and nothing else was sent before it. */
+export const isSingle = ({ text, ahead }: Statement): boolean => ahead === undefined && !/;\s*\S/.test(text)
+
 /** Whether a text is a COMMIT and nothing else. */
 export function isCommit(text: string): boolean {
-  return /^(?:\s|--[^\n]*(?:\n|$)|\/\*(?:[^*]|\*(?!\/))*\*\/)*(?:commit|end)(?:\s+(?:work|transaction))?(?:\s+and\s+(?:no\s+)?chain)?[\s;]*$/i.test(text)
+  return text.length < LONGEST_PLAIN && /^(?:\s|--[^\n]*(?:\n|$)|\/\*(?:[^*]|\*(?!\/))*\*\/)*(?:commit|end)(?:\s+(?:work|transaction))?(?:\s+and\s+(?:no\s+)?chain)?[\s;]*$/i.test(text)
 }
 
 /** A text for the log: its beginning, without the values in it. */

@@ -96,12 +96,11 @@ comment on function hubspot_private.carry_rows(hubspot_private.objects, hubspot_
 revoke all on function hubspot_private.carry_rows(hubspot_private.objects, hubspot_private.properties, bigint[]) from public;
 
 create or replace function hubspot_private.carry_step(s hubspot_private.streams)
-returns hubspot_private.step
+returns jsonb
 language plpgsql
 volatile
 as $$
 declare
-  v_step hubspot_private.step := row ('{}'::jsonb, false, null, null);
   v_object hubspot_private.objects;
   p hubspot_private.properties;
   v_property constant text := coalesce(s.cursor ->> 'carry', hubspot_private.carry_due(s.object, s.cursor ->> 'carried'));
@@ -111,8 +110,7 @@ declare
   v_refusal text;
 begin
   if v_property is null then
-    v_step.is_over := true;
-    return v_step;
+    return null;
   end if;
   select o.* into strict v_object from hubspot_private.objects o where o.name = s.object;
   select q.* into strict p from hubspot_private.properties q where q.object = s.object and q.property = v_property;
@@ -126,8 +124,7 @@ begin
   if v_ids is null then
     -- Null where others are left, which someone held: those are tried again soon.
     update hubspot_private.properties q set carry_refusal = v_refusal where q.object = s.object and q.property = v_property and q.next_seq is not null;
-    v_step.cursor := pg_catalog.jsonb_build_object('carried', v_property);
-    return v_step;
+    return pg_catalog.jsonb_build_object('carried', v_property);
   end if;
   v_last := v_ids[pg_catalog.cardinality(v_ids)];
   execute pg_catalog.format(
@@ -137,10 +134,9 @@ begin
     perform hubspot_private.stream_marks_writing(s.object, s.stream, s.range);
     select coalesce(v_refusal, c.refusal) into v_refusal from hubspot_private.carry_rows(v_object, p, v_free) c;
   end if;
-  v_step.cursor := pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('carry', v_property, 'id', v_last, 'refusal', v_refusal));
-  return v_step;
+  return pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('carry', v_property, 'id', v_last, 'refusal', v_refusal));
 end;
 $$;
 comment on function hubspot_private.carry_step(hubspot_private.streams) is
-  'Carries some rows over to columns that are to take the place of others, in id order; over when no property is left.';
+  'Carries some rows over to columns that are to take the place of others, in id order, and returns where stream build goes on; null when no property is left.';
 revoke all on function hubspot_private.carry_step(hubspot_private.streams) from public;

@@ -1,0 +1,116 @@
+import type { LiveSession, Statement } from '../live.ts'
+import { TOO_COMPLEX, UNSETTLED } from '../notices.ts'
+import type { Act, Prepared, Relation, Touch } from '../query.ts'
+import type { Param } from './ids.ts'
+import type { Found } from './parser.ts'
+import { preparedText } from './relations.ts'
+
+/** A read of one statement: which relations, and with which parameters bound. Whatever columns it reads, `text` names. */
+export type Wanted = { text: string; touches: readonly Touch[]; targets: Act['targets']; params: readonly Param[] }
+
+/** Looks into a text. */
+type Look = (text: string) => Promise<Found>
+
+/** Where nothing of ours is. */
+export const isCatalogue = (schema: string | undefined): boolean => schema === 'pg_catalog' || schema === 'information_schema'
+
+/**
+ * What a statement's text wants, in order; undefined where Postgres' grammar cannot read it. All of it is looked up before
+ * any of it runs: throws a Refusal where what comes before a read, in the text or sent along with it, may change what is read.
+ */
+export async function wantedOf(statement: Statement, session: LiveSession, look: Look): Promise<Wanted[] | undefined> {
+  const found = await look(statement.text)
+  if (found === 'unreadable') return undefined
+  if (found === 'too complex') throw TOO_COMPLEX
+  const order = new Order(session, look, [...(statement.ahead ?? []), statement.text].join(';'))
+  for (const text of statement.ahead ?? []) {
+    const before = await look(text)
+    for (const act of typeof before === 'string' ? [UNKNOWN] : before) await order.take(act, [])
+  }
+  const { params = [], formats = [] } = statement
+  // One format may be given for all.
+  const bound = params.map((value, at) => ({ value, isBinary: (formats.length === 1 ? formats[0] : formats[at]) === 1 }))
+  const wanted: Wanted[] = []
+  for (const act of found) wanted.push(...(await order.take(act, bound)))
+  return wanted
+}
+
+const UNKNOWN: Act = { touches: [], targets: [], unsettles: true }
+
+/** Statements one after another, with what each may do to those after it. */
+class Order {
+  readonly #session: LiveSession
+  readonly #look: Look
+  readonly #text: string
+  readonly #prepared = new Map<string, Prepared>()
+  /** Relations made so far, by their names as they were written; what views read, by name alone, whatever schema it is found in. */
+  readonly #made = new Set<string>()
+  readonly #views = new Map<string, readonly Touch[]>()
+  #isSettled = true
+  /** In a transaction that failed, the first one ends that or is not run. */
+  #isFailed: boolean
+
+  constructor(session: LiveSession, look: Look, text: string) {
+    this.#text = text
+    this.#session = session
+    this.#look = look
+    this.#isFailed = session.hasFailed
+  }
+
+  async take(act: Act, params: readonly Param[]): Promise<Wanted[]> {
+    if (this.#isFailed) {
+      this.#isFailed = false
+      this.#isSettled = false
+      return []
+    }
+    const wanted = [this.#wanted(act, params), ...(await this.#executed(act, params))]
+    if (act.prepares !== undefined) this.#prepared.set(act.prepares.name, act.prepares)
+    if (act.defines !== undefined) this.#define(act.defines)
+    if (act.unsettles) this.#unsettle()
+    // Nothing can be looked up there; what is left is made here, or no read: writes are refused by the tables themselves too.
+    return this.#session.hasFailed ? [] : wanted
+  }
+
+  async #executed({ executes }: Act, bound: readonly Param[]): Promise<Wanted[]> {
+    if (executes === undefined) return []
+    const { name, args } = executes
+    const known = this.#prepared.get(name)
+    if (known === undefined && !this.#isSettled) throw UNSETTLED
+    const what = known === undefined ? await this.#preparedBefore(name) : { text: this.#text, ...known }
+    if (what === undefined) return []
+    const given = args.map((term) => (term === undefined || !('text' in term) ? undefined : { value: term.text === null ? null : Buffer.from(term.text), isBinary: false }))
+    const wanted = { ...this.#wanted(what, args.length === 0 ? bound : given), text: what.text }
+    if (what.unsettles) this.#unsettle()
+    return [wanted]
+  }
+
+  /** Of what a session prepared before: the server has the whole text that it was in. */
+  async #preparedBefore(name: string): Promise<(Prepared & { text: string }) | undefined> {
+    const text = await preparedText(this.#session, name)
+    if (text === undefined) return undefined
+    const found = await this.#look(text)
+    if (found === 'too complex') throw TOO_COMPLEX
+    if (found === 'unreadable') return undefined
+    const what = found.findLast(({ prepares }) => prepares?.name === name)?.prepares ?? found[0]
+    return what && { text, ...what }
+  }
+
+  #wanted({ touches, targets }: Prepared, params: readonly Param[]): Wanted {
+    const read = touches.flatMap((touch) => [touch, ...(this.#views.get(touch.relation.name) ?? [])])
+    if (!this.#isSettled && !read.every(({ relation }) => isCatalogue(relation.schema) || this.#made.has(keyOf(relation)))) throw UNSETTLED
+    return { text: this.#text, touches: read, targets, params }
+  }
+
+  #define({ relation, view }: NonNullable<Act['defines']>): void {
+    if (view !== undefined && !this.#isSettled) return
+    this.#made.add(keyOf(relation))
+    if (view !== undefined) this.#views.set(relation.name, this.#wanted({ touches: view, targets: [] }, []).touches)
+  }
+
+  #unsettle(): void {
+    this.#isSettled = false
+    this.#made.clear()
+  }
+}
+
+const keyOf = ({ schema, name }: Relation) => JSON.stringify([schema, name])

@@ -1,0 +1,153 @@
+import { randomBytes } from 'node:crypto'
+import { afterAll, describe, expect, inject, test } from 'vitest'
+import { query } from './support/global-setup.ts'
+import { type LiveWorld, startLiveWorld } from './support/live.ts'
+
+const { adminUrl } = inject('server')
+const roles: string[] = []
+afterAll(async () => {
+  for (const name of roles) await query(adminUrl, `drop role ${name}`)
+})
+
+/** A role that may sign on, and nothing else. */
+async function role(): Promise<string> {
+  const name = `live_${randomBytes(4).toString('hex')}`
+  await query(adminUrl, `create role ${name} login password 'secret'`)
+  roles.push(name)
+  return name
+}
+
+async function contacts(count: number, objects: Record<string, number> = {}): Promise<LiveWorld> {
+  const world = await startLiveWorld('live', { sandbox: { objects: { contacts: count, ...objects } } })
+  await world.load('contacts', ['firstname', 'lastname', 'email'])
+  await world.advance(1_000)
+  world.calls()
+  return world
+}
+
+const idsOf = (world: LiveWorld, object = 'contacts') => [...world.store.records(object)].map(({ id }) => id)
+
+describe('associations that are being loaded', () => {
+  test('are answered by the record that is asked for them, and refused else until the first sweep is done', async () => {
+    await using world = await contacts(4, { deals: 5 })
+    await world.load('deals', ['dealname'])
+    const [deal = ''] = idsOf(world, 'deals')
+    const [contact = ''] = idsOf(world)
+    for (const id of idsOf(world)) world.store.associate('deals', deal, 'contacts', id)
+    await world.db.query(`select hubspot.track_associations('deals', 'contacts')`)
+    const count = (where = 'true') => world.ask(`select count(distinct contact_id)::integer as n from hubspot_live.deals_contacts where ${where}`)
+    const loading = { code: '55000', message: 'table hubspot.deals_contacts is still being loaded', hint: expect.stringContaining('ask for records by their deal_id') as string }
+    for (const where of ['true', 'deal_id > 0', `contact_id = ${contact}`]) await expect(count(where), where).rejects.toMatchObject(loading)
+    await expect(world.ask('select from hubspot_live.deals d join hubspot_live.deals_contacts l on l.deal_id = d.id')).rejects.toMatchObject(loading)
+    expect(await count(`deal_id = ${deal}`)).toEqual([{ n: 4 }])
+    await world.drain()
+    expect(await count()).toEqual([{ n: 4 }])
+    expect(await count(`contact_id = ${contact}`)).toEqual([{ n: 1 }])
+  })
+})
+
+describe('a column that is being filled', () => {
+  test('is refused where a query names it other than by id; what does not is answered, and shows it with a warning once', async () => {
+    await using world = await contacts(4)
+    const [id = ''] = idsOf(world)
+    world.store.edit('contacts', idsOf(world), { jobtitle: 'boss' })
+    await world.advance(120_000)
+    await world.drain()
+    await world.db.query(`create view old_view as select id, firstname from hubspot.contacts`)
+    await world.db.query(`select hubspot.track('contacts', properties => '{firstname,lastname,email,jobtitle}')`)
+    await world.run('contacts', 'schema')
+    await world.db.query(`create view new_view as select id from hubspot.contacts where jobtitle = 'boss'`)
+    const filling = { code: '55000', message: 'column hubspot.contacts.jobtitle is still being filled', hint: expect.stringContaining(`call hubspot.wait('contacts')`) as string }
+    for (const statement of [`select count(*) from hubspot_live.contacts where jobtitle = 'boss'`, 'select max(jobtitle) from hubspot_live.contacts', 'select * from hubspot_live.contacts']) {
+      await expect(world.ask(statement), statement).rejects.toMatchObject(filling)
+    }
+    expect(await world.ask('select count(*)::integer as n from hubspot_live.contacts where firstname is not null')).toEqual([{ n: 4 }])
+    expect(await world.ask(`select jobtitle from hubspot_live.contacts where id = ${id}`)).toEqual([{ jobtitle: 'boss' }])
+    const client = await world.direct()
+    const notices: (string | undefined)[] = []
+    client.on('notice', ({ severity, code, message }) => notices.push(`${severity} ${code} ${message}`))
+    await client.query({ name: 'named', text: `select "jobtitle" from hubspot.contacts where id = any ($1)` , values: [[id]] })
+    await client.query('prepare filtered as select 1 from hubspot.contacts where JobTitle is null')
+    for (const statement of ['select from new_view', 'execute filtered', `select from hubspot.contacts c where c.jobtitle is null`]) await expect(client.query(statement), statement).rejects.toMatchObject(filling)
+    expect(notices).toEqual([])
+    expect((await client.query('select * from hubspot.contacts')).rowCount).toBe(4)
+    expect((await client.query('table hubspot.contacts')).rowCount).toBe(4)
+    expect((await client.query('select * from old_view')).rowCount).toBe(4)
+    expect(notices).toEqual(['WARNING 55000 hubspot.contacts has columns that are still being filled, and empty or old until then: jobtitle'])
+    await world.drain()
+    expect(await world.ask(`select count(*)::integer as n from hubspot_live.contacts where jobtitle = 'boss'`)).toEqual([{ n: 4 }])
+    expect((await client.query('select from new_view')).rowCount).toBe(4)
+  })
+})
+
+describe('who may not read', () => {
+  test('makes no call by a view either: whose owner may not, that reads as its caller, or over such a one', async () => {
+    await using world = await contacts(3)
+    const [stranger, reader] = [await role(), await role()]
+    await query(world.db.adminUrl, `create schema authorization ${stranger}; grant usage on schema hubspot, ${stranger} to ${stranger}, ${reader}`)
+    await world.db.query('select hubspot.grant_read($1)', [reader])
+    const client = await world.direct(stranger)
+    for (const statement of [
+      `create view ${stranger}.of_mine as select * from hubspot.contacts`,
+      `create view ${stranger}.over_that as select id from ${stranger}.of_mine`,
+      `create materialized view ${stranger}.stored as select * from hubspot.contacts with no data`,
+    ]) await client.query(statement)
+    await world.db.query(`create view as_caller with (security_invoker) as select * from hubspot.contacts`)
+    await world.db.query(`create view around as select * from as_caller`)
+    await world.db.query(`create view as_owner as select * from hubspot.contacts`)
+    await world.db.query(`grant select on as_caller, around, as_owner to ${stranger}, ${reader}`)
+    await query(world.db.adminUrl, `grant select on all tables in schema ${stranger} to ${reader}`)
+    const denied = [`select * from ${stranger}.of_mine`, `select from ${stranger}.over_that where id = 1`, 'select * from as_caller', 'select * from around']
+    for (const statement of [...denied, `refresh materialized view ${stranger}.stored`]) {
+      await expect(client.query(statement), statement).rejects.toMatchObject({ code: '42501', message: 'permission denied for table contacts' })
+    }
+    // What counts is the right of the view's owner, where it is read as him.
+    const granted = await world.direct(reader)
+    for (const statement of denied.slice(0, 2)) await expect(granted.query(statement), statement).rejects.toMatchObject({ code: '42501' })
+    expect(world.calls()).toEqual([])
+    await world.advance(1_000)
+    for (const [who, statement] of [[client, 'select * from as_owner'], [granted, 'select * from as_caller'], [granted, 'select * from around']] as const) {
+      expect((await who.query(statement)).rowCount, statement).toBe(3)
+      expect(world.calls(), statement).toContain('search')
+    }
+    await client.end()
+    await granted.end()
+    for (const name of [stranger, reader]) await query(world.db.adminUrl, `drop owned by ${name} cascade`)
+  })
+})
+
+const JSON_TYPE = { 'content-type': 'application/json' }
+
+describe('HubSpot that says no', () => {
+  test.for([
+    [401, 'SH201', 'HubSpot answered 401: expired', 'Create a new token'],
+    [403, 'SH202', 'HubSpot answered 403: scopes', 'Grant the app the scopes'],
+    [404, 'SH211', 'HubSpot answered 404: nothing', 'Activate it in HubSpot'],
+  ] as const)('%i is %s, at once, by id and by filter', async ([status, code, message, hint]) => {
+    await using world = await contacts(3)
+    const [id = ''] = idsOf(world)
+    world.store.addFault({ match: {}, fault: { type: 'answer', status, body: JSON.stringify({ status: 'error', message: message.slice(22) }), headers: JSON_TYPE } })
+    for (const where of [`id = ${id}`, 'true']) {
+      const begun = performance.now()
+      const failed = await world.ask(`select from hubspot_live.contacts where ${where}`).catch((error: unknown) => error) as { code: string; message: string; hint: string }
+      expect(failed, where).toMatchObject({ code, message: `HubSpot could not be asked for hubspot.contacts: ${message}` })
+      expect(failed.hint).toContain(hint)
+      expect(failed.hint).not.toMatch(/try again/i)
+      expect(performance.now() - begun).toBeLessThan(5_000)
+    }
+  })
+
+  test('nothing is waited for in a copy of the database', async () => {
+    await using world = await contacts(3)
+    const [id = ''] = idsOf(world)
+    await world.db.query('update hubspot_private.installation set system_identifier = system_identifier + 1')
+    for (const where of [`id = ${id}`, 'true']) {
+      const begun = performance.now()
+      await expect(world.ask(`select from hubspot_live.contacts where ${where}`), where).rejects.toMatchObject({
+        code: 'SH005', message: expect.stringContaining('this database is a copy') as string, hint: expect.stringContaining('select hubspot.adopt(') as string,
+      })
+      expect(performance.now() - begun).toBeLessThan(2_000)
+    }
+    expect(world.calls()).toEqual([])
+  })
+})

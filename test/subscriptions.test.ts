@@ -1,0 +1,138 @@
+import { expect, test } from 'vitest'
+import { deliver } from '../src/sync/deliver.ts'
+import { allFinal } from './support/feed.ts'
+import { startWorld, type World } from './support/sync.ts'
+
+// What a subscription is of: columns by whatever name, the time until it ends, this database and not its original.
+
+const idsOf = (world: World, object = 'contacts') => [...world.store.records(object)].map(({ id }) => id)
+const health = async (world: World) => (await world.db.query("select ok, message, hint from hubspot.health() where name = 'subscriptions'"))[0]
+
+async function subscribe(world: World, args: string): Promise<number> {
+  const [row] = await world.db.query<{ id: string }>(`select hubspot.on_change(${args}) as id`)
+  return Number(row!.id)
+}
+
+async function edited(world: World, id: string, values: Record<string, string>, object = 'contacts'): Promise<void> {
+  world.store.edit(object, id, values)
+  await world.advance(1)
+  await world.db.query('select hubspot.refresh($1, array[$2::bigint])', [object, id])
+  await world.pass(2_000, 1_000)
+  await allFinal(world.db)
+}
+
+async function contacts(name: string): Promise<World> {
+  const world = await startWorld(name, { sandbox: { objects: { contacts: 4 } } })
+  await world.load('contacts', ['firstname', 'lastname'])
+  await world.db.query(`create table public.got (n serial, changed jsonb);
+    create function public.take(change jsonb) returns void language sql as $$ insert into public.got (changed) values (change -> 'changed') $$`)
+  return world
+}
+
+const got = async (world: World) => (await world.db.query<{ changed: object }>('select changed from public.got order by n')).map(({ changed }) => changed)
+
+test('a change that was written under a name which its column has no more is delivered, and none of the column that has it now', async () => {
+  await using world = await contacts('renamed')
+  const [id = ''] = idsOf(world)
+  const subscription = await subscribe(world, `'contacts', function_name => 'public.take', columns => '{firstname}'`)
+  const rename = (property: string, name: string) => world.db.query('select hubspot.rename_column($1, $2, $3)', ['contacts', property, name])
+  await edited(world, id, { firstname: 'one' })
+  await rename('firstname', 'given')
+  await edited(world, id, { firstname: 'two' })
+  await rename('firstname', 'given_name')
+  await edited(world, id, { firstname: 'three' })
+  await rename('lastname', 'given')
+  await edited(world, id, { lastname: 'not this' })
+  await deliver(world.deps, subscription)
+  expect(await got(world)).toMatchObject([{ firstname: [expect.anything(), 'one'] }, { given: ['one', 'two'] }, { given_name: ['two', 'three'] }])
+  expect(await got(world)).toHaveLength(3)
+})
+
+test('a value that is in _extra, for want of room or of a column, is one of its property', async () => {
+  await using world = await startWorld('spilled')
+  const names = Array.from({ length: 460 }, (_, i) => `t_${String(i).padStart(4, '0')}`)
+  world.store.addObject({ name: 'thing', properties: names.map((name) => ({ name, filled: false })) })
+  world.store.create('thing', [{ properties: Object.fromEntries(names.map((name) => [name, `${name}: The quick brown fox jumps over the lazy dog`])) }])
+  await world.db.query('select hubspot.sync()')
+  await world.drain()
+  await world.load('thing')
+  const [id = ''] = idsOf(world, 'thing')
+  const row = (await world.row<{ _extra: Record<string, string> }>('thing', id))!
+  const [spilled = '', other = ''] = Object.keys(row._extra)
+  const plain = names.find((name) => !(name in row._extra))!
+  const ids = []
+  for (const name of [spilled, other, plain]) ids.push(await subscribe(world, `'thing', task => 'of_${ids.length}', columns => '{${name}}'`))
+  await edited(world, id, { [spilled]: 'another long text that tells of something that changed', [plain]: 'and another long text that is not spilled at all, no' }, 'thing')
+  for (const each of ids) await deliver(world.deps, each)
+  expect(await world.db.query("select task_identifier as task from graphile_worker.jobs where task_identifier like 'of\\_%' order by 1")).toEqual([{ task: 'of_0' }, { task: 'of_2' }])
+  world.store.archive('thing', id)
+  await world.db.query('select hubspot.refresh($1, array[$2::bigint])', ['thing', id])
+  await world.pass(2_000, 1_000)
+  await allFinal(world.db)
+  await deliver(world.deps, ids[1]!)
+  expect(await world.db.query("select payload -> 'changes' -> 0 ->> 'op' as op from graphile_worker._private_jobs j join graphile_worker._private_tasks t on t.id = j.task_id where t.identifier = 'of_1'")).toEqual([{ op: 'delete' }])
+}, 30_000)
+
+test('off_change waits for a step that runs, and takes what that queued too', async () => {
+  await using world = await contacts('ended')
+  const subscription = await subscribe(world, `'contacts', task => 'send'`)
+  for (const id of idsOf(world)) await edited(world, id, { firstname: 'new' })
+  const step = await world.db.pool.connect()
+  await step.query('begin')
+  await step.query('select hubspot_private.deliver_step($1)', [subscription])
+  const ended = world.db.query('select hubspot.off_change($1)', [subscription])
+  for (;;) {
+    const waiting = await world.db.query("select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock' and query like '%off_change%' and pid <> pg_backend_pid()")
+    if (waiting.length > 0) break
+  }
+  await step.query('commit').finally(() => step.release())
+  await ended
+  expect(await world.db.query("select from graphile_worker.jobs where task_identifier = 'send'")).toEqual([])
+})
+
+test('disable_changes says which subscriptions get nothing now, and so does health', async () => {
+  await using world = await contacts('disabled')
+  const subscription = await subscribe(world, `'contacts', task => 'send'`)
+  expect(await health(world)).toEqual({ ok: true, message: '1 to changes', hint: null })
+  const client = await world.db.pool.connect()
+  const notices: string[] = []
+  client.on('notice', ({ message }) => notices.push(message ?? ''))
+  await client.query("select hubspot.disable_changes('contacts')").finally(() => client.release())
+  expect(notices).toEqual([`subscriptions of contacts get no more changes until hubspot.enable_changes(): ${subscription}`])
+  expect(await health(world)).toEqual({
+    ok: false, message: '1 get nothing: changes of contacts are not written',
+    hint: `Run select hubspot.enable_changes('contacts'); or end them: select hubspot.off_change(${subscription});`,
+  })
+  await world.db.query("select hubspot.enable_changes('contacts')")
+  expect(await health(world)).toMatchObject({ ok: true })
+})
+
+test('a copy that is adopted to read only leaves what was pending to the original; one that takes its place does not', async () => {
+  await using world = await contacts('adopted')
+  const [a = '', b = ''] = idsOf(world)
+  const [called, queued] = [await subscribe(world, `'contacts', function_name => 'public.take'`), await subscribe(world, `'contacts', task => 'send'`)]
+  const tasks = () => world.db.query("select payload -> 'changes' -> 0 -> 'changed' -> 'firstname' ->> 1 as name from graphile_worker._private_jobs j join graphile_worker._private_tasks t on t.id = j.task_id where t.identifier = 'send'")
+  const copy = () => world.db.query('update hubspot_private.installation set database_oid = 1')
+  const both = async () => {
+    await deliver(world.deps, called)
+    await deliver(world.deps, queued)
+  }
+  await edited(world, a, { firstname: 'one' })
+  await deliver(world.deps, queued)
+  await world.db.query("update graphile_worker._private_jobs set locked_at = now(), locked_by = 'the original' where task_id = (select id from graphile_worker._private_tasks where identifier = 'send')")
+  await edited(world, b, { firstname: 'two' })
+  await copy()
+  await world.db.query('select hubspot.adopt(read_only => true)')
+  await both()
+  expect([await got(world), await tasks()]).toEqual([[], []])
+  await edited(world, a, { firstname: 'three' })
+  // Once more is no copy.
+  await world.db.query('select hubspot.adopt(read_only => true)')
+  await both()
+  expect([await got(world), await tasks()]).toEqual([[{ firstname: ['one', 'three'] }], [{ name: 'three' }]])
+  await edited(world, b, { firstname: 'four' })
+  await copy()
+  await world.db.query('select hubspot.adopt(read_only => false)')
+  await both()
+  expect([await got(world), await tasks()]).toMatchObject([[{}, { firstname: ['two', 'four'] }], [{ name: 'three' }, { name: 'four' }]])
+})
