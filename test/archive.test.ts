@@ -161,6 +161,25 @@ test('an object that HubSpot keeps no archived list of loads all the same, and a
   expect((await status(world)).deletes).toEqual(expect.any(String))
 })
 
+test('where HubSpot shows the archived list no longer, deletes_complete_until stands still until a full read, or until it does', async () => {
+  await using world = await contacts(5)
+  await world.pass(2 * HOUR, HOUR)
+  const { deletes: known } = await status(world)
+  world.store.configure({ archivedList: ['contacts'] })
+  const [gone = ''] = idsOf(world)
+  world.store.archive('contacts', gone)
+  await world.pass(3 * HOUR, HOUR)
+  expect((await status(world)).deletes).toBe(known)
+  await world.db.query("select hubspot.resync('contacts')")
+  await world.drain()
+  expect(await world.row('contacts', gone)).toBeUndefined()
+  const { deletes: read } = await status(world)
+  expect(Date.parse(read!)).toBeGreaterThan(Date.parse(known!) + 2 * HOUR)
+  world.store.configure({ archivedList: [] })
+  await world.pass(2 * HOUR, HOUR)
+  expect(Date.parse((await status(world)).deletes!)).toBeGreaterThan(Date.parse(read!) + HOUR)
+})
+
 test('deletes_complete_until is when the last whole sweep began, by HubSpot\'s clock', async () => {
   await using world = await contacts(5, { client: pagesOf(2) })
   world.store.archive('contacts', idsOf(world).slice(0, 4))

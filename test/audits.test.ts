@@ -30,6 +30,29 @@ test('where nothing differs it says so, and writes no row', async () => {
   expect(await rows()).toEqual(before)
 })
 
+test.for(['in the order of ids', 'in no order'] as const)('each record counts once where the list is read from the start again (%s)', async (order) => {
+  await using world = await startWorld('audits', {
+    sandbox: { objects: { contacts: 12 } },
+    client: (client, sandbox) => {
+      const small = pagesOf(4)(client, sandbox)
+      return {
+        ...small,
+        async request(request) {
+          const answer = await small.request(request)
+          if (order === 'in the order of ids' || request.query?.['properties'] === undefined || request.query['archived'] === true) return answer
+          const page = JSON.parse(answer.body.toString()) as { results: unknown[] }
+          return { ...answer, body: Buffer.from(JSON.stringify({ ...page, results: page.results.toReversed() })) }
+        },
+      }
+    },
+  })
+  await world.load('contacts', ['firstname'])
+  await world.pass(70 * 60_000, 70 * 60_000)
+  expect(await verify(world)).toMatchObject({ compared: 12, missing: 0, extra: 0, different: 0 })
+  world.store.purge('contacts', idsOf(world)[3]!)
+  expect(await verify(world)).toMatchObject({ compared: 11, extra: 1, repaired: 1 })
+})
+
 test('it finds and repairs lost rows, wrong values, and rows too many', async () => {
   await using world = await contacts(20)
   const [lost = '', wrong = '', older = '', gone = ''] = idsOf(world)

@@ -88,6 +88,20 @@ describe('the feed', () => {
     expect(back).toEqual({ changed: { firstname: [null, 'Back'] } })
   })
 
+  test('has a restored record with what columns that are no longer chosen have kept of it', async () => {
+    await using world = await startWorld('marked', { sandbox: { objects: { contacts: 5 }, settings: { archiveBumps: false } } })
+    const [first = ''] = idsOf(world)
+    world.store.edit('contacts', first, { firstname: 'Ada', lastname: 'Lovelace' })
+    await world.load('contacts', ['firstname', 'lastname'], 'mark')
+    await world.db.query("select hubspot.track('contacts', '{firstname}')")
+    world.store.archive('contacts', first)
+    await world.pass(61 * 60_000)
+    world.store.restore('contacts', first)
+    await refresh(world, [first])
+    expect(await world.row('contacts', first)).toMatchObject({ firstname: 'Ada', lastname: 'Lovelace' })
+    expect(await world.db.query("select changed from hubspot.changes where op = 'insert'")).toEqual([{ changed: { firstname: [null, 'Ada'], lastname: [null, 'Lovelace'] } }])
+  })
+
   test('has no first values of a column: not of one that is new, nor of one that takes another\'s place', async () => {
     await using world = await startWorld('filled', { sandbox: { objects: { contacts: 120 } } })
     await world.load('contacts', ['email'])

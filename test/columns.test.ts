@@ -193,6 +193,21 @@ describe('track again with other properties', () => {
     expect(await world.db.query("select count(*) from hubspot.runs where stream = 'resync'")).toEqual([{ count: '1' }])
   })
 
+  test('after untracking: what does not fit in a row that was kept is a problem again', async () => {
+    await using world = await contacts()
+    const [one = ''] = idsOf(world)
+    await track(world, ['firstname', 'hs_email_open'])
+    world.store.edit('contacts', one, { hs_email_open: 'many' })
+    await world.pass(11_000)
+    const open = () => world.db.query("select code, record_id, property from hubspot.problems where resolved_at is null")
+    const misfit = [{ code: 'SH209', record_id: one, property: 'hs_email_open' }]
+    expect(await open()).toEqual(misfit)
+    await world.db.query("select hubspot.untrack('contacts')")
+    expect(await open()).toEqual([])
+    await track(world, ['firstname', 'hs_email_open'])
+    expect(await open()).toEqual(misfit)
+  })
+
   test('after untracking with the table: everything is new', async () => {
     await using world = await contacts()
     await rename(world, 'contacts', 'firstname', 'given_name')

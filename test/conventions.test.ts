@@ -55,7 +55,7 @@ describe('the catalogue', () => {
     )
     const names = loose.map(({ name }) => name)
     const writers = [
-      'absences_step', 'archive_step', 'associations_step', 'backfill_step', 'build_step', 'deliver_calls', 'deliver_step', 'edges_apply',
+      'absences_step', 'archive_step', 'associations_step', 'backfill_step', 'build_step', 'carry_rows', 'carry_step', 'deliver_calls', 'deliver_step', 'edges_apply',
       'edges_apply_careful', 'edges_delete', 'edges_erase', 'edges_forget', 'fetch_step', 'fill_apply', 'fill_step', 'gone_apply', 'list_step', 'live_apply',
       'orphans_delete', 'page_apply', 'record_erase', 'records_erase', 'records_erase_each', 'session_settle', 'session_state', 'step_commit', 'wait',
     ]

@@ -130,11 +130,20 @@ async function untidy({ db, store }: World, play: Play, names: readonly ObjectNa
      union all
      select format('associations to read: %s', d) from hubspot_private.association_dirty d
      union all
-     select format('run %s of %s %s is %s', id, object, stream, state) from hubspot.runs where state <> 'done'
+     select format('run %s of %s %s is %s', r.id, r.object, r.stream, r.state)
+     from hubspot_private.runs r
+     left join hubspot_private.objects o on o.name = r.object
+     left join hubspot_private.pairs p on r.stream = 'associations' and p.number = r.range
+     -- What was under way when it was untracked.
+     where r.state <> 'done' and not (r.state = 'stopped' and r.finished_at <= greatest(o.tracked_at, p.tracked_at))
      union all
      select format('run %s of %s %s took %s versions for older ones than HubSpot had', id, object, stream, regressed) from hubspot.runs where regressed > 0
      union all
-     select format('%s was loaded %s times', object, count(*)) from hubspot_private.runs where stream = 'backfill' group by object having count(*) <> 1
+     select format('%s was loaded %s times', o.name, (
+       select count(*) from hubspot_private.runs r where r.object = o.name and r.stream = 'backfill' and r.requested_at >= o.tracked_at))
+     from hubspot_private.objects o
+     where o.is_tracked and (
+       select count(*) from hubspot_private.runs r where r.object = o.name and r.stream = 'backfill' and r.requested_at >= o.tracked_at) <> 1
      union all
      select format('%s %s is held by %s', object, stream, holder) from hubspot_private.streams where holder is not null
      union all
@@ -148,17 +157,19 @@ async function untidy({ db, store }: World, play: Play, names: readonly ObjectNa
     if (!play.isArchived(object, property)) found.push(`${object}.${property} is said not to be there`)
   }
   for (const object of names) {
-    const [counted] = await db.query<{ rows: string; counted: string }>(
-      `select rows, (select count(*) from hubspot.${object}) as counted from hubspot.status where object = $1`,
+    const [counted] = await db.query<{ rows: string; counted: string; live: string }>(
+      `select rows, (select count(*) from hubspot.${object}) as counted,
+         (select count(*) from hubspot.${object} t where to_jsonb(t) ->> '_archived_at' is null) as live
+       from hubspot.status where object = $1`,
       [object],
     )
     if (counted!.rows !== counted!.counted) found.push(`${object}: status says ${counted!.rows} rows, there are ${counted!.counted}`)
     const open = await db.query<{ record_id: string }>("select distinct record_id from hubspot.problems where object = $1 and code = 'SH209' and resolved_at is null order by 1", [object])
-    const misfits = await db.query<{ record_id: string }>(`select id as record_id from hubspot.${object} where _extra is not null order by 1`)
+    const misfits = await db.query<{ record_id: string }>(`select id as record_id from hubspot.${object} t where _extra is not null and to_jsonb(t) ->> '_archived_at' is null order by 1`)
     const said = open.map((row) => row.record_id).join(' ')
     const wanted = misfits.map((row) => row.record_id).join(' ')
     if (said !== wanted) found.push(`${object}: problems of values of ${said || 'none'}, but values that do not fit of ${wanted || 'none'}`)
-    if (!unseen?.size && Number(counted!.counted) !== store.count(object)) found.push(`${object}: ${counted!.counted} rows of ${store.count(object)} records`)
+    if (!unseen?.size && Number(counted!.live) !== store.count(object)) found.push(`${object}: ${counted!.live} rows of ${store.count(object)} records`)
   }
   return found
 }

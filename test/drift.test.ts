@@ -108,11 +108,12 @@ describe('a page of some properties alone', () => {
     const holder = (await hold(world, 'contacts', 'fill'))!
     await holder.commit(await holder.ask())
     expect(await world.row('contacts', edited)).toMatchObject({ shoe_size: null })
-    expect((await queue(world)).map(({ id }) => id)).toEqual([edited, locked, archived].sort((a, b) => Number(a) - Number(b)))
+    expect((await queue(world)).map(({ id }) => id)).toEqual([edited, locked].sort((a, b) => Number(a) - Number(b)))
     const [added] = world.store.create('contacts', [{ id: Number(late) - 1, properties: { shoe_size: 'new' } }])
     await holder.commit(await holder.ask())
     await holder.commit(await holder.ask())
-    expect((await queue(world)).map(({ id }) => id)).toContain(added!.id)
+    // What it leaves out waits for its end, which tells how much that is.
+    expect((await queue(world)).map(({ id }) => id)).toEqual(expect.arrayContaining([added!.id, archived]))
     await user.query('commit')
     user.release()
     await world.pass(MINUTE, 10_000)

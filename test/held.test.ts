@@ -147,3 +147,27 @@ test('associations of a table that was kept, held or refused when the first swee
   await graph.pass(2 * 3_600_000, 3_600_000)
   expect(await graph.differing()).toEqual([])
 })
+
+test('an association of a record that is gone, however it stayed, goes with the next sweep; not while a table that someone dropped is read', async () => {
+  await using graph = await small()
+  const [deal = ''] = graph.ids('deals')
+  const plant = async (id: string) => {
+    await graph.db.query('alter table hubspot.deals_contacts disable trigger user')
+    await graph.db.query("insert into hubspot.deals_contacts (deal_id, contact_id, type_id, category) values ($1, 1, 3, 'HUBSPOT_DEFINED')", [id])
+    await graph.db.query('alter table hubspot.deals_contacts enable trigger user')
+  }
+  await plant('4')
+  await graph.pass(3_600_000, 3_600_000)
+  expect(await edges(graph, 'deal_id', '4')).toEqual([])
+  expect(await edges(graph, 'deal_id', deal)).toHaveLength(1)
+  const changes = async () => (await graph.db.query<{ n: string }>('select count(*) as n from hubspot.changes'))[0]!.n
+  const before = await changes()
+  await graph.db.query('drop table hubspot.deals')
+  await graph.db.query("select hubspot_private.table_mend('deals')")
+  await graph.db.query("update hubspot_private.streams set next_at = hubspot_private.clock() where stream = 'associations'")
+  await graph.run('deals', 'associations', 1)
+  expect(await edges(graph, 'deal_id', deal)).toHaveLength(1)
+  await graph.drain()
+  expect(await graph.differing()).toEqual([])
+  expect(await changes()).toBe(before)
+})

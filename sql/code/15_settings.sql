@@ -22,7 +22,7 @@ select * from (values
   ('range_records', '1000'::jsonb, 'number',
     'Where fewer records than these are left for each part, a full read is not split further.'),
   ('held_deletes', '100'::jsonb, 'number',
-    'A full read that would delete more records than these, and more of all than held_deletes_percent, waits for hubspot.confirm_deletes().'),
+    'A full read that would delete more records than these, and more of all than held_deletes_percent, waits for hubspot.confirm_deletes(). No other read deletes what it merely does not list.'),
   ('held_deletes_percent', '10'::jsonb, 'number',
     'See held_deletes; 100: no full read waits.'),
   ('runs_kept', '"14 days"'::jsonb, 'interval',

@@ -147,7 +147,7 @@ as $$
     case when not marks then hubspot_private.change_insert(c.both, 'update', 'n.id', c.pairs)
       else hubspot_private.change_insert(c.both || ' where o._archived_at is null and n._archived_at is null', 'update', 'n.id', c.pairs)
         || hubspot_private.change_insert(c.both || ' where o._archived_at is null and n._archived_at is not null', 'delete', 'n.id', c.all_of_old)
-        || hubspot_private.change_insert(c.both || ' where o._archived_at is not null and n._archived_at is null', 'insert', 'n.id', c.all_of_new)
+        || hubspot_private.change_insert(c.both || ' where o._archived_at is not null and n._archived_at is null', 'insert', 'n.id', c.all_that_is)
     end,
     hubspot_private.change_insert('old_rows o' || case when marks then ' where o._archived_at is null' else '' end, 'delete', 'o.id', c.all_of_old),
     format('Trigger: writes what changed in %s to the feed.', change_function.table_name))
@@ -155,7 +155,10 @@ as $$
     select 'old_rows o join new_rows n on n.id = o.id' as both,
       format('(''{'' || %s || ''}'')::jsonb - v_source.filling', hubspot_private.change_columns(columns, true)) as pairs,
       format('(''{'' || %s || ''}'')::jsonb', hubspot_private.change_columns(columns, false)) as all_of_new,
-      'jsonb_strip_nulls(to_jsonb(o))' as all_of_old
+      'jsonb_strip_nulls(to_jsonb(o))' as all_of_old,
+      -- A row that was marked has columns that are no longer chosen too.
+      'coalesce((select jsonb_object_agg(e.key, jsonb_build_array(null, e.value))
+         from jsonb_each(jsonb_strip_nulls(to_jsonb(n)) - ''{id,_created_at,_updated_at,_archived_at,_synced_at}''::text[]) e), ''{}'')' as all_that_is
   ) c;
 $$;
 comment on function hubspot_private.change_function(integer, text, text[], boolean) is

@@ -20,8 +20,11 @@ as $$
     ('build', case when exists (
       select from hubspot_private.objects o where o.name = schedule_every.object and o.held_since is not null
     ) or exists (
+      select from hubspot_private.properties p
+      where p.object = schedule_every.object and p.next_seq is not null and p.carry_refusal is null
+    ) then interval '10 seconds' when exists (
       select from hubspot_private.properties p where p.object = schedule_every.object and p.next_seq is not null
-    ) then interval '10 seconds' end)
+    ) then interval '15 minutes' end)
   ) as d (stream, every)
   left join hubspot_private.schedules s on s.object = schedule_every.object and s.stream = d.stream
   where d.stream = schedule_every.stream;

@@ -210,3 +210,19 @@ end;
 $$;
 comment on function hubspot_private.values_judge(text, jsonb, bigint[]) is
   'Reports what did not cast or fit of these records, and closes the problems that writing them ends.';
+
+create or replace function hubspot_private.values_again(o hubspot_private.objects)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_extras jsonb;
+begin
+  execute format('select jsonb_object_agg(t.id, t._extra) from %s and t._extra is not null', hubspot_private.live_rows(o)) into v_extras;
+  perform hubspot_private.values_report(o.name, v_extras);
+end;
+$$;
+comment on function hubspot_private.values_again(hubspot_private.objects) is
+  'Reports what does not fit in the rows of a table that was kept while nobody read it: its problems ended with the reading.';

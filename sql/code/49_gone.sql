@@ -133,3 +133,52 @@ $$;
 comment on function hubspot_private.gone_apply(text, text, integer, bigint[], timestamptz, text) is
   'Records that a store read did not find leave the mirror (or are marked) and get a tombstone. Returns how many left.';
 revoke all on function hubspot_private.gone_apply(text, text, integer, bigint[], timestamptz, text) from public;
+
+create or replace function hubspot_private.absences_held(o hubspot_private.objects, ids bigint[])
+returns bigint[]
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_held bigint[];
+begin
+  execute format('select array_agg(t.id order by t.id) from %s and t.id = any ($1)', hubspot_private.live_rows(o)) into v_held using ids;
+  return coalesce(v_held, '{}');
+end;
+$$;
+comment on function hubspot_private.absences_held(hubspot_private.objects, bigint[]) is 'Of these ids those that the mirror holds.';
+
+create or replace function hubspot_private.deletes_are_many(o hubspot_private.objects, count bigint)
+returns boolean
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_rows bigint;
+begin
+  if deletes_are_many.count <= (hubspot_private.setting('held_deletes'))::bigint then
+    return false;
+  end if;
+  execute 'select count(*) from ' || hubspot_private.live_rows(o) into v_rows;
+  return deletes_are_many.count > v_rows * (hubspot_private.setting('held_deletes_percent'))::numeric / 100;
+end;
+$$;
+comment on function hubspot_private.deletes_are_many(hubspot_private.objects, bigint) is
+  'Whether these are more rows, and a larger part of all, than settings held_deletes and held_deletes_percent let go unasked.';
+
+create or replace function hubspot_private.absences_silent(missing bigint[], answer jsonb)
+returns bigint[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when cardinality(absences_silent.missing) < 10 and not (select a.is_missing_explicit from hubspot_private.account a) or absences_silent.answer ->> 'numErrors' ~ '[1-9]'
+      or jsonb_path_exists(absences_silent.answer, '$.errors[*]') then '{}'
+    else absences_silent.missing
+  end;
+$$;
+comment on function hubspot_private.absences_silent(bigint[], jsonb) is
+  'Of ids not answered those that say little: ten and more, or any where HubSpot is known to name what it does not find, and no word that they were not found.';

@@ -34,11 +34,13 @@ language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_was_held constant boolean := hubspot_private.stream_is_held(s);
 begin
   if s.stream = 'fetch' then
     perform hubspot_private.asks_take(s.object);
   end if;
-  if s.run_id is not null and not hubspot_private.stream_is_held(s) then
+  if s.run_id is not null and not v_was_held then
     return s;
   end if;
   if s.run_id is not null then
@@ -69,7 +71,8 @@ begin
     -- From here on, reads asked earlier overlap with this full read.
     update hubspot_private.objects o set resync_started_at = hubspot_private.clock(), is_list_opaque = false, is_list_unordered = false
     where o.name = s.object;
-    delete from hubspot_private.absences a where a.object = s.object;
+    -- What one counted that waited to be confirmed, stays on the list until it is found again.
+    delete from hubspot_private.absences a where a.object = s.object and not (v_was_held and a.is_gone);
     delete from hubspot_private.listed l where l.object = s.object and l.stream = 'resync';
     perform hubspot_private.search_retry(s.object);
     -- Parts of one that was given up would end this one where they began.

@@ -148,6 +148,7 @@ as $$
   set next_at = case when o.is_kept then hubspot_private.clock() else hubspot_private.schedule_next(s.object, 'resync', hubspot_private.clock()) end
   from hubspot_private.objects o
   where s.object = object_loaded.object and s.stream = 'resync' and o.name = s.object;
+  select hubspot_private.values_again(o) from hubspot_private.objects o where o.name = object_loaded.object and o.is_kept;
   update hubspot_private.objects o set is_kept = false where o.name = object_loaded.object and o.is_kept;
   select hubspot_private.stream_wake(object_loaded.object, 'resync');
   select hubspot_private.stream_wake(p.from_object, 'associations', p.number) from hubspot_private.pairs p where p.from_object = object_loaded.object;

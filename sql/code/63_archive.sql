@@ -97,7 +97,8 @@ begin
   if answer is null then
     -- HubSpot keeps no such list of this object: a full read finds what is gone.
     perform hubspot_private.load_begin(s.object);
-    v_step.cursor := '{}';
+    -- It may have been read before: what is known since then stands still.
+    v_step.cursor := pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('until', s.cursor -> 'until'));
     return v_step;
   end if;
   if pg_catalog.jsonb_typeof(answer -> 'results') is distinct from 'array' then

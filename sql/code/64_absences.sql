@@ -1,21 +1,7 @@
 -- A full read finds what is gone. Rows in a page's place that it does not list, or lists and does not tell of, are noted; after the last page they are read by
--- id, and only what is not found then is deleted. Where that would be many rows, someone has to say that it is right.
+-- id, and only what is not found then is deleted. Where that would be many rows, someone has to say that it is right: what is counted
+-- then is kept until he does, or until another full read lists it.
 --   The cursor's absences: look (an audit asks which were archived a moment ago), check (read them to count), delete (read them and delete), held (wait for hubspot.confirm_deletes()).
-create or replace function hubspot_private.absences_held(o hubspot_private.objects, ids bigint[])
-returns bigint[]
-language plpgsql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_held bigint[];
-begin
-  execute format('select array_agg(t.id order by t.id) from %s and t.id = any ($1)', hubspot_private.live_rows(o)) into v_held using ids;
-  return coalesce(v_held, '{}');
-end;
-$$;
-comment on function hubspot_private.absences_held(hubspot_private.objects, bigint[]) is 'Of these ids those that the mirror holds.';
-
 create or replace function hubspot_private.absences_note(
   s hubspot_private.streams, step hubspot_private.step, ids bigint[], silent bigint[]
 )
@@ -32,6 +18,8 @@ declare
     case when s.range = 0 and s.cursor ->> 'after' ~ '^[0-9]{1,18}$' then (s.cursor ->> 'after')::bigint - 1 end, (
     select r.from_id - 1 from hubspot_private.ranges r where (r.object, r.stream, r.range) = (s.object, s.stream, s.range)), -1);
 begin
+  -- Counted by a run that waited to be confirmed, and back.
+  delete from hubspot_private.absences a where a.object = s.object and a.is_gone and a.id = any (ids);
   insert into hubspot_private.absences (object, id) select s.object, i from unnest(silent) i on conflict do nothing;
   if s.cursor ? 'is_listed' then
     insert into hubspot_private.listed (object, stream, id)
@@ -68,7 +56,7 @@ language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-  delete from hubspot_private.absences a where a.object = s.object;
+  delete from hubspot_private.absences a where a.object = s.object and not a.is_gone;
   delete from hubspot_private.listed l where l.object = s.object and l.stream = s.stream;
   select '{"after": null, "is_listed": true}'::jsonb;
 $$;
@@ -77,23 +65,14 @@ comment on function hubspot_private.absences_relist(hubspot_private.streams) is
 
 create or replace function hubspot_private.absences_are_many(o hubspot_private.objects)
 returns boolean
-language plpgsql
+language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-declare
-  v_absent bigint := (select count(*) from hubspot_private.absences a where a.object = o.name);
-  v_rows bigint;
-begin
-  if v_absent <= (hubspot_private.setting('held_deletes'))::bigint then
-    return false;
-  end if;
-  execute 'select count(*) from ' || hubspot_private.live_rows(o) into v_rows;
-  return v_absent > v_rows * (hubspot_private.setting('held_deletes_percent'))::numeric / 100;
-end;
+  select hubspot_private.deletes_are_many(absences_are_many.o, (
+    select count(*) from hubspot_private.absences a where a.object = (absences_are_many.o).name));
 $$;
-comment on function hubspot_private.absences_are_many(hubspot_private.objects) is
-  'Whether more rows, and a larger part of all, would be deleted than settings held_deletes and held_deletes_percent let pass.';
+comment on function hubspot_private.absences_are_many(hubspot_private.objects) is 'Whether what a full read found absent is to be confirmed.';
 
 create or replace function hubspot_private.absences_begin(o hubspot_private.objects)
 returns jsonb
@@ -104,6 +83,27 @@ as $$
   select case when hubspot_private.absences_are_many(absences_begin.o) then '{"absences": "check"}' else '{"absences": "delete"}' end::jsonb;
 $$;
 comment on function hubspot_private.absences_begin(hubspot_private.objects) is 'The cursor from which rows that a full read did not list are read by id.';
+
+create or replace function hubspot_private.absences_rejoin(o hubspot_private.objects)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_gone constant bigint[] := array(select a.id from hubspot_private.absences a where a.object = o.name and a.is_gone);
+  v_here constant bigint[] := hubspot_private.absences_held(o, v_gone);
+begin
+  -- What is here is read by id again. What left meanwhile counts on, or many would go unasked in two halves; it is no difference.
+  update hubspot_private.absences a set is_gone = a.id <> all (v_here), is_recent = a.id <> all (v_here)
+  where a.object = o.name and a.id = any (v_gone);
+  delete from hubspot_private.absences a
+  where a.object = o.name and not exists (select from hubspot_private.absences b where b.object = o.name and not b.is_gone);
+end;
+$$;
+comment on function hubspot_private.absences_rejoin(hubspot_private.objects) is
+  'What the run before counted, waiting to be confirmed, and this one did not list either, joins what this one did not list.';
 
 create or replace function hubspot_private.full_read_next(s hubspot_private.streams, cursor jsonb)
 returns jsonb
@@ -139,8 +139,11 @@ begin
          select from hubspot_private.listed l where (l.object, l.stream, l.id) = ($1, $2, t.id))
        on conflict do nothing', hubspot_private.live_rows(v_object))
     using s.object, s.stream;
+    update hubspot.audits a set compared = (select count(*) from hubspot_private.listed l where l.object = s.object and l.stream = s.stream)
+    where a.run_id = s.run_id;
     delete from hubspot_private.listed l where l.object = s.object and l.stream = s.stream;
   end if;
+  perform hubspot_private.absences_rejoin(v_object);
   return case
     when not exists (select from hubspot_private.absences a where a.object = s.object) then null
     when exists (select from hubspot.audits a where a.run_id = s.run_id and a.deletes_known_until is not null) then '{"absences": "look"}'
@@ -229,6 +232,8 @@ declare
   v_step hubspot_private.step;
   v_object hubspot_private.objects;
   v_asked bigint[] := array(select i::bigint from pg_catalog.jsonb_array_elements_text(request -> 'ids') i);
+  v_silent bigint[];
+  v_here bigint[];
 begin
   if s.cursor ->> 'absences' = 'look' then
     return hubspot_private.absences_look(s, request, answer);
@@ -243,7 +248,11 @@ begin
       perform hubspot_private.audit_gone(v_object, s.run_id, array(
         select m from unnest(missing) m
         where not exists (select from hubspot_private.absences a where a.object = s.object and a.id = m and a.is_gone)), answer);
-      v_step.result.deleted := hubspot_private.gone_apply(s.object, s.stream, s.range, missing, asked_at, s.stream);
+      -- They may go by now: the fetch queue asks for them time and again before it believes it.
+      v_silent := hubspot_private.absences_silent(missing, answer);
+      perform hubspot_private.fetch_enqueue(s.object, v_silent, s.stream, hubspot_private.clock() + interval '1 minute');
+      v_step.result.deleted := hubspot_private.gone_apply(s.object, s.stream, s.range,
+        array(select m from unnest(missing) m where m <> all (v_silent)), asked_at, s.stream);
     end if;
     delete from hubspot_private.absences a where a.object = s.object and a.id = any (v_asked);
     v_step.is_over := not exists (select from hubspot_private.absences a where a.object = s.object);
@@ -254,16 +263,20 @@ begin
   perform hubspot_private.audit_gone(v_object, s.run_id, missing, answer);
   update hubspot_private.absences a set is_gone = true where a.object = s.object and a.id = any (missing);
   if not exists (select from hubspot_private.absences a where a.object = s.object and not a.is_gone) then
-    if hubspot_private.absences_are_many(v_object) then
+    v_here := hubspot_private.absences_held(v_object, array(select a.id from hubspot_private.absences a where a.object = s.object));
+    if v_here <> '{}' and hubspot_private.absences_are_many(v_object) then
       v_step.cursor := '{"absences": "held"}';
       perform hubspot_private.audit_end(s.run_id);
+      -- All that is there was read: columns that it filled are filled.
+      perform hubspot_private.fill_end(s);
+      update hubspot_private.properties p set fill_run = null where p.object = s.object and p.fill_run = s.run_id;
       perform hubspot_private.problem_report('SH216', s.object,
-        pg_catalog.format('a full read of %s found %s rows whose records are gone from HubSpot', s.object,
-          (select count(*) from hubspot_private.absences a where a.object = s.object)),
+        pg_catalog.format('a full read of %s found %s rows whose records are gone from HubSpot', s.object, pg_catalog.cardinality(v_here)),
         pg_catalog.format('So many are deleted only if you say that it is right: select hubspot.confirm_deletes(%s); until then they stay.', s.run_id));
     else
       v_step.cursor := '{"absences": "delete"}';
-      v_step.is_over := not exists (select from hubspot_private.absences a where a.object = s.object);
+      delete from hubspot_private.absences a where a.object = s.object and a.id <> all (v_here);
+      v_step.is_over := v_here = '{}';
     end if;
   end if;
   return v_step;
@@ -272,29 +285,3 @@ $$;
 comment on function hubspot_private.absences_step(hubspot_private.streams, jsonb, jsonb, bigint[], timestamptz) is
   'A batch read of rows that a full read did not list: found, they are applied; not found, counted or deleted.';
 revoke all on function hubspot_private.absences_step(hubspot_private.streams, jsonb, jsonb, bigint[], timestamptz) from public;
-
-create or replace function hubspot.confirm_deletes(run_id bigint)
-returns void
-language plpgsql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_variable
-declare
-  v_stream hubspot_private.streams;
-begin
-  select s.* into v_stream from hubspot_private.streams s where s.run_id = confirm_deletes.run_id and s.stream = 'resync' and s.range = 0 for update;
-  if not found or not hubspot_private.stream_is_held(v_stream) then
-    perform hubspot_private.fail('argument_invalid', format('run %s waits for no confirmation', coalesce(run_id::text, 'null')),
-      'select * from hubspot.problems where code = ''SH216'' and resolved_at is null; shows which does.');
-  end if;
-  -- They are read once more: what came back meanwhile stays.
-  update hubspot_private.streams s set cursor = '{"absences": "delete"}'
-  where (s.object, s.stream, s.range) = (v_stream.object, v_stream.stream, v_stream.range);
-  perform hubspot_private.problem_resolve('{SH216}', v_stream.object);
-  perform hubspot_private.stream_call(v_stream.object, v_stream.stream, v_stream.range);
-end;
-$$;
-comment on function hubspot.confirm_deletes(bigint) is
-  'Lets a full read delete the many rows whose records it found gone (problem SH216); each is read by id once more. SH104.';

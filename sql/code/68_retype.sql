@@ -1,5 +1,6 @@
 -- A column's type is never changed in place: that would rewrite the table under a lock. Another column is added, filled, and takes
--- the old one's name. Where something of a user's hangs on the old one, it stays.
+-- the old one's name. Where something of a user's hangs on the old one, it stays. Rows that no read fills, of records that are gone
+-- or that a trigger refuses, are carried over from the old column first; while one cannot be written, the old one stays.
 create or replace function hubspot_private.column_uses(table_name name, column_name name)
 returns text[]
 language sql
@@ -57,7 +58,7 @@ begin
     execute format('alter table hubspot.%I drop column %I', table_name, p.next_column);
   end if;
   update hubspot_private.properties q
-  set next_column = null, next_type = null, next_seq = null
+  set next_column = null, next_type = null, next_seq = null, carry_refusal = null
   where q.object = p.object and q.property = p.property;
 end;
 $$;
@@ -78,7 +79,7 @@ begin
   perform hubspot_private.table_lock(p.object);
   execute format('alter table hubspot.%I add column %I %s', table_name, v_name, type);
   update hubspot_private.properties q
-  set next_column = v_name, next_type = next_add.type, next_seq = null, fill_run = null
+  set next_column = v_name, next_type = next_add.type, next_seq = null, fill_run = null, carry_refusal = null
   where q.object = p.object and q.property = p.property;
 end;
 $$;
@@ -96,7 +97,7 @@ begin
   execute format('alter table hubspot.%I rename column %I to %I', table_name, p.next_column, p.column_name);
   update hubspot_private.properties q
   set column_type = p.next_type, made_for = p.type, locked_at = hubspot_private.clock(), next_column = null, next_type = null, next_seq = null,
-    is_untidy = true
+    carry_refusal = null, is_untidy = true
   where q.object = p.object and q.property = p.property;
   -- It is filled: what stands in another place than before is read again otherwise.
   update hubspot_private.apply_statements s
@@ -107,6 +108,33 @@ begin
 end;
 $$;
 comment on function hubspot_private.next_swap(name, hubspot_private.properties) is 'Puts the column that was filled in the place of the old one.';
+
+create or replace function hubspot_private.next_is_read(p hubspot_private.properties)
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Ids in the queue are read whole, with both columns.
+  select (next_is_read.p).next_seq is not null and not exists (
+    select from hubspot_private.fetch_queue f
+    where f.object = (next_is_read.p).object and f.seq < (next_is_read.p).next_seq and f.reason <> 'refused');
+$$;
+comment on function hubspot_private.next_is_read(hubspot_private.properties) is
+  'Whether the column that is to take the place of a property''s has all that reads fill it with.';
+
+create or replace function hubspot_private.unfilled_rows(table_name name, p hubspot_private.properties)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- A read keeps in _extra what does not fit both.
+  select format('hubspot.%I t where t.%I is not null and t.%I is null and t._extra ? %L is not true',
+    unfilled_rows.table_name, (unfilled_rows.p).column_name, (unfilled_rows.p).next_column, (unfilled_rows.p).property);
+$$;
+comment on function hubspot_private.unfilled_rows(name, hubspot_private.properties) is
+  'SQL text after from: the rows t whose values are in a property''s old column alone.';
 
 create or replace function hubspot_private.retypes_build(object text)
 returns boolean
@@ -123,6 +151,7 @@ declare
   v_why text;
   v_kept text[] := '{}';
   v_is_waiting boolean := false;
+  v_is_unfilled boolean;
 begin
   select o.* into strict v_object from hubspot_private.objects o where o.name = object;
   for p in
@@ -159,13 +188,22 @@ begin
             p.column_type, object, p.property, v_wanted), null, p.property);
       elsif p.next_column is null then
         perform hubspot_private.next_add(v_object.table_name, p, v_wanted);
-      elsif p.next_seq is not null and exists (
-        -- Which are read whole, with both columns.
-        select from hubspot_private.fetch_queue f where f.object = v_object.name and f.seq < p.next_seq and f.reason <> 'refused'
-      ) then
-        v_is_waiting := true;
-      elsif p.next_seq is not null then
-        perform hubspot_private.next_swap(v_object.table_name, p);
+      elsif not hubspot_private.next_is_read(p) then
+        v_is_waiting := v_is_waiting or p.next_seq is not null;
+      else
+        execute format('select exists (select from %s)', hubspot_private.unfilled_rows(v_object.table_name, p)) into v_is_unfilled;
+        if not v_is_unfilled then
+          perform hubspot_private.next_swap(v_object.table_name, p);
+        elsif p.carry_refusal is null then
+          v_is_waiting := true;
+        else
+          v_kept := v_kept || p.property;
+          perform hubspot_private.problem_report('SH221', object,
+            format('column hubspot.%I.%I stays %s, though property %s is a %s now: not all rows can be written: %s',
+              v_object.table_name, p.column_name, p.column_type, p.property, p.type, left(p.carry_refusal, 1500)),
+            format('Values that are no %s are in _extra. Let your trigger or constraint pass these rows: they are tried every 15 minutes, and by select hubspot.retype_column(%L, %L, %L); or keep its type: select hubspot.retype_column(%2$L, %3$L, %1$L);',
+              p.column_type, object, p.property, v_wanted), null, p.property);
+        end if;
       end if;
     end if;
   end loop;
@@ -175,7 +213,7 @@ begin
 end;
 $$;
 comment on function hubspot_private.retypes_build(text) is
-  'Takes each property whose type is another than its column''s a step further; true where one waits for the fetch queue alone.';
+  'Takes each property whose type is another than its column''s a step further; true where one waits for the fetch queue, or for rows to be carried over.';
 
 create or replace function hubspot.retype_column(object text, property text, type text)
 returns void

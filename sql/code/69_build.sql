@@ -246,6 +246,12 @@ declare
   v_free bigint[];
 begin
   if not s.cursor ? 'tidy' then
+    v_step.cursor := hubspot_private.carry_step(s);
+    if v_step.cursor is not null then
+      v_step.is_over := false;
+      return v_step;
+    end if;
+    v_step.cursor := '{}';
     perform hubspot_private.selection_apply(s.object);
     with u as (
       update hubspot_private.properties p set is_untidy = false where p.object = s.object and p.is_untidy returning p.property
@@ -290,5 +296,5 @@ begin
 end;
 $$;
 comment on function hubspot_private.build_step(hubspot_private.streams) is
-  'Changes a table''s columns, where something waits for that, then takes out of _extra what has its place now, some rows a step.';
+  'Carries rows over to columns that are to change, changes a table''s columns, where something waits for that, then takes out of _extra what has its place now, some rows a step.';
 revoke all on function hubspot_private.build_step(hubspot_private.streams) from public;

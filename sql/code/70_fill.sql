@@ -1,7 +1,7 @@
 -- Some properties of all records, read for them alone: what a column that is new, or chosen, restored or readable again, lacks,
 -- and what one of another type is filled with before it takes its place. A list names only these and the modified date. Its
 -- answer is partial: it writes only where it is of the version that the row has, and moves neither that nor _synced_at. Any
--- doubt sends the id to the fetch queue, where the record is read whole.
+-- doubt sends the id to the fetch queue, where the record is read whole; rows that it does not find, at its end and if they are few.
 create or replace function hubspot_private.fill_request(object text, properties text[])
 returns bigint
 language plpgsql
@@ -57,7 +57,7 @@ as $$
 begin
   -- Ids that are in the fetch queue by now are read before a column takes the place of another.
   update hubspot_private.properties p
-  set unmentioned_at = null, next_seq = case when p.next_column is not null and p.is_selected and p.archived_at is null and p.unreadable_at is null
+  set unmentioned_at = null, carry_refusal = null, next_seq = case when p.next_column is not null and p.is_selected and p.archived_at is null and p.unreadable_at is null
     then nextval('hubspot_private.fetch_seq') end
   where p.object = s.object and p.fill_run = s.run_id;
   if found then
@@ -77,10 +77,60 @@ declare
   v_run bigint := hubspot_private.run_request(s.object, 'resync');
 begin
   update hubspot_private.properties p set fill_run = v_run where p.object = s.object and p.fill_run = s.run_id;
+  delete from hubspot_private.fill_absences a where a.object = s.object;
 end;
 $$;
 comment on function hubspot_private.fill_give_up(hubspot_private.streams) is
-  'The list is not what a list in id order shows, or lacks more records than is likely: a full read, which has its ways with both, fills the columns.';
+  'The list is not what a list in id order shows, or lacks more records than may be deleted unasked: a full read, which has its ways with both, fills the columns.';
+
+create or replace function hubspot_private.fill_note(s hubspot_private.streams, o hubspot_private.objects, ids bigint[], last bigint, until bigint, missing bigint[])
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_held constant bigint[] := hubspot_private.absences_held(o, missing);
+begin
+  if not s.cursor ? 'last' then
+    delete from hubspot_private.fill_absences a where a.object = s.object;
+  end if;
+  execute format(
+    'insert into hubspot_private.fill_absences (object, id)
+     select $1, t.id from %s and t.id > $2 and t.id <= coalesce($3, t.id) and t.id <> all ($4)
+     union
+     select $1, i from unnest($5) i
+     on conflict do nothing', hubspot_private.live_rows(o))
+  using s.object, last, until, ids, v_held;
+  -- What the mirror does not hold, it cannot lose.
+  perform hubspot_private.fetch_enqueue(s.object, array(select i from unnest(missing) i where i <> all (v_held)), 'fill');
+end;
+$$;
+comment on function hubspot_private.fill_note(hubspot_private.streams, hubspot_private.objects, bigint[], bigint, bigint, bigint[]) is
+  'Notes which rows a page of a fill (ids, after last) should have listed and did not, or listed and a read by id did not find (missing).';
+
+create or replace function hubspot_private.fill_list_end(s hubspot_private.streams, o hubspot_private.objects)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (select from hubspot_private.streams r where r.object = s.object and r.stream = 'resync' and hubspot_private.stream_is_held(r)) then
+    -- They wait with those of the full read: none is asked for, nor is that read taken away from who is to confirm it.
+    delete from hubspot_private.fill_absences a where a.object = s.object;
+  elsif hubspot_private.deletes_are_many(o, (select count(*) from hubspot_private.fill_absences a where a.object = s.object)) then
+    perform hubspot_private.fill_give_up(s);
+    return;
+  end if;
+  perform hubspot_private.fetch_enqueue(s.object, array(select a.id from hubspot_private.fill_absences a where a.object = s.object), 'fill');
+  delete from hubspot_private.fill_absences a where a.object = s.object;
+  perform hubspot_private.fill_end(s);
+end;
+$$;
+comment on function hubspot_private.fill_list_end(hubspot_private.streams, hubspot_private.objects) is
+  'The list of a fill is over: rows that it did not find are read whole, where they are no more than may be deleted unasked.';
 
 create or replace function hubspot_private.extra_of(extra jsonb, properties text[])
 returns jsonb
@@ -220,8 +270,6 @@ declare
   v_ids bigint[];
   v_last constant bigint := coalesce((s.cursor ->> 'last')::bigint, -1);
   v_end bigint;
-  v_absent bigint[];
-  v_missed bigint;
   v_properties text[] := array(
     select p from unnest(hubspot_private.fill_properties(s)) p where request -> 'properties' ? p);
 begin
@@ -236,21 +284,12 @@ begin
     perform hubspot_private.fill_give_up(s);
     return v_step;
   end if;
-  -- What the mirror has in this page's range, and the page does not list.
-  execute pg_catalog.format(
-    'select array_agg(t.id) from %s and t.id > $1 and t.id <= coalesce($2, t.id) and t.id <> all ($3)', hubspot_private.live_rows(v_object))
-  into v_absent using v_last, v_end, v_ids;
-  v_missed := coalesce((s.cursor ->> 'missed')::bigint, 0) + coalesce(pg_catalog.cardinality(v_absent), 0);
-  if v_missed > 100 and v_missed > (select sum(t.rows) from hubspot_private.streams t where t.object = s.object and t.stream <> 'associations') / 10 then
-    perform hubspot_private.fill_give_up(s);
-    return v_step;
-  end if;
-  perform hubspot_private.fetch_enqueue(v_object.name, v_absent || missing, 'fill');
+  perform hubspot_private.fill_note(s, v_object, v_ids, v_last, v_end, missing);
   v_step.result := hubspot_private.fill_apply(s, answer, v_properties, asked_at);
   if after is null then
-    perform hubspot_private.fill_end(s);
+    perform hubspot_private.fill_list_end(s, v_object);
   else
-    v_step.cursor := pg_catalog.jsonb_build_object('after', after, 'last', v_end, 'missed', v_missed);
+    v_step.cursor := pg_catalog.jsonb_build_object('after', after, 'last', v_end);
     v_step.is_over := false;
   end if;
   return v_step;

@@ -76,8 +76,6 @@ declare
   v_wide bigint[];
   v_edges hubspot_private.edge[];
   v_result hubspot_private.page_result := (0, 0, 0, 0, 0, 0, 0);
-  v_orphans bigint;
-  v_is_all boolean;
 begin
   select p.* into strict v_pair from hubspot_private.pairs p where p.number = s.range;
   select o.* into strict v_from from hubspot_private.objects o where o.name = v_pair.from_object;
@@ -177,13 +175,16 @@ begin
   v_step.cursor := hubspot_private.associations_advance(s, request, coalesce(pg_catalog.cardinality(v_edges), 0));
   v_step.is_over := (not s.cursor ? 'last' or v_step.cursor ? 'swept') and not hubspot_private.associations_due(v_pair.number);
   if v_step.is_over and s.cursor ? 'last' then
-    if not s.cursor ? 'until' or s.cursor ? 'orphans' then
-      select o.deleted, o.is_all into v_orphans, v_is_all from hubspot_private.orphans_delete(s, v_pair) o;
-      v_result.deleted := v_result.deleted + v_orphans;
+    -- A table that someone dropped is filled by a full read first.
+    if not s.cursor ? 'until' or not exists (
+      select from hubspot_private.streams t
+      where t.object = s.object and t.stream = 'resync' and t.run_id is not null and not hubspot_private.stream_is_held(t)
+      union all
+      select from hubspot_private.runs r where r.object = s.object and r.stream = 'resync' and r.state = 'waiting')
+    then
+      v_result.deleted := v_result.deleted + hubspot_private.orphans_delete(s, v_pair);
     end if;
     v_step.cursor := pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('batch', v_step.cursor -> 'batch', 'step', v_step.cursor -> 'step',
-      -- Someone holds them, or does not let them go: the next sweep tries again.
-      'orphans', case when not v_is_all then true end,
       -- What HubSpot has still to tell, holds this up until it is a problem of its own.
       'until', case when exists (
         select from hubspot_private.association_dirty d where d.pair = v_pair.number and (d.attempts between 1 and 4 or d.held > 0))

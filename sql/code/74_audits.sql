@@ -144,8 +144,8 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
   update hubspot.audits a
-  -- Pages that two parts of the read have taken in were compared twice, and count once.
-  set at = hubspot_private.clock(), compared = r.rows_read,
+  -- Pages that two parts of the read have taken in, or that were read again from the start, were compared twice, and count once.
+  set at = hubspot_private.clock(), compared = least(a.compared, r.rows_read),
     -- What is locked, or refused by a trigger or constraint, is not right yet: it waits in the fetch queue.
     repaired = greatest(a.missing + a.different + a.extra - (
       select count(*) from hubspot_private.fetch_queue q

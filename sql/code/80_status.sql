@@ -85,7 +85,7 @@ cross join lateral (
     max(l.started_at) filter (where s.stream = 'poll') as polled_at,
     max(l.finished_at) as last_run_at,
     min(s.next_at) filter (where s.stream = 'poll') as next_run_at,
-    coalesce(
+    greatest(
       max(to_timestamp((s.cursor ->> 'until')::bigint / 1000.0)) filter (where s.stream = 'archive'),
       max(l.started_at) filter (where s.stream = 'resync') + (select h.hubspot_ahead from hubspot_private.account h)) as deletes_complete_until,
     -- Of all its pairs: null until each was read whole.

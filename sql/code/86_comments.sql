@@ -12,7 +12,7 @@ begin
       ('status', 'eta', 'How long the first load still takes, as it went so far.'),
       ('status', 'lag', 'Since the last finished poll began.'),
       ('status', 'complete_until', 'HubSpot''s time up to which even what its search showed late has been read.'),
-      ('status', 'deletes_complete_until', 'HubSpot''s time up to which every record archived or deleted has left the table: the start of the last whole look at its archived list, or, where it has none, of the last full read.'),
+      ('status', 'deletes_complete_until', 'HubSpot''s time up to which every record archived or deleted has left the table: the start of the last whole look at its archived list, or of the last full read. Older than two hours: HubSpot does not show that list, and full reads alone find what is gone; null: none was done yet.'),
       ('status', 'associations_complete_until', 'HubSpot''s time up to which the associations of all its pairs are here; null: it has none, or one has not been read whole.'),
       ('status', 'last_run_at', 'When a poll, first load or full read last ended.'),
       ('status', 'next_run_at', 'When the next poll is due.'),

@@ -40,6 +40,9 @@ export type Command = { turns: number } & (
   | { do: 'forget'; object: ObjectName; pick: number }
   | { do: 'resync' | 'sync' | 'pause' | 'resume'; object: ObjectName }
   | { do: 'select' | 'rename'; object: ObjectName; pick: number }
+  /** It is no longer mirrored, and its table stays; or it is mirrored again. */
+  | { do: 'toggle'; object: ObjectName }
+  | { do: 'toggle pair'; pair: number }
   /** HubSpot refuses to show a property, or shows it again. */
   | { do: 'refuse'; object: ObjectName; pick: number; how: 'named' | 'unnamed' | null }
   /** The database's clock is set; HubSpot's goes on. */
@@ -80,6 +83,8 @@ export type Scenario = {
   isLoaded: boolean
   /** Whether all properties of the custom object are mirrored, those to come too. */
   isAll: boolean
+  /** What happens to rows of records that are gone. */
+  onDelete: 'delete' | 'mark'
   /** Records at first; an object that is left out is not tracked. */
   counts: Partial<Record<ObjectName, number>>
   settings: Partial<Settings>
@@ -185,6 +190,8 @@ function command(biggest: number): fc.Arbitrary<Command> {
         one(4, fc.record({ do: act('pause'), object })),
         one(12, fc.record({ do: act('select'), object, pick })),
         one(8, fc.record({ do: act('rename'), object, pick })),
+        one(8, fc.record({ do: act('toggle'), object })),
+        one(8, fc.record({ do: act('toggle pair'), pair: fc.nat({ max: 2 }) })),
         one(10, fc.record({ do: act('refuse'), object, pick, how: fc.constantFrom('named', 'unnamed', null) })),
         one(8, fc.record({ do: act('jump'), ms: fc.integer({ min: -10 * 60_000, max: 10 * 60_000 }) })),
         one(20, fc.record({ do: act('resume'), object })),
@@ -240,6 +247,7 @@ export const scenario: fc.Arbitrary<Scenario> = fc
       isDisordered: fc.boolean(),
       isLoaded: fc.boolean(),
       isAll: fc.boolean(),
+      onDelete: fc.constantFrom('delete', 'mark'),
       counts: isLarge
         ? fc.record({ contacts: fc.integer({ min: 230, max: 330 }), deals: fc.integer({ min: 0, max: 120 }) })
         : isInParts ? fc.record({ contacts: fc.integer({ min: 15, max: 40 }) })

@@ -83,7 +83,7 @@ async function readMirror(db: Pick<FreshDatabase, 'query' | 'pool'>, object: str
     rowMode: 'array',
     text: `select ${[
       't.id::text', asText('t._created_at', 'timestamptz'), asText('t._updated_at', 'timestamptz'), 't._extra::text', ...list,
-    ].join(', ')} from hubspot."${type!.table_name}" t`,
+    ].join(', ')} from hubspot."${type!.table_name}" t where to_jsonb(t) ->> '_archived_at' is null`,
   })
   return new Map(
     rows.map(([id, created, updated, extra, ...values]) => {

@@ -43,14 +43,14 @@ export function followFeed(db: Pick<FreshDatabase, 'query'>, objects: readonly s
 async function copyOf(db: Pick<FreshDatabase, 'query'>, object: string): Promise<Copy | undefined> {
   // What was read for one column alone, or for the first time, is not in the feed.
   const [state] = await db.query<{ set: string }>(
-    `select concat_ws(' ', o.column_set, (select max(r.id) from hubspot_private.runs r where r.object = o.name and r.stream in ('fill', 'build')),
+    `select concat_ws(' ', o.column_set, o.tracked_at, (select max(r.id) from hubspot_private.runs r where r.object = o.name and r.stream in ('fill', 'build')),
        (select string_agg(concat(p.property, p.fill_run), ' ' order by p.property) from hubspot_private.properties p where p.object = o.name)) as set
      from hubspot_private.objects o where o.name = $1 and o.loaded_at is not null`,
     [object],
   )
   if (state === undefined) return undefined
   const [end] = await db.query<{ after: string }>('select hubspot.changes_end() as after')
-  const rows = await db.query<{ id: string; row: Values }>(`select t.id, jsonb_strip_nulls(to_jsonb(t) - '{id,_created_at,_updated_at,_synced_at}'::text[]) as row from hubspot."${object}" t`)
+  const rows = await db.query<{ id: string; row: Values }>(`select t.id, jsonb_strip_nulls(to_jsonb(t) - '{id,_created_at,_updated_at,_synced_at}'::text[]) as row from hubspot."${object}" t where to_jsonb(t) ->> '_archived_at' is null`)
   return { set: state.set, rows: new Map(rows.map(({ id, row }) => [id, row])), after: end!.after }
 }
 

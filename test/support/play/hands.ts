@@ -1,15 +1,17 @@
 import { type Command, type ObjectName, OBJECTS, pairsOf, type Scenario } from '../arbitraries.ts'
 import type { World } from '../sync.ts'
 import { createDefinitions } from './definitions.ts'
+import { createTracking } from './tracking.ts'
 
 const TYPES = { contacts: '0-1', deals: '0-3', vehicle: 'vehicle' } as const
 
 /** Whoever works in HubSpot and in the database: writes, verbs, faults, locks. */
-export function createHands(world: World, { focus, counts, isAll }: Pick<Scenario, 'focus' | 'counts' | 'isAll'>, trace: string[]) {
+export function createHands(world: World, { focus, counts, isAll, onDelete }: Pick<Scenario, 'focus' | 'counts' | 'isAll' | 'onDelete'>, trace: string[]) {
   const { db, store } = world
   /** Records that changed as only a full read sees: calculated anew, or gone without a trace. */
   const unseen = new Set<string>()
   const definitions = createDefinitions(world, unseen, trace)
+  const tracking = createTracking(world, { counts, isAll, onDelete }, trace)
   const kept = new Map<string, string>()
   const lost = new Set<string>()
   /** What each survivor took in, as it did before and as what it took in had. */
@@ -76,9 +78,10 @@ export function createHands(world: World, { focus, counts, isAll }: Pick<Scenari
     choose,
     unseen,
     isArchived: definitions.isArchived,
+    isTracked: tracking.isTracked,
     merges: (object: ObjectName) => new Map([...kept].filter(([key]) => key.startsWith(`${object} `)).map(([key, id]) => [key.slice(object.length + 1), id])),
     async perform(command: Exclude<Command, { do: 'advance' | 'jump' | 'beat' | 'kill' | 'freeze' | 'thaw' | 'lose' | 'check' | 'live' }>) {
-      if ('object' in command && counts[command.object] === undefined) return
+      if ('object' in command && (counts[command.object] === undefined || !tracking.mayPerform(command))) return
       switch (command.do) {
         case 'create': {
           const { object, isLow } = command
@@ -172,6 +175,9 @@ export function createHands(world: World, { focus, counts, isAll }: Pick<Scenari
           await db.query('select hubspot.forget($1, $2)', [command.object, id])
           break
         }
+        case 'toggle': case 'toggle pair':
+          await tracking.perform(command)
+          break
         case 'resync': case 'sync': case 'pause': case 'resume':
           await db.query(`select hubspot.${command.do}($1)`, [command.object])
           break
@@ -235,6 +241,7 @@ export function createHands(world: World, { focus, counts, isAll }: Pick<Scenari
       store.removeFaults()
       for (const show of refused.values()) show()
       for (const unlock of locks.splice(0)) await unlock()
+      await tracking.finish()
       await db.query('select hubspot.resume()')
     },
   }

@@ -194,7 +194,7 @@ export function createPlay(world: World, scenario: Scenario): Play {
         await db.query('update hubspot_private.installation set clock_shift = clock_shift + make_interval(secs => $1::double precision / 1000)', [command.ms])
         break
       case 'live': {
-        const ids = scenario.counts[command.object] === undefined ? [] : hands.choose(command.object, command.pick, command.count)
+        const ids = !hands.isTracked(command.object) ? [] : hands.choose(command.object, command.pick, command.count)
         // It waits for no stream: what the read itself does not settle, the queue does in its own time.
         if (ids.length > 0) {
           begin(`${command.object} live`, `live ${++hired}`, async (deps) => {
@@ -235,9 +235,9 @@ export function createPlay(world: World, scenario: Scenario): Play {
 }
 
 /** Tracks a scenario's objects and reads their definitions; the first loads are due then. */
-export async function trackAll(world: World, { counts, isAll }: Pick<Scenario, 'counts'> & Partial<Pick<Scenario, 'isAll'>>): Promise<void> {
+export async function trackAll(world: World, { counts, isAll, onDelete = 'delete' }: Pick<Scenario, 'counts'> & Partial<Pick<Scenario, 'isAll' | 'onDelete'>>): Promise<void> {
   for (const object of Object.keys(counts) as ObjectName[]) {
-    await world.db.query('select hubspot.track($1, $2)', [object, isAll && object === 'vehicle' ? null : OBJECTS[object]])
+    await world.db.query('select hubspot.track($1, $2, $3)', [object, isAll && object === 'vehicle' ? null : OBJECTS[object], onDelete])
     await world.run(object, 'schema')
   }
   for (const [from, to] of pairsOf(counts)) await world.db.query('select hubspot.track_associations($1, $2)', [from, to])
