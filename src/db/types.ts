@@ -765,7 +765,7 @@ export interface Status {
    */
   complete_until: string | null;
   /**
-   * HubSpot's time up to which every record archived or deleted has left the table: the start of the last whole look at its archived list, or, where it has none, of the last full read.
+   * HubSpot's time up to which every record archived or deleted has left the table: the start of the last whole look at its archived list, or of the last full read. Older than two hours: HubSpot does not show that list, and full reads alone find what is gone; null: none was done yet.
    */
   deletes_complete_until: string | null;
   /**
