@@ -49,7 +49,7 @@ begin
   elsif abs(extract(epoch from v_said - v_clocks.other_ahead)) <= 5 then
     v_clocks.other_count := v_clocks.other_count + 1;
     -- One HubSpot, and one proxy, may be wrong for a while; a clock that was set stays so.
-    v_is_near := v_clocks.other_count >= 5 and v_clocks.other_since not between v_now - interval '10 minutes' and v_now;
+    v_is_near := v_clocks.other_count >= 5 and v_clocks.other_since not between v_now - interval '30 seconds' and v_now;
   else
     v_clocks.other_ahead := v_said;
     v_clocks.other_since := v_now;
@@ -69,7 +69,7 @@ begin
 end;
 $$;
 comment on function hubspot_private.date_heard(timestamptz) is
-  'An answer''s Date header: what is to be believed of it, and noted. Small drifts are followed at once; one that is more than 5 s off, once at least five answers in a row have said so for ten minutes: until then the earlier counts.';
+  'An answer''s Date header: what is to be believed of it, and noted. Small drifts are followed at once; one that is more than 5 s off, once at least five answers in a row have said so for half a minute: until then the earlier counts.';
 
 create or replace function hubspot_private.as_ms(at timestamptz)
 returns bigint

@@ -60,6 +60,38 @@ as $$
 $$;
 comment on function hubspot_private.settle_restart(text) is 'The settle windows are others now: their passes begin anew, from the earliest place that one of them stands at.';
 
+create or replace function hubspot_private.settle_rewind()
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now constant timestamptz := hubspot_private.hubspot_now();
+  v_object text;
+begin
+  for v_object in
+    with ahead as (
+      select s.object, s.stream, s.range from hubspot_private.streams s
+      where s.stream = 'settle' and (s.cursor ->> 'until')::bigint > hubspot_private.as_ms(v_now - (hubspot_private.settle_windows())[s.range + 1]) + 5000
+      order by s.object, s.range
+      for update skip locked
+    )
+    -- A day and the widest window: what was searched meanwhile is known by its version, and read once.
+    update hubspot_private.streams s
+    set cursor = jsonb_build_object('date', hubspot_private.as_ms(v_now - interval '1 day' - (select max(w) from unnest(hubspot_private.settle_windows()) w)))
+    from ahead a
+    where (s.object, s.stream, s.range) = (a.object, a.stream, a.range)
+    returning s.object
+  loop
+    perform hubspot_private.stream_wake(v_object, 'settle');
+    update hubspot_private.completeness c set complete_until = least(c.complete_until, v_now - interval '1 day') where c.object = v_object;
+  end loop;
+end;
+$$;
+comment on function hubspot_private.settle_rewind() is
+  'Settle windows that stand later than HubSpot''s time allows rested on a Date that was wrong: they begin a day before it, and what was claimed is taken back.';
+
 create or replace function hubspot_private.load_watch(object text)
 returns void
 language plpgsql

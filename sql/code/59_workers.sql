@@ -268,7 +268,7 @@ begin
   select array_agg(q) into v_dead from dead, unnest(dead.queue_ids) q;
   v_count := hubspot_private.due_wake(coalesce(v_dead, '{}'));
   -- Nobody waits for someone who leaves a transaction open: what he holds is left for the next time, and all else is done.
-  foreach v_part in array '{quota_adopt,subscriptions_sweep,forecast_make,streams_hasten,candidate_sweep,live_follow,inbox_sweep,history_sweep}'::text[] loop
+  foreach v_part in array '{quota_adopt,settle_rewind,subscriptions_sweep,forecast_make,streams_hasten,candidate_sweep,live_follow,inbox_sweep,history_sweep}'::text[] loop
     begin
       execute format('select hubspot_private.%I()', v_part);
     exception when lock_not_available or deadlock_detected then

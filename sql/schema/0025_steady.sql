@@ -15,7 +15,7 @@ comment on column hubspot_private.clocks.seen_at is
 comment on column hubspot_private.clocks.told_at is 'HubSpot''s time as its answers last told it, a few seconds old at most while they come.';
 comment on column hubspot_private.clocks.other_ahead is
   'How far ahead of ours the last answers say HubSpot''s clock is, where that is not what account.hubspot_ahead says; null: they agree.';
-comment on column hubspot_private.clocks.other_since is 'Since when they say so, all alike, and how many did: believed after some minutes.';
+comment on column hubspot_private.clocks.other_since is 'Since when they say so, all alike, and how many did: believed after half a minute.';
 
 create table hubspot_private.quota_choices (
   budget text primary key check (budget in ('burst', 'search', 'daily')),
