@@ -113,6 +113,7 @@ language plpgsql
 volatile
 as $$
 declare
+  v_session constant text[] := hubspot_private.session_state();
   v_count bigint;
 begin
   execute pg_catalog.format(
@@ -121,6 +122,10 @@ begin
     p.table_name, p.from_column, p.to_column)
   using edges;
   get diagnostics v_count = row_count;
+  if current_user <> v_session[1] then
+    raise exception 'a trigger of yours went on as role %', current_user;
+  end if;
+  perform hubspot_private.session_settle(v_session, 'a trigger of yours');
   perform hubspot_private.edges_kept(pg_catalog.cardinality(edges) - v_count);
 end;
 $$;

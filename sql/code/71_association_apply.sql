@@ -17,6 +17,7 @@ declare
   v_found hubspot_private.edge[];
   v_free hubspot_private.edge[];
   v_count bigint;
+  v_session constant text[] := hubspot_private.session_state();
 begin
   execute pg_catalog.format($diff$
     with wanted as materialized (
@@ -83,6 +84,9 @@ begin
        where (t.%2$I, t.%3$I, t.type_id, t.category) = (e.from_id, e.to_id, e.type_id, e.category)', p.table_name, p.from_column, p.to_column)
     using v_changed;
     get diagnostics v_count = row_count;
+    if current_user <> v_session[1] then
+      raise exception 'a trigger of yours went on as role %', current_user;
+    end if;
     perform hubspot_private.edges_kept(pg_catalog.cardinality(v_changed) - v_count);
   end if;
   if v_new is not null then
@@ -91,7 +95,13 @@ begin
        select e.from_id, e.to_id, e.type_id, e.category, e.label from pg_catalog.unnest($1) e', p.table_name, p.from_column, p.to_column)
     using v_new;
     get diagnostics v_count = row_count;
+    if current_user <> v_session[1] then
+      raise exception 'a trigger of yours went on as role %', current_user;
+    end if;
     perform hubspot_private.edges_kept(pg_catalog.cardinality(v_new) - v_count);
+  end if;
+  if coalesce(v_changed, v_new) is not null then
+    perform hubspot_private.session_settle(v_session, 'a trigger of yours');
   end if;
   v_result.inserted := coalesce(pg_catalog.cardinality(v_new), 0);
   v_result.updated := coalesce(pg_catalog.cardinality(v_changed), 0);
