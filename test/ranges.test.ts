@@ -155,6 +155,7 @@ describe('parts of a full read', () => {
     await using world = await openWorld([1])
     const wanted = async (burst: number, low: number, high: number) => {
       await world.db.query("select hubspot.set_quota('burst', $1)", [burst])
+      await world.db.query('select hubspot_private.quota_adopt()')
       await world.db.query("update hubspot_private.budgets set delay_low_ms = $1, delay_high_ms = $2 where name = 'burst'", [low, high])
       return (await world.db.query<{ wanted: number }>('select hubspot_private.ranges_wanted() as wanted'))[0]!.wanted
     }

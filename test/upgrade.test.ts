@@ -110,7 +110,7 @@ const kept = (base: Base) =>
     (select json_agg(p order by object, stream) from hubspot_private.schedules p) as schedules,
     (select json_agg(json_build_array(name, max_requests, chosen_max, learned_max) order by name) from hubspot_private.budgets p) as budgets,
     (select json_agg(json_build_array(object, property, column_name, column_type, is_selected, locked_at) order by object, property) from hubspot_private.properties p) as properties,
-    (select json_agg(p) from hubspot_private.account p) as account, (select json_agg(p) from hubspot_private.credentials p) as credentials`)
+    (select json_agg(to_jsonb(p) - '{is_missing_explicit}'::text[]) from hubspot_private.account p) as account, (select json_agg(p) from hubspot_private.credentials p) as credentials`)
 
 test('files in sql/schema that databases were made by are what they were', () => {
   const here = schemaHashes()

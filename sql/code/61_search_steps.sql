@@ -109,6 +109,10 @@ begin
        join hubspot_private.fetch_queue q on (q.object, q.id) = (h.object, h.id)
        join hubspot.%I t on t.id = h.id
        where h.object = $1 and h.id = any ($2) and h.version > t._updated_at and h.version <= $4 and t._synced_at < $3 and q.attempts < 6
+         -- It cannot be written.
+         and not exists (
+           select from hubspot_private.problems p
+           where p.object = $1 and p.record_id = h.id and p.code = ''SH213'' and p.resolved_at is null)
      ) h', (select o.table_name from hubspot_private.objects o where o.name = hints_behind.object))
   into v_ids
   using object, hubspot_private.page_ids(answer, null), asked_at, hubspot_private.hubspot_now() + interval '1 minute';
