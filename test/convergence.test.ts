@@ -35,7 +35,7 @@ async function converges(what: Scenario): Promise<void> {
     const edges = await Promise.all(pairsOf(what.counts).map(([from, to]) => edgeDifferences(world.db, world.sandbox, from, to)))
     const merges = await Promise.all(names.map((object) => mergeDifferences(world.db, world.sandbox, object, play.merges(object))))
     const definitions = await definitionDifferences(world.db, world.sandbox, names)
-    const left = await untidy(world, play, names, ignored)
+    const left = await untidy(world, play, names, ignored, what.commands.some((command) => command.do === 'jump'))
     expect([...play.violations, ...different.flat(), ...edges.flat(), ...merges.flat(), ...definitions, ...(await feed.differences()), ...left], when).toEqual([])
   }
   try {
@@ -124,7 +124,9 @@ async function untilNextTry({ db }: World): Promise<number> {
 }
 
 /** What must not be left behind. */
-async function untidy({ db, store }: World, play: Play, names: readonly ObjectName[], unseen?: ReadonlySet<string>): Promise<string[]> {
+async function untidy(
+  { db, store }: World, play: Play, names: readonly ObjectName[], unseen: ReadonlySet<string> | undefined, hasJumped: boolean,
+): Promise<string[]> {
   const left = await db.query<{ what: string }>(
     `select format('to fetch: %s %s (%s)', object, id, reason) as what from hubspot_private.fetch_queue
      union all
@@ -139,11 +141,13 @@ async function untidy({ db, store }: World, play: Play, names: readonly ObjectNa
      union all
      select format('run %s of %s %s took %s versions for older ones than HubSpot had', id, object, stream, regressed) from hubspot.runs where regressed > 0
      union all
-     select format('%s was loaded %s times', o.name, (
-       select count(*) from hubspot_private.runs r where r.object = o.name and r.stream = 'backfill' and r.requested_at >= o.tracked_at))
+     select format('%s was loaded %s times', o.name, l.count)
      from hubspot_private.objects o
-     where o.is_tracked and (
-       select count(*) from hubspot_private.runs r where r.object = o.name and r.stream = 'backfill' and r.requested_at >= o.tracked_at) <> 1
+     cross join lateral (
+       select count(*) filter (where r.requested_at >= o.tracked_at), count(*) as all
+       from hubspot_private.runs r where r.object = o.name and r.stream = 'backfill') l
+     -- By a clock that was set nobody can say which were before it was tracked again.
+     where o.is_tracked and case when ${hasJumped} then l.all = 0 else l.count <> 1 end
      union all
      select format('%s %s is held by %s', object, stream, holder) from hubspot_private.streams where holder is not null
      union all
