@@ -3,6 +3,8 @@ import { stepCommit, streamClaim } from '../../src/db/calls.ts'
 import { asJsonb, type Database } from '../../src/db/database.ts'
 import { type MadeProperty, propertiesAnswer } from './pages.ts'
 
+const NONE = Buffer.from('{"total": 0}')
+
 /** A first load under way, with no HubSpot: pages are committed as a worker commits them. */
 export type Load = { columnSet: number; commit(body: Buffer): Promise<void> }
 
@@ -33,7 +35,9 @@ export async function continueStream(db: Database, key: StreamKey): Promise<Load
     if (outcome.outcome !== 'more' && outcome.outcome !== 'done') throw new Error(`a page was not committed: ${outcome.outcome}`)
     cursor = outcome.next_cursor
     if (outcome.next_request !== null) request = outcome.next_request
+    // Behind its last page a load counts again.
+    if (outcome.outcome === 'more' && request.kind === 'count') await step(NONE)
   }
-  if (request.kind === 'count') await step(Buffer.from('{"total": 0}'))
+  if (request.kind === 'count') await step(NONE)
   return { columnSet, commit: step }
 }
