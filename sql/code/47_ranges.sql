@@ -5,7 +5,7 @@
 --   list in id order with an id as `after` shows: ids that rise from the one asked for to the `after` that follows, past no other
 --   part's first page. The first page that is anything else, a stray or stale one included, ends the parts: part 0 reads on
 --   alone to the end of the list, from its start again if it had ended before.
---   A part that comes to an end before ids that are known to be there asks on from behind its last one, and a page of part 0 that is a
+--   A part that comes to an end before ids that are known to be there asks on from its last one, and a page of part 0 that is a
 -- stray is asked for again: what was asked is not what was answered.
 --   The run is over when all parts are. All decisions are made holding the run's row, one part after another.
 create or replace function hubspot_private.page_ids(answer jsonb, asked jsonb)
@@ -218,11 +218,12 @@ begin
   v_highest := greatest(v_highest, case when s.stream = 'backfill' then v_object.highest_id end, (
     select max(r.first_ids[1]) from hubspot_private.ranges r
     where (r.object, r.stream) = (s.object, s.stream) and r.range <> s.range));
-  return case when v_highest > v_last then v_last + 1 end;
+  -- The last one itself: whether a list begins at its after or behind it, nothing is passed over.
+  return case when v_highest > v_last then greatest(v_last, 0) end;
 end;
 $$;
 comment on function hubspot_private.range_end(hubspot_private.streams, bigint[]) is
-  'The list ends here, it says. Where ids are known beyond, the after to ask on from, behind the last one; null: it is believed, the third time too.';
+  'The list ends here, it says. Where ids are known beyond, the after to ask on from; null: it is believed, the third time too.';
 
 create or replace function hubspot_private.range_advance(
   s hubspot_private.streams, ids bigint[], inout is_over boolean, inout place jsonb, out seen bigint
