@@ -69,6 +69,8 @@ describe('a cancel request', () => {
     await gate.until(asleep(pid))
     await cancel(client)
     await refused
+    // The error is told of before the process is seen awake.
+    await client.query('select')
     gate.answer = async ({ text }, { inject }) => (text.includes('inject') && (await inject('select pg_sleep(600)')), { do: 'forward' })
     const injected = expect(client.query(`select 'inject'`)).rejects.toMatchObject({ code: '57014' })
     await gate.until(asleep(pid))

@@ -36,7 +36,7 @@ describe('a rolling budget', () => {
     ),
   })
 
-  const neverOver = () =>
+  const neverOver = (options: { endOnFailure?: boolean } = {}) =>
     fc.assert(
       fc.asyncProperty(sequence, async ({ kind, limit, spread, requests }) => {
         await reset()
@@ -50,16 +50,17 @@ describe('a rolling budget', () => {
           expect(arrivals[i]! - arrivals[i - limit]!).toBeGreaterThanOrEqual(window)
         }
       }),
-      { numRuns: 80 },
+      { numRuns: 80, ...options },
     )
 
-  test('is never over in any window, however requests come and are delayed within what was seen', neverOver)
+  test('is never over in any window, however requests come and are delayed within what was seen', () => neverOver())
 
   test('would be over without its margin: the property above notices', async () => {
     await client.query('begin')
     await client.query(`create or replace function hubspot_private.quota_spread(b hubspot_private.budgets) returns double precision
       language sql stable as 'select 0::double precision'`)
-    await expect(neverOver()).rejects.toThrow('Property failed')
+    // How it fails is of no interest: a simpler case may be long in coming.
+    await expect(neverOver({ endOnFailure: true })).rejects.toThrow('Property failed')
     await client.query('rollback')
   })
 
