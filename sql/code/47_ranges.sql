@@ -236,8 +236,9 @@ declare
   v_was_opaque boolean;
   v_after text;
 begin
-  seen := 0;
   if is_over then
+    -- Asked on from its last one, a list shows that once more.
+    seen := (select count(*) from unnest(ids) i where s.cursor ? 'ends' and i = (s.cursor ->> 'after')::bigint);
     v_after := hubspot_private.range_end(s, ids);
     is_over := v_after is null;
     place := place || case when is_over then '{}' else jsonb_build_object('after', v_after, 'ends', coalesce((s.cursor ->> 'ends')::integer, 0) + 1) end;
