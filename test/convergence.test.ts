@@ -59,6 +59,11 @@ async function converges(what: Scenario): Promise<void> {
 
     await world.db.query('select hubspot.resync()')
     await play.rest()
+    // What it was not sure of is read once more.
+    for (let rounds = 0; rounds < 10 && (await world.db.query('select from hubspot_private.fetch_queue')).length > 0; rounds += 1) {
+      await world.advance(await untilNextTry(world))
+      await play.rest()
+    }
     await check('after a full read')
   } catch (error) {
     console.log(world.lines.filter((line) => /(poll|settle) of .*failed/.test(line)).slice(0, 12).join("\n"))

@@ -287,6 +287,9 @@ begin
     perform hubspot_private.fetch_enqueue(v_object.name, v_again, reason,
       -- What another transaction holds now is asked again when it may be over.
       hubspot_private.clock() + interval '1 second');
+    -- Soon, however often: the definitions are read meanwhile.
+    update hubspot_private.fetch_queue q set not_before = hubspot_private.clock() + interval '2 seconds'
+    where q.object = v_object.name and q.id = any (v_silent);
   end if;
   return v_result;
 end;

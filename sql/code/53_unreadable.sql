@@ -93,16 +93,16 @@ begin
   if v_losing is null then
     return '{}';
   end if;
-  -- Archived, it is in the definitions no more: they are read first, and are believed for a minute.
+  -- Archived, it is in the definitions no more: they are read first, and are believed for some minutes.
   select array_agg(p.property) into v_doubted
   from hubspot_private.properties p
   where p.object = o.name and v_losing ? p.property and not exists (
     select from hubspot_private.runs d
-    where d.object = o.name and d.stream = 'schema' and d.state = 'done' and d.started_at > greatest(p.unmentioned_at, asked_at - interval '1 minute')
+    where d.object = o.name and d.stream = 'schema' and d.state = 'done' and d.started_at > greatest(p.unmentioned_at, asked_at - interval '5 minutes')
       and p.unmentioned_at is not null);
   if v_doubted is not null then
     update hubspot_private.properties p set unmentioned_at = hubspot_private.clock()
-    where p.object = o.name and p.property = any (v_doubted) and coalesce(p.unmentioned_at, '-infinity') < hubspot_private.clock() - interval '1 minute';
+    where p.object = o.name and p.property = any (v_doubted) and coalesce(p.unmentioned_at, '-infinity') < hubspot_private.clock() - interval '5 minutes';
     perform hubspot_private.run_request(o.name, 'schema');
   end if;
   -- Still defined: in an account that writes nothing as null, it is empty; in one that writes null it is kept back.
