@@ -17,7 +17,7 @@ begin
   end if;
   with parked as (
     update hubspot_private.properties p
-    set unreadable_at = hubspot_private.clock()
+    set unreadable_at = hubspot_private.clock(), unmentioned_at = null
     where p.object = properties_park.object and p.property = any (properties) and p.is_selected and p.unreadable_at is null
     returning p.property
   )
@@ -111,6 +111,9 @@ begin
     perform hubspot_private.properties_park(o.name, v_names, 'its answers leave it out',
       'The app may lack a scope that this property needs, such as one for sensitive data. The column keeps what it has; it is tried every 15 minutes.')
     where v_names <> '{}';
+    -- To be readable again it has to show.
+    update hubspot_private.properties p set unmentioned_at = hubspot_private.clock()
+    where p.object = o.name and p.property = any (v_names) and p.unreadable_at is not null;
     v_doubted := v_doubted || v_names;
   end if;
   select array_agg(distinct i::bigint) into v_ids from unnest(v_doubted) d, jsonb_array_elements_text(v_losing -> d) i;
