@@ -4,6 +4,21 @@
 --   Nothing of many ids, and no word that they were not found: a HubSpot that answers {"results": []} for a while. Where HubSpot is
 --   known to say it with an error, nothing of a single one.
 --   A record that was merged away: nothing brings one back, but a copy that is behind shows it.
+create or replace function hubspot_private.missing_silent(missing bigint[], answer jsonb)
+returns bigint[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when cardinality(missing_silent.missing) < 10 and not (select a.is_missing_explicit from hubspot_private.account a)
+      or missing_silent.answer ->> 'numErrors' ~ '[1-9]' or jsonb_path_exists(missing_silent.answer, '$.errors[*]') then '{}'
+    else missing_silent.missing
+  end;
+$$;
+comment on function hubspot_private.missing_silent(bigint[], jsonb) is
+  'Of ids not answered those that say little: ten and more, or any where HubSpot is known to name what it does not find, and no word that they were not found.';
+
 create or replace function hubspot_private.doubt_missing(
   object text, stream text, request jsonb, missing bigint[], merged jsonb, answer jsonb
 )
@@ -19,16 +34,13 @@ declare
 begin
   if v_unheard = '{}' or request ->> 'kind' = 'list' and stream <> 'fill' then
     return v_unheard;
-  elsif stream not in ('fetch', 'live') or answer ->> 'numErrors' ~ '[1-9]' or jsonb_path_exists(answer, '$.errors[*]') then
+  elsif stream not in ('fetch', 'live') then
     return '{}';
   end if;
   -- What is known to be gone says nothing new.
-  v_unheard := array(
+  v_unheard := hubspot_private.missing_silent(array(
     select i from unnest(v_unheard) i
-    where not exists (select from hubspot_private.tombstones g where g.object = doubt_missing.object and g.id = i) order by i);
-  if cardinality(v_unheard) < 10 and not (select a.is_missing_explicit from hubspot_private.account a) then
-    return '{}';
-  end if;
+    where not exists (select from hubspot_private.tombstones g where g.object = doubt_missing.object and g.id = i) order by i), answer);
   return array(
     select i from unnest(v_unheard) i
     where not exists (select from hubspot_private.fetch_queue q where q.object = doubt_missing.object and q.id = i and q.attempts >= 3) order by i);

@@ -167,18 +167,3 @@ end;
 $$;
 comment on function hubspot_private.deletes_are_many(hubspot_private.objects, bigint) is
   'Whether these are more rows, and a larger part of all, than settings held_deletes and held_deletes_percent let go unasked.';
-
-create or replace function hubspot_private.absences_silent(missing bigint[], answer jsonb)
-returns bigint[]
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-  select case
-    when cardinality(absences_silent.missing) < 10 and not (select a.is_missing_explicit from hubspot_private.account a) or absences_silent.answer ->> 'numErrors' ~ '[1-9]'
-      or jsonb_path_exists(absences_silent.answer, '$.errors[*]') then '{}'
-    else absences_silent.missing
-  end;
-$$;
-comment on function hubspot_private.absences_silent(bigint[], jsonb) is
-  'Of ids not answered those that say little: ten and more, or any where HubSpot is known to name what it does not find, and no word that they were not found.';
