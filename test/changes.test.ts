@@ -88,6 +88,20 @@ describe('the feed', () => {
     expect(back).toEqual({ changed: { firstname: [null, 'Back'] } })
   })
 
+  test.each(['delete', 'mark'])('has a record of which all that is chosen is empty, too, when it comes, goes and comes back (%s)', async (onDelete) => {
+    await using world = await startWorld('empty', { sandbox: { objects: { contacts: 5 } } })
+    await world.load('contacts', ['num_associated_deals'], onDelete)
+    const [made] = world.store.create('contacts', [{ properties: { firstname: 'New' } }])
+    await refresh(world, [made!.id])
+    world.store.archive('contacts', made!.id)
+    await refresh(world, [made!.id])
+    await world.pass(61 * 60_000)
+    world.store.restore('contacts', made!.id)
+    await refresh(world, [made!.id])
+    expect(await changes(world.db, 'record_id, op')).toEqual(['insert', 'delete', 'insert'].map((op) => ({ record_id: made!.id, op })))
+    expect(await world.db.query("select distinct changed from hubspot.changes where op = 'insert'")).toEqual([{ changed: {} }])
+  })
+
   test('has a restored record with what columns that are no longer chosen have kept of it', async () => {
     await using world = await startWorld('marked', { sandbox: { objects: { contacts: 5 }, settings: { archiveBumps: false } } })
     const [first = ''] = idsOf(world)

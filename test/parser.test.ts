@@ -64,3 +64,33 @@ test('whatever becomes of it, this process ends as it would', async () => {
   await parser.acts(`select ${'1+'.repeat(30_000)}1`)
   expect(process.exitCode).toBeUndefined()
 })
+
+describe('texts that differ in their ids alone', () => {
+  const keys = async (text: string) => {
+    const found = await parser.acts(text)
+    return typeof found === 'string' ? found : found.flatMap(({ touches }) => touches.map((touch) => [...touch.keys].map(([column, lists]) => [column, ...lists])))
+  }
+  const ofOne = (id: string) => [[['id', [{ text: id }]]]]
+
+  test('are each read with their own', async () => {
+    for (const id of ['7', '123456789012345678', '8']) {
+      expect(await keys(`DECLARE c1 CURSOR FOR\nSELECT id, name FROM hubspot.deals WHERE ((id = ${id}::bigint))`)).toEqual(ofOne(id))
+      expect(await keys(`select * from (select * from hubspot.deals where (id = ${id})) d`)).toEqual(ofOne(id))
+    }
+    expect(await keys('select * from hubspot.deals d where ((d.id = 1)) and ((d.amount = 2)) and (d.id = 3::bigint)'))
+      .toEqual([[['id', [{ text: '1' }], [{ text: '3' }]], ['amount', [{ text: '2' }]]]])
+  })
+
+  test('and those that only look so', async () => {
+    // A literal, a name, a comment, a parameter; a number that another type makes another; where no parameter may stand.
+    expect(await keys(`select 'x = 5)' from hubspot.deals where (id = 6)`)).toEqual(ofOne('6'))
+    expect(await keys('select "a = 5)" from hubspot.deals where (id = 6)')).toEqual(ofOne('6'))
+    expect(await keys('select 1 /* = 5) */ from hubspot.deals where (id = 6)')).toEqual(ofOne('6'))
+    expect(await keys('select * from hubspot.deals where (id = $1) and (id = 5)')).toEqual([[['id', [{ param: 1, isArray: false }], [{ text: '5' }]]]])
+    expect(await keys('select * from hubspot.deals where (id = 5)::boolean')).toEqual(await keys('select * from hubspot.deals where (id = 5)::boolean /**/'))
+    expect(await keys('select * from hubspot.deals where (id = 5.5)')).toEqual(await keys('select * from hubspot.deals where (id = 5.5) /**/'))
+    expect(await keys('prepare p as select * from hubspot.deals where (id = 5)')).toEqual([])
+    expect(await keys('select * from hubspot.deals where (id = 12345678901234567890)')).toEqual(ofOne('12345678901234567890'))
+    expect(await keys('select from from hubspot.deals where (id = 5)')).toBe('unreadable')
+  })
+})

@@ -99,12 +99,14 @@ as $$
         insert into hubspot.changes (at, object, record_id, op, changed, run_id)
         select v_now, v_source.object, d.record_id, %1$L, d.changed, v_source.run_id
         from (select %2$s as record_id, %3$s as changed from %4$s offset 0) d
-        where d.changed is not null and d.changed <> '{}'
+        where %5$s
         order by d.record_id
         returning record_id
       )
       select array_agg(c.record_id) into v_ids from c;
-      perform hubspot_private.changes_told(v_source.object, %1$L, v_ids);$insert$, op, record_id, changed, source);
+      perform hubspot_private.changes_told(v_source.object, %1$L, v_ids);$insert$, op, record_id, changed, source,
+    -- A record of which everything is empty comes and goes all the same.
+    case when op = 'update' then 'd.changed <> ''{}''' else 'true' end);
 $$;
 comment on function hubspot_private.change_insert(text, text, text, text) is 'PL/pgSQL text that writes changes from transition tables.';
 

@@ -3,6 +3,7 @@ import { extname } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import type { Log } from '../../lib/log.ts'
 import type { Act } from '../query.ts'
+import { filled, templateOf } from './template.ts'
 
 /** What the statements of a text do; unreadable by Postgres' grammar; or of no use to look into. */
 export type Found = readonly Act[] | 'unreadable' | 'too complex'
@@ -34,8 +35,14 @@ export class Parser {
     this.#log = log
   }
 
-  /** What a text does. */
+  /** What a text does. One that another differs from in its ids alone is parsed once for both. */
   async acts(text: string): Promise<Found> {
+    const { template, ids } = templateOf(text)
+    const found = ids.length === 0 ? 'unreadable' : await this.#of(template)
+    return typeof found === 'string' ? await this.#of(text) : found.map((act) => filled(act, ids))
+  }
+
+  async #of(text: string): Promise<Found> {
     const known = this.#known.get(text)
     if (known !== undefined) return known
     // One at a time, so that it is known which of them a thread fails at.
