@@ -88,7 +88,7 @@ describe('the feed', () => {
     expect(back).toEqual({ changed: { firstname: [null, 'Back'] } })
   })
 
-  test.each(['delete', 'mark'])('has a record of which all that is chosen is empty, too, when it comes, goes and comes back (%s)', async (onDelete) => {
+  test.each(['delete', 'mark'] as const)('has a record of which all that is chosen is empty, too, when it comes, goes and comes back (%s)', async (onDelete) => {
     await using world = await startWorld('empty', { sandbox: { objects: { contacts: 5 } } })
     await world.load('contacts', ['num_associated_deals'], onDelete)
     const [made] = world.store.create('contacts', [{ properties: { firstname: 'New' } }])

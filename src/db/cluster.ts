@@ -183,7 +183,7 @@ class Server {
     const child = spawn(files.postgres, ['-D', data, '-p', String(port), ...args], {
       ...user,
       cwd: files.root,
-      env: environment(),
+      env: environment(data),
       stdio: ['ignore', log.fd, log.fd],
       detached: true,
     })
@@ -218,7 +218,7 @@ async function initialise(files: ClusterFiles, data: string, password: string, u
   // The C locale is on every system; nothing of the product depends on a collation.
   args.push('--encoding=UTF8', '--locale=C', '--no-sync')
   try {
-    await promisify(execFile)(files.initdb, args, { ...user, cwd: files.root, env: environment() })
+    await promisify(execFile)(files.initdb, args, { ...user, cwd: files.root, env: environment(data) })
   } catch (cause) {
     const output = cause instanceof Error && 'stderr' in cause ? String(cause.stderr).trim() : String(cause)
     throw new Misuse('SH007', `PostgreSQL could not be set up in ${data}:\n${output}`, {
@@ -234,9 +234,9 @@ function hasEnded(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null
 }
 
-/** The user's own PGPORT, PGDATA and the like are meant for another server. */
-function environment(): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(PG|LC_|LANG)/.test(name)))
+/** The user's own PGPORT, PGDATA and the like are meant for another server. At home it is in its data: where it connects elsewhere it looks there for certificates. */
+function environment(home: string): NodeJS.ProcessEnv {
+  return { ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(PG|LC_|LANG)/.test(name))), HOME: home }
 }
 
 async function freePort(): Promise<number> {
