@@ -1,4 +1,6 @@
+import pg from 'pg'
 import { describe, expect, test } from 'vitest'
+import { query } from './support/global-setup.ts'
 import { type LiveWorld, startLiveWorld } from './support/live.ts'
 
 async function contacts(count: number, options: Parameters<typeof startLiveWorld>[1] = {}): Promise<LiveWorld> {
@@ -85,6 +87,32 @@ describe('by id', () => {
     expect(await world.ask(`select firstname from hubspot_live.contacts where id = ${id}`)).toEqual([{ firstname: before?.firstname }])
     await world.ask('rollback')
     expect(await world.ask(`select firstname from hubspot_live.contacts where id = ${id}`)).toEqual([{ firstname: 'edited' }])
+  })
+
+  test('a row that this product is writing is waited for, and one written by a read that was asked earlier is asked for again', async () => {
+    await using world = await contacts(3)
+    const [id = ''] = idsOf(world)
+    await world.ask(`select from hubspot_live.contacts where id = ${id}`)
+    world.store.edit('contacts', id, { firstname: 'edited' })
+    const page = new pg.Client(world.db.url)
+    await page.connect()
+    await page.query('begin')
+    await page.query(`select hubspot_private.object_lock(o.number, false) from hubspot_private.objects o where o.name = 'contacts'`)
+    await page.query(`select from hubspot.contacts where id = ${id} for update`)
+    const [answer] = await Promise.all([
+      world.ask(`select firstname from hubspot_live.contacts where id = ${id}`),
+      new Promise((resolve) => setTimeout(resolve, 200)).then(() => page.end()),
+    ])
+    expect(answer).toEqual([{ firstname: 'edited' }])
+    world.calls()
+
+    // As if a page that was asked before the edit came in after this read was asked.
+    world.store.edit('contacts', id, { firstname: 'again' })
+    await query(world.db.adminUrl, `
+      set session_replication_role = replica;
+      update hubspot.contacts set firstname = 'older', _synced_at = hubspot_private.clock() + '50 ms' where id = ${id}`)
+    expect(await world.ask(`select firstname from hubspot_live.contacts where id = ${id}`)).toEqual([{ firstname: 'again' }])
+    expect(world.calls().length).toBeGreaterThan(1)
   })
 
   test('what Postgres cannot hold, or a trigger of the user\'s refuses, goes the way of the queue', async () => {

@@ -31,6 +31,30 @@ $$;
 comment on function hubspot_private.live_is_same(hubspot_private.objects, jsonb, timestamptz, jsonb) is
   'Whether a batch read of these ids shows each of them, as the mirror has it.';
 
+create or replace function hubspot_private.live_wait(o hubspot_private.objects, answer jsonb)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '500ms'
+as $$
+begin
+  -- A page of ours that writes these rows is done in a moment, and may have asked before this one. A user's lock is not waited for.
+  if exists (
+    select from pg_locks l
+    where l.locktype = 'advisory' and l.classid = hashtext('hubspot.object')::oid and l.objid = o.number::oid and l.objsubid = 2
+      and l.database = (select d.oid from pg_database d where d.datname = current_database()) and l.pid <> pg_backend_pid())
+  then
+    execute format('select from hubspot.%I t where t.id in (select d.differing_id from hubspot_private.differing_%s($1, null) d) order by t.id for update',
+      o.table_name, o.number) using answer;
+  end if;
+exception when lock_not_available then
+  null;
+end;
+$$;
+comment on function hubspot_private.live_wait(hubspot_private.objects, jsonb) is
+  'Waits for what this product itself is writing into the rows that a batch read differs from; half a second at most.';
+
 -- Like page_apply invoker, no SET, everything qualified, since users' triggers run under it.
 create or replace function hubspot_private.live_apply(object text, column_set integer, ids jsonb, asked_at timestamptz, answer jsonb)
 returns table (outcome text, held bigint[])
@@ -66,6 +90,7 @@ begin
     -- The row by which the read-only triggers know who writes. It is never claimed.
     insert into hubspot_private.streams (object, stream) values (object, 'live') on conflict on constraint streams_pkey do nothing;
   end if;
+  perform hubspot_private.live_wait(v_object, answer);
   v_missing := hubspot_private.step_missing('{}', ids, answer);
   if v_missing <> '{}' then
     v_unsure := hubspot_private.step_unsure(v_missing, answer);
@@ -94,7 +119,8 @@ begin
   if v_object.loaded_at is null and v_result.inserted + v_result.updated + v_result.deleted > 0 then
     perform hubspot_private.load_watch(object);
   end if;
-  outcome := case when pg_catalog.cardinality(v_unsure) > 0 then 'unsure' else 'done' end;
+  -- Whoever wrote a row since then may have asked before this read: only one that is asked after it can tell.
+  outcome := case when pg_catalog.cardinality(v_unsure) > 0 then 'unsure' when v_result.stale > 0 then 'again' else 'done' end;
   execute pg_catalog.format('select pg_catalog.array_agg(d.differing_id) from hubspot_private.differing_%s($1, null) d', v_object.number)
   into held using answer;
   if pg_catalog.cardinality(v_missing) > 0 then
@@ -105,7 +131,7 @@ begin
 end;
 $$;
 comment on function hubspot_private.live_apply(text, integer, jsonb, timestamptz, jsonb) is
-  'Takes in a batch read of these ids that a query waits for. done; unsure: HubSpot did not tell of all of them; again: the columns changed, ask with another plan. held: those whose rows are not as HubSpot has them all the same, as a row that someone holds locked.';
+  'Takes in a batch read of these ids that a query waits for. done; unsure: HubSpot did not tell of all of them; again: the columns changed, ask with another plan, or a row was written since this read was asked. held: those whose rows are not as HubSpot has them all the same, as a row that someone holds locked.';
 revoke all on function hubspot_private.live_apply(text, integer, jsonb, timestamptz, jsonb) from public;
 
 create or replace function hubspot_private.live_wanted(object text, stream text, range integer, most_ms double precision)
