@@ -89,7 +89,7 @@ describe('by id', () => {
     expect(await world.ask(`select firstname from hubspot_live.contacts where id = ${id}`)).toEqual([{ firstname: 'edited' }])
   })
 
-  test('a row that this product is writing is waited for, and one written by a read that was asked earlier is asked for again', async () => {
+  test('a row that this product is writing is waited for', async () => {
     await using world = await contacts(3)
     const [id = ''] = idsOf(world)
     await world.ask(`select from hubspot_live.contacts where id = ${id}`)
@@ -104,15 +104,27 @@ describe('by id', () => {
       new Promise((resolve) => setTimeout(resolve, 200)).then(() => page.end()),
     ])
     expect(answer).toEqual([{ firstname: 'edited' }])
-    world.calls()
+  })
 
-    // As if a page that was asked before the edit came in after this read was asked.
-    world.store.edit('contacts', id, { firstname: 'again' })
-    await query(world.db.adminUrl, `
+  test('a row that an earlier read is written into while this one is on its way is asked for again', async () => {
+    let late: (() => Promise<unknown>) | undefined
+    await using world = await contacts(3, {
+      client: (client) => ({
+        ...client,
+        async request(request) {
+          const answer = await client.request(request)
+          if (request.path.endsWith('/batch/read')) await late?.().finally(() => (late = undefined))
+          return answer
+        },
+      }),
+    })
+    const [id = ''] = idsOf(world)
+    world.store.edit('contacts', id, { firstname: 'edited' })
+    late = () => query(world.db.adminUrl, `
       set session_replication_role = replica;
-      update hubspot.contacts set firstname = 'older', _synced_at = hubspot_private.clock() + '50 ms' where id = ${id}`)
-    expect(await world.ask(`select firstname from hubspot_live.contacts where id = ${id}`)).toEqual([{ firstname: 'again' }])
-    expect(world.calls().length).toBeGreaterThan(1)
+      update hubspot.contacts set firstname = 'older', _synced_at = hubspot_private.clock() where id = ${id}`)
+    expect(await world.ask(`select firstname from hubspot_live.contacts where id = ${id}`)).toEqual([{ firstname: 'edited' }])
+    expect(world.calls()).toEqual(['batch read', 'batch read'])
   })
 
   test('what Postgres cannot hold, or a trigger of the user\'s refuses, goes the way of the queue', async () => {

@@ -26,15 +26,25 @@ comment on function hubspot_private.live_unasked(hubspot_private.objects) is
 
 create or replace function hubspot_private.live_filling(object text)
 returns text[]
-language sql
+language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
+declare
+  v_runs constant bigint[] := array(
+    select r.id from hubspot_private.runs r where r.object = live_filling.object and r.stream in ('fill', 'resync') and r.state in ('waiting', 'running'));
+begin
+  -- Mostly there is none, and an object has hundreds of properties.
+  if v_runs = '{}' then
+    return '{}';
+  end if;
   -- A property that changes its type keeps its column meanwhile: the next one is filled.
-  select coalesce(array_agg(coalesce(p.next_column, p.column_name)::text order by p.property), '{}')
-  from hubspot_private.properties p
-  join hubspot_private.runs r on r.id = p.fill_run and r.state in ('waiting', 'running')
-  where p.object = live_filling.object and p.is_selected and p.column_name is not null;
+  return array(
+    select coalesce(p.next_column, p.column_name)::text
+    from hubspot_private.properties p
+    where p.object = live_filling.object and p.fill_run = any (v_runs) and p.is_selected and p.column_name is not null
+    order by p.property);
+end;
 $$;
 comment on function hubspot_private.live_filling(text) is 'Columns that some rows lack or have an older value in, until a run has read them of all records.';
 
@@ -46,13 +56,14 @@ returns table (
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
   v_timeout double precision;
   v_on_late text;
 begin
-  -- Each query waits for this one: plans are kept, and nothing is asked of a setting that was never set.
+  -- Each query waits for this one: its plan is kept, which takes twice as long to make as to run.
   v_timeout := extract(epoch from hubspot_private.setting_interval('live_timeout')) * 1000;
   v_on_late := hubspot_private.setting('live_on_late') #>> '{}';
   return query

@@ -2,7 +2,7 @@ import type { Database } from './database.ts'
 import { type Jsonb, queryWithBody } from './jsonb.ts'
 import type { Plan, StreamKey } from './calls.ts'
 
-// The functions of sql/code/88_freshen.sql, as calls.ts has those of the streams.
+// The functions of sql/code/88_freshen.sql, 90 and 91, as calls.ts has those of the streams.
 
 /** A table of the mirror, as one who reads it live has to know it. */
 export type LiveTable = {
