@@ -76,11 +76,14 @@ declare
   v_rows bigint;
 begin
   select o.* into strict v_object from hubspot_private.objects o where o.name = s.object;
-  execute 'select count(*) from ' || hubspot_private.live_rows(v_object) into v_rows;
-  -- Search goes on counting for a while what was archived meanwhile, and what cannot be written is known.
+  -- Search goes on counting for a while what was archived meanwhile; what cannot be written, or is still to be read, is known.
+  execute format(
+    'select (select count(*) from %s)
+       + (select count(*) from hubspot_private.fetch_queue f where f.object = $1 and not exists (select from hubspot.%I t where t.id = f.id))',
+    hubspot_private.live_rows(v_object), v_object.table_name)
+  into v_rows using s.object;
   v_rows := v_rows
-    + (select count(*) from hubspot_private.tombstones g where g.object = s.object and g.seen_gone_at > hubspot_private.clock() - interval '1 day')
-    + (select count(*) from hubspot_private.fetch_queue f where f.object = s.object);
+    + (select count(*) from hubspot_private.tombstones g where g.object = s.object and g.seen_gone_at > hubspot_private.clock() - interval '1 day');
   return v_object.total - v_rows > v_object.total / 50000;
 end;
 $$;
