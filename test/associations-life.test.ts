@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { type Graph, startGraph } from './support/associations.ts'
+import { hold } from './support/sync.ts'
 
 // What becomes of associations when records go, come back and are merged, and what comes between a call and its commit.
 
@@ -214,6 +215,26 @@ describe('an account that says with an empty list, and no error, that a record h
     expect(await graph.differing()).toEqual([])
     expect(await open()).toEqual([])
     expect(await graph.count('association_dirty')).toBe(0)
+  })
+
+  test('and with an error behind the last page alone is taken at its word of records that have none', async () => {
+    await using graph = await blank({ settings: { ...QUIET, noAssociations: 'empty', associationPage: 1, associationAfter: 'count', pastLastEdge: 'error' } })
+    const [one = '', two = ''] = graph.ids('deals')
+    const [, other = ''] = graph.ids('contacts')
+    graph.store.associate('deals', one, 'contacts', other)
+    await graph.db.query("select hubspot_private.associations_dirty('deals', $1)", [[one]])
+    // Its last one ends between the first page and the second.
+    const pair = (await graph.db.query<{ number: number }>("select number from hubspot_private.pairs where from_object = 'deals'"))[0]!
+    const read = (await hold(graph, 'deals', 'associations', pair.number))!
+    await read.commit(await read.ask())
+    graph.store.dissociate('deals', one, 'contacts', other)
+    for (let outcome = 'more'; outcome === 'more';) outcome = (await read.commit(await read.ask())).outcome
+    graph.store.dissociate('deals', two, 'contacts', other)
+    await graph.db.query("select hubspot_private.associations_dirty('deals', $1)", [[two]])
+    await graph.pass(HOUR, HOUR / 2)
+    expect(await graph.differing()).toEqual([])
+    expect(await graph.count('association_dirty')).toBe(0)
+    expect(await graph.db.query("select code from hubspot.problems where resolved_at is null")).toEqual([])
   })
 
   test('for once, by mistake, loses nothing', async () => {

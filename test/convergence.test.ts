@@ -88,6 +88,12 @@ async function settle(world: World, play: Play): Promise<void> {
      where s.failures > 0 or s.run_id is not null or s.stream in (${PASSES}) and not exists (
        select from hubspot_private.runs d
        where (d.object, d.stream, d.range) = (s.object, s.stream, s.range) and d.state = 'done' and d.started_at >= $1::timestamptz)
+     union all
+     select format('to fetch: %s', q) from hubspot_private.fetch_queue q
+     union all
+     select format('associations to read: %s', d) from hubspot_private.association_dirty d
+     union all
+     select format('changes its type: %s', p) from hubspot_private.properties p where p.next_column is not null
      limit 5`,
     [now],
   )

@@ -83,3 +83,17 @@ test("after disconnect() a worker goes on with its environment's token, once it 
   expect(await db.query(`select name, ok from hubspot.health() where name in ('account', 'secrets')`)).toEqual([{ name: 'account', ok: true }, { name: 'secrets', ok: true }])
   expect(await worker.end('SIGTERM')).toBe(0)
 })
+
+test('a refused token is over with the next answer, whoever gets it: an object that met it may have been given up', async () => {
+  await using world = await startWorld('token_met', { sandbox: { objects: { contacts: 3, deals: 3 } } })
+  await world.load('contacts', ['firstname'])
+  await world.load('deals', ['dealname'])
+  const open = () => world.db.query("select code from hubspot.problems where object is null and resolved_at is null")
+  world.store.addFault({ fault: '401', times: 1 })
+  await world.db.query(`select hubspot.sync('contacts')`)
+  expect(await world.run('contacts', 'poll')).toBe('failed')
+  expect(await open()).toEqual([{ code: 'SH201' }])
+  await world.db.query(`select hubspot.untrack('contacts'), hubspot.sync('deals')`)
+  expect(await world.run('deals', 'poll')).toBe('done')
+  expect(await open()).toEqual([])
+})

@@ -137,9 +137,10 @@ begin
   left join hubspot_private.objects o on o.name = s.object
   where (t.object, t.stream, t.range) = (s.object, s.stream, s.range)
   returning t.* into v_stream;
+  -- Who met a refused token may never ask again, as an object that is given up.
   if s.failures > 0 or exists (
     select from hubspot_private.problems p
-    where coalesce(p.object, '') = replace(s.object, '*', '') and p.resolved_at is null and p.code = 'SH302')
+    where p.resolved_at is null and (p.code = 'SH302' and coalesce(p.object, '') = replace(s.object, '*', '') or p.code = 'SH201' and p.object is null))
   then
     perform hubspot_private.stream_healed(v_stream);
   end if;

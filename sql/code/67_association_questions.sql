@@ -155,8 +155,8 @@ begin
   select i.id, i.seq, i.after, r.after,
     case
       when r.after is not null then 'part'
-      -- Behind the last one nothing is explicit enough: the pages before were.
-      when r.is_any or i.after is not null and r.id is not null then 'whole'
+      -- Behind the last one nothing is explicit enough: the pages before were. How it is said there says nothing of records that have none.
+      when r.is_any or i.after is not null and coalesce(r.id, e.id) is not null then 'whole'
       when e.id is not null then 'empty'
       when r.id is not null then 'blank'
       else 'unsaid'
