@@ -231,9 +231,16 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_due record;
+  -- As long as events of all that is tracked may be gathered, and a moment.
+  v_patience constant interval := make_interval(secs => 2 + hubspot_private.inbox_pause((
+    select count(*) from (
+      select from hubspot_private.objects o where o.is_tracked
+      union all
+      select from hubspot_private.pairs p where p.is_tracked
+    ) t)::integer) / 1000);
 begin
   -- Whoever stored them died, or has no database to say so: any worker goes on.
-  if exists (select from hubspot_private.inbox i where i.applied_at is null and i.received_at < hubspot_private.clock() - interval '2 seconds')
+  if exists (select from hubspot_private.inbox i where i.applied_at is null and i.received_at < hubspot_private.clock() - v_patience)
     or exists (
       select from hubspot_private.erasures e join hubspot_private.objects o on o.name = e.object
       where not o.is_tracked and e.next_at <= hubspot_private.clock())
