@@ -34,7 +34,7 @@ for (const name of ['SIGINT', 'SIGTERM'] as const) {
   process.on(name, () => {
     if (left !== undefined) void left.finally(() => process.exit(128 + constants.signals[name]))
     stopping.abort(new Error('the worker stops'))
-    left ??= Promise.allSettled(running).then(leave)
+    left ??= Promise.allSettled([...running, deps.inbox.idle()]).then(leave)
   })
 }
 

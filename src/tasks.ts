@@ -29,11 +29,8 @@ export const tasks = {
   'hubspot:stream': task(Stream, (key, deps) => runStream(deps, key)),
   /** Checks the token that `hubspot.connect` left. */
   'hubspot:connect': task(Nothing, (_, deps) => checkCredentials(deps)),
-  /** Acts on webhook events that were left lying. */
-  'hubspot:inbox': task(Nothing, (_, { inbox }) => {
-    inbox.wake()
-    return inbox.idle()
-  }),
+  /** Has webhook events acted on that were left lying. Waits for no end of it: there is none while webhooks go on. */
+  'hubspot:inbox': task(Nothing, async (_, { inbox }) => inbox.wake()),
   /** Wakes due streams that nobody holds, frees what dead workers held, forgets what is old. */
   'hubspot:sweep': task(Nothing.nullish(), (_, { db }) => sweep(db)),
   /** Delivers changes of a subscription to a function, or queues them for a task of the user's, until none is due or a time slice is over. */

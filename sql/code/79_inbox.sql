@@ -106,6 +106,33 @@ as $$
 $$;
 comment on function hubspot_private.erasure_next(integer) is 'When to try again to erase a record: a minute later, then later each time.';
 
+create or replace function hubspot_private.inbox_unread(o hubspot_private.objects, ids bigint[], changed_at timestamptz[])
+returns bigint[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '100ms'
+as $$
+#variable_conflict use_variable
+declare
+  v_ids bigint[] := ids;
+begin
+  if to_regclass(format('hubspot.%I', o.table_name)) is not null then
+    -- Read since, by a poll as a rule. A calculated value moves no date, and may be seen a moment after it is dated: hence the minute.
+    execute format(
+      'select array_agg(c.id order by c.id) from unnest($1, $2) c (id, at)
+       where not exists (select from %s and t.id = c.id and t._updated_at >= c.at + interval ''1 minute'')', hubspot_private.live_rows(o))
+    into v_ids using ids, changed_at;
+  end if;
+  return v_ids;
+exception when lock_not_available then
+  -- That saves calls and no more: events of other objects, and of what was deleted, do not wait for whoever holds the table.
+  return ids;
+end;
+$$;
+comment on function hubspot_private.inbox_unread(hubspot_private.objects, bigint[], timestamptz[]) is
+  'Of records that changed, those that were not read since; all of them, where the table is locked.';
+
 create or replace function hubspot_private.inbox_apply(max_events integer default 2000)
 returns table (applied integer, objects text[], pause_ms double precision)
 language plpgsql
@@ -162,14 +189,7 @@ begin
     select v_object.name, i, v_now, v_now + case when v_object.is_tracked then interval '1 minute' else '0' end from unnest(v_events.private) i
     on conflict on constraint erasures_pkey do nothing;
     continue when not v_object.is_tracked;
-    v_changed := v_events.changed;
-    if to_regclass(format('hubspot.%I', v_object.table_name)) is not null then
-      -- Read since, by a poll as a rule. A calculated value moves no date, and may be seen a moment after it is dated: hence the minute.
-      execute format(
-        'select array_agg(c.id order by c.id) from unnest($1, $2) c (id, at)
-         where not exists (select from %s and t.id = c.id and t._updated_at >= c.at + interval ''1 minute'')', hubspot_private.live_rows(v_object))
-      into v_changed using v_events.changed, v_events.changed_at;
-    end if;
+    v_changed := hubspot_private.inbox_unread(v_object, v_events.changed, v_events.changed_at);
     v_fetch := v_fetch || jsonb_build_object(v_object.name, coalesce(v_changed, '{}') || coalesce(v_events.sure, '{}'));
     -- Whoever changed a record may have changed its associations: as for what a poll finds.
     v_edges := v_edges || coalesce((
@@ -211,9 +231,16 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_due record;
+  -- As long as events of all that is tracked may be gathered, and a moment.
+  v_patience constant interval := make_interval(secs => 2 + hubspot_private.inbox_pause((
+    select count(*) from (
+      select from hubspot_private.objects o where o.is_tracked
+      union all
+      select from hubspot_private.pairs p where p.is_tracked
+    ) t)::integer) / 1000);
 begin
   -- Whoever stored them died, or has no database to say so: any worker goes on.
-  if exists (select from hubspot_private.inbox i where i.applied_at is null and i.received_at < hubspot_private.clock() - interval '2 seconds')
+  if exists (select from hubspot_private.inbox i where i.applied_at is null and i.received_at < hubspot_private.clock() - v_patience)
     or exists (
       select from hubspot_private.erasures e join hubspot_private.objects o on o.name = e.object
       where not o.is_tracked and e.next_at <= hubspot_private.clock())

@@ -33,6 +33,9 @@ export function checkHead(header: SignedRequest['header'], now: number): 'missin
 /**
  * Checks a request against the app's client secrets: version 3 where it is there, whatever else is; 1 and 2 where only they are.
  * In constant time for each candidate. `now`: epoch ms by the real clock.
+ *
+ * 1 and 2 have no window: they sign no time of sending, and `occurredAt` is no bound, since HubSpot tries for a day after a first
+ * attempt that may be late. Whoever sends one again has records read once more, and no more than that.
  */
 export function checkSignature({ method, urls, body, header }: SignedRequest, secrets: readonly string[], now: number): Verdict {
   const early = checkHead(header, now)

@@ -48,15 +48,15 @@ export function createRoom(limit: number): Room {
   }
 }
 
-/** Reads a body whole, up to a limit in bytes by its head or in truth, where there is room for it. */
-export async function readBody(request: Request, limit: number, place: Place): Promise<Buffer | 'too long' | 'no room'> {
+/** Reads a body whole, up to a limit in bytes by its head or in truth, where there is room for it, and if its sender stays. */
+export async function readBody(request: Request, limit: number, place: Place): Promise<Buffer | 'too long' | 'no room' | 'broken off'> {
   if (Number(request.headers.get('content-length') ?? 0) > limit) return 'too long'
   const parts: Uint8Array[] = []
   let length = 0
   const reader = request.body?.getReader()
   while (reader !== undefined) {
-    const next = await Promise.race([reader.read(), place.lost])
-    if (next === 'no room') return next
+    const next = await Promise.race([reader.read().catch(() => 'broken off' as const), place.lost])
+    if (typeof next === 'string') return next
     if (next.done) break
     length += next.value.length
     if (length > limit) return 'too long'

@@ -28,7 +28,7 @@ export type WebhookOptions = {
 export const BODY_LIMIT = 10 * 1024 * 1024
 /** Bodies that are held at once, all in all: the longest that is not whole yet gives way, and is told to come again. */
 const HELD_LIMIT = 64 * 1024 * 1024
-/** A problem is not counted at every request: whoever sends a million forged ones writes one row a minute. */
+/** A problem is not counted or logged at every request: whoever sends a million forged ones writes one row a minute. */
 const JUDGED_MS = 60_000
 
 /**
@@ -54,6 +54,10 @@ export function createWebhooks({
     const body = await readBody(request, BODY_LIMIT, place)
     if (body === 'too long') return answer(413, `a body is ${BODY_LIMIT} bytes at most`)
     if (body === 'no room') return answer(503, 'too much at once')
+    if (body === 'broken off') {
+      log.debug('the body of a webhook broke off')
+      return answer(400, 'the body broke off')
+    }
     const urls = urlsOf(request, target, publicUrl)
     const verdict = checkSignature({ method: request.method, urls, body, header }, known, now())
     if (verdict !== 'valid') return refused(verdict, urls, judge)
@@ -65,11 +69,14 @@ export function createWebhooks({
     judge()
     return Response.json(received, { headers: NOT_KEPT })
   }
+  let warnedAt = -Infinity
   return async (request, target) => {
     try {
       return await handle(request, target)
     } catch (error) {
-      log.warn('a webhook could not be stored; HubSpot sends it again', { error })
+      const isKnown = performance.now() - warnedAt < JUDGED_MS
+      if (!isKnown) warnedAt = performance.now()
+      log[isKnown ? 'debug' : 'warn']('a webhook could not be stored; HubSpot sends it again', { error })
       return answer(503, 'the events cannot be stored now')
     }
   }
