@@ -66,3 +66,23 @@ test('a table that someone holds keeps no event waiting, of its own records or o
   expect(await queue(world)).toMatchObject([{ object: 'contacts', id: one }, { object: 'contacts', id: two }, { object: 'deals', id: deal }])
   expect(await world.db.query('select id from hubspot_private.erasures')).toEqual([{ id: two }])
 })
+
+test('what is to be erased of an object that is no longer tracked waits for no end of the events', async () => {
+  await using world = await worldOf()
+  const [one = ''] = idsOf(world)
+  const [deal] = idsOf(world, 'deals').map(Number)
+  await world.db.query(`select hubspot.untrack('contacts')`)
+  let passes = 0
+  let left: unknown
+  const inbox = createInbox(world.worker('worker', {
+    sleep: async () => {
+      passes += 1
+      if (passes < 3) await site.send([changeOf(world, deal, { subscriptionType: 'deal.propertyChange', eventId: passes })])
+      else left ??= await world.db.query('select id from hubspot.contacts where id = $1', [one])
+    },
+  }))
+  await using site = siteOf(world, { inbox })
+  await site.send([changeOf(world, Number(one), { subscriptionType: 'contact.privacyDeletion' })])
+  await inbox.idle()
+  expect(left).toEqual([])
+})

@@ -28,6 +28,11 @@ export async function inboxApply(db: Database): Promise<AppliedEvents> {
   return rows[0]!
 }
 
+/** Erases what is due of records of objects that are not tracked. */
+export async function erasuresForget(db: Database): Promise<void> {
+  await db.pool.query('select hubspot_private.erasures_forget()')
+}
+
 /** A request to the webhook URL was turned down, or, without a code, taken. */
 export async function webhooksJudge(db: Database, refused?: { code: string; message: string; hint?: string }): Promise<void> {
   await db.pool.query('select hubspot_private.webhooks_judge(code => $1, message => $2, hint => $3)', [

@@ -1,5 +1,5 @@
 import { isWorthRepeating } from '../db/database.ts'
-import { inboxApply } from '../db/web-calls.ts'
+import { erasuresForget, inboxApply } from '../db/web-calls.ts'
 import { runStream, type SyncDeps } from './step.ts'
 
 /** Acts on the events that webhooks brought. */
@@ -41,6 +41,8 @@ export function createInbox(deps: SyncDeps): Inbox {
         if (applied === 0) continue
         for (const object of objects ?? []) read(object)
         pause = pauseMs ?? 0
+        // Where events never end, none of it would come with the last of them.
+        await erasuresForget(deps.db)
       } catch (error) {
         if (!signal.aborted) log.warn('webhook events wait: they could not be acted on', { error })
       }
