@@ -129,3 +129,34 @@ test('odd numbers and flags in definitions, pipelines and owners stop nothing', 
   expect(await world.db.query('select distinct display_order from hubspot.pipeline_stages')).toEqual([{ display_order: null }])
   expect(await world.db.query('select distinct user_id from hubspot.owners')).toEqual([{ user_id: null }])
 })
+
+test('text that came spoilt and is repaired to what the mirror has is a problem until it comes unspoilt', async () => {
+  const { wrap, change } = rewriting(/batch\/read$/)
+  await using world = await startWorld('repaired', { sandbox: { objects: { contacts: 3 } }, client: wrap })
+  await world.load('contacts', ['firstname'])
+  const [bad = ''] = idsOf(world)
+  const read = async () => {
+    await world.db.query("select hubspot.refresh('contacts', $1)", [[bad]])
+    await world.pass(3_000, 1_000)
+  }
+  change.now = (page) => {
+    for (const { properties } of page.results) if (properties !== undefined) properties['firstname'] = `${String(properties['firstname'])}\0`
+  }
+  await read()
+  await read()
+  expect(await open(world)).toMatchObject([{ code: 'SH210', record_id: bad }])
+  change.now = undefined
+  await read()
+  expect(await open(world)).toEqual([])
+  expect(await world.differences('contacts')).toEqual([])
+})
+
+test.for([['a text', 'x'], ['a number', 7], ['an object', {}]] as const)('a search whose results are %s is an answer that cannot be read, and no refusal of the database', async ([, results]) => {
+  const { wrap, change } = rewriting(/\/search$/)
+  await using world = await startWorld('search_results', { sandbox: { objects: { contacts: 3 } }, client: wrap })
+  await world.load('contacts', ['firstname'])
+  change.now = (page) => { page.results = results as never }
+  await world.db.query("select hubspot.sync('contacts')")
+  expect(await world.run('contacts', 'poll')).toBe('failed')
+  expect(await world.db.query('select distinct error_code from hubspot.runs where error_code is not null')).toEqual([{ error_code: 'SH208' }])
+})

@@ -146,7 +146,8 @@ as $$
   -- Looked up by the key of open problems: next to none.
   update hubspot_private.problems p set resolved_at = hubspot_private.clock()
   where coalesce(p.object, '') = refusals_end.object and coalesce(p.record_id, 0) = any (refusals_end.ids)
-    and p.code in ('SH212', 'SH213') and p.resolved_at is null and p.last_seen_at < refusals_end.asked_at
+    -- Text that was repaired to what the mirror has, and comes unspoilt now, is as it has it too.
+    and p.code in ('SH210', 'SH212', 'SH213') and p.resolved_at is null and p.last_seen_at < refusals_end.asked_at
     and p.record_id <> all (coalesce(refusals_end.differing, '{}'))
     -- Where it is its associations that are refused, their reading tells.
     and not exists (
@@ -155,7 +156,7 @@ as $$
       where r.from_object = refusals_end.object and d.from_id = p.record_id and not d.is_reverse);
 $$;
 comment on function hubspot_private.refusals_end(text, bigint[], bigint[], timestamptz) is
-  'Of these records, which a read found, those that do not differ are as the mirror has them: that they could not be read or written is over.';
+  'Of these records, which a read found, those that do not differ are as the mirror has them: that they could not be read or written, or were repaired, is over.';
 revoke all on function hubspot_private.refusal_note(text, bigint, text, text, text) from public;
 revoke all on function hubspot_private.skipped_note(hubspot_private.objects, bigint[], timestamptz, boolean) from public;
 revoke all on function hubspot_private.refusals_end(text, bigint[], bigint[], timestamptz) from public;

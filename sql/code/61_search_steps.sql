@@ -12,6 +12,9 @@ declare
   v_window bigint := extract(epoch from (hubspot_private.settle_windows())[s.range + 1]) * 1000;
   v_upto bigint := (request ->> 'upto')::bigint;
 begin
+  if jsonb_typeof(answer -> 'results') is distinct from 'array' then
+    perform hubspot_private.fail('answer_unreadable', 'a search has no results');
+  end if;
   v_step.result.rows_read := jsonb_array_length(answer -> 'results');
   if s.stream = 'settle' and v_upto > v_now - v_window + 2000 then
     -- Our idea of HubSpot's clock was ahead of it: what lies between is not settled yet, so this answer moves nothing.
