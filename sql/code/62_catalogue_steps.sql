@@ -107,7 +107,7 @@ declare
   v_object hubspot_private.objects;
 begin
   for v_object in
-    select o.* from hubspot_private.objects o where o.is_tracked and o.column_set = 0
+    select o.* from hubspot_private.objects o where o.is_tracked and o.column_set = 0 order by o.name
   loop
     if v_object.object_type_id is null and v_object.label is null then
       perform hubspot_private.problem_report('SH102', v_object.name, format('HubSpot has no object %s', v_object.name),

@@ -120,6 +120,17 @@ export function isWorthRepeating(error: unknown): boolean {
   return AGAIN_STATES.has(sqlState(error) ?? '')
 }
 
+/** What a lock or a deadlock with others kept from being done is done again, so often at most. */
+export async function repeatedly<T>(what: () => Promise<T>, most = 3): Promise<T> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await what()
+    } catch (error) {
+      if (!isWorthRepeating(error) || tries >= most) throw error
+    }
+  }
+}
+
 /** Whether the database itself was away: no answer came from it, or it said that it is stopping, starting or full. */
 export function isConnectionLost(error: unknown): boolean {
   const state = sqlState(error)

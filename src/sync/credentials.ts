@@ -1,5 +1,5 @@
 import { accountConfirm, credentialFail, homeCheck, tokenGet } from '../db/account-calls.ts'
-import { asJsonb, type Database } from '../db/database.ts'
+import { asJsonb, type Database, repeatedly } from '../db/database.ts'
 import { type Client, createClient } from '../hubspot/client.ts'
 import { readAccount } from '../hubspot/metadata.ts'
 import { Refused, SyncError } from '../lib/errors.ts'
@@ -60,7 +60,7 @@ export async function checkCredentials({ db, env, log, signal, sleep, worker }: 
   const caller = createCaller({ db, signal, sleep })
   try {
     const { answer } = await readAccount(client, async (kind, send) => (await caller.call(kind, send)).answer, { signal })
-    const outcome = await accountConfirm(db, asJsonb(answer.body), stored?.id)
+    const outcome = await repeatedly(() => accountConfirm(db, asJsonb(answer.body), stored?.id))
     log[outcome === 'connected' ? 'info' : 'warn'](`HubSpot account: ${outcome}`)
     return outcome
   } catch (error) {

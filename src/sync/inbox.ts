@@ -1,4 +1,4 @@
-import { isWorthRepeating } from '../db/database.ts'
+import { repeatedly } from '../db/database.ts'
 import { erasuresForget, inboxApply } from '../db/web-calls.ts'
 import { runStream, type SyncDeps } from './step.ts'
 
@@ -37,7 +37,7 @@ export function createInbox(deps: SyncDeps): Inbox {
       isWanted = false
       let pause = AGAIN_MS
       try {
-        const { applied, objects, pause_ms: pauseMs } = await apply(deps)
+        const { applied, objects, pause_ms: pauseMs } = await repeatedly(() => inboxApply(deps.db), 6)
         if (applied === 0) continue
         for (const object of objects ?? []) read(object)
         pause = pauseMs ?? 0
@@ -63,16 +63,5 @@ export function createInbox(deps: SyncDeps): Inbox {
     async idle() {
       while (loop !== undefined || reads.size > 0) await Promise.all([loop, ...reads])
     },
-  }
-}
-
-/** Locks and deadlocks pass. */
-async function apply({ db }: SyncDeps) {
-  for (let tries = 0; ; tries += 1) {
-    try {
-      return await inboxApply(db)
-    } catch (error) {
-      if (!isWorthRepeating(error) || tries >= 5) throw error
-    }
   }
 }
