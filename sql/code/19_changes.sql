@@ -146,6 +146,11 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  -- Nobody copies any of it meanwhile: what he has not committed would not be seen here.
+  perform from hubspot_private.subscriptions s
+  where s.object = changes_forget.object or 'associate' = any (s.ops)
+  order by s.id
+  for share;
   -- All of them in one pass: the feed has no index by record.
   delete from hubspot.changes c
   where c.object = changes_forget.object and c.record_id = any (changes_forget.ids) and c.op in ('insert', 'update', 'associate')
