@@ -125,6 +125,33 @@ describe('changes_after', () => {
     expect(await read(own, null)).toEqual([])
   })
 
+  test.for(['dropped', 'emptied'])('does not pass by what was %s since a transaction took its snapshot', async (what) => {
+    await using own = await freshDatabase('snapshot')
+    await write(own.pool, 3, "now() - interval '9 days'")
+    const [first, , last] = await readFinal(own, null)
+    await own.query("update hubspot_private.installation set clock_shift = '-9 days'; select hubspot_private.changes_keep(); update hubspot_private.installation set clock_shift = '0'")
+    await write(own.pool, 2)
+    await readFinal(own, null)
+    const client = await session(own.url)
+    try {
+      const after = async (place: string | null) => (await client.query<Change>('select record_id from hubspot.changes_after($1)', [place])).rows.length
+      await client.query('begin isolation level repeatable read')
+      expect([await after(null), await after(first!.next_after)]).toEqual([5, 4])
+      await client.query('commit; begin isolation level repeatable read; select 1')
+      await own.query(what === 'dropped' ? 'select hubspot_private.changes_keep()' : 'select hubspot_private.changes_empty()')
+      await expect(after(first!.next_after)).rejects.toMatchObject({ code: '40001', hint: expect.stringMatching(/./) as string })
+      // Begun again, it knows.
+      await client.query('rollback; begin isolation level repeatable read')
+      await expect(after(first!.next_after)).rejects.toMatchObject({ code: 'SH117' })
+      await client.query('rollback; begin isolation level repeatable read')
+      expect(await after(null)).toBe(what === 'dropped' ? 2 : 0)
+      if (what === 'dropped') expect(await after(last!.next_after)).toBe(2)
+      await client.query('commit')
+    } finally {
+      await client.end()
+    }
+  })
+
   test('is for whoever was granted to read, who may write nothing', async () => {
     const role = `feed_reader_${db.name.slice(-8)}`
     await db.query(`create role ${role}`)

@@ -64,7 +64,7 @@ describe('a function that takes too long', () => {
     expect(performance.now() - began).toBeLessThan(5_000)
     // Nothing was wrong with it.
     expect(await openProblems(world)).toEqual([])
-    expect(await world.db.query('select attempts from hubspot_private.deliveries')).toEqual([])
+    expect(await world.db.query('select attempts from hubspot_private.deliveries')).toEqual([{ attempts: 0 }])
   }, 20_000)
 
   test('has a third of a worker at most: what has no turn is queued again', async () => {
@@ -162,3 +162,78 @@ async function withRole(world: World): Promise<void> {
   await query(world.db.adminUrl, `do $$ begin create role feed_bob; exception when duplicate_object or unique_violation then null; end $$;
     do $$ begin execute format('grant feed_bob to %I', (select pg_get_userbyid(datdba) from pg_database where datname = '${new URL(world.db.url).pathname.slice(1)}')); end $$`)
 }
+
+test('a function that fails gets what came meanwhile after it, in the order of the feed, though its id is lower', async () => {
+  const { world, id } = await subscribed('late', '')
+  await using _ = world
+  const { db } = world
+  await db.query(`create table public.allowed (); select hubspot.off_change(${id})`)
+  const [row] = await db.query<{ id: string }>(`select hubspot.on_change('contacts', function_name => 'public.take', ops => '{update,associate}') as id`)
+  await db.query(`create or replace function public.take(change jsonb) returns void language plpgsql as $$ begin
+    if change ->> 'op' = 'associate' and not exists (select from public.allowed) then raise 'not yet'; end if;
+    insert into public.got (note) values (change ->> 'op'); end $$`)
+  const [older, newer] = [await db.pool.connect(), await db.pool.connect()]
+  const write = (op: string) => `insert into hubspot.changes (at, object, record_id, op, changed) values (now(), 'contacts', 1, '${op}', '{}')`
+  await older.query('begin; select pg_current_xact_id()')
+  await newer.query(`begin; ${write('update')}`)
+  await older.query(`${write('associate')}; commit`)
+  older.release()
+  while ((await openProblems(world)).length === 0) await deliver(world.deps, Number(row!.id))
+  await newer.query('commit')
+  newer.release()
+  await allFinal(db)
+  await deliver(world.deps, Number(row!.id))
+  await db.query('alter table public.allowed add column n integer; insert into public.allowed values (1)')
+  await world.advance(10_000)
+  await deliver(world.deps, Number(row!.id))
+  expect(await db.query('select note from public.got order by n')).toEqual([{ note: 'associate' }, { note: 'update' }])
+})
+
+describe('erasing while a function is called', () => {
+  test('waits for a call with the record, and leaves nothing of what that said', async () => {
+    const { world, id, ids: [one = ''] } = await subscribed('erased', `raise 'not %', change #>> '{changed,firstname,1}';`)
+    await using _ = world
+    const { db } = world
+    await edited(world, [one], 'Unmistakable')
+    const [calling, forgetting] = [await db.pool.connect(), await db.pool.connect()]
+    const step = () => calling.query('select hubspot_private.deliver_step($1) as is_more', [id])
+    try {
+      expect((await step()).rows).toEqual([{ is_more: true }])
+      await calling.query('begin')
+      await step()
+      let isOver = false
+      const forgotten = forgetting.query("select hubspot.forget('contacts', $1)", [one]).finally(() => (isOver = true))
+      while (!isOver && (await db.query("select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'")).length === 0) await sleep(10)
+      await calling.query('commit')
+      await forgotten
+      expect(await db.query(`select p::text from hubspot_private.problems p where p::text like '%Unmistakable%'
+        union all select d::text from hubspot_private.deliveries d union all select d::text from hubspot_private.delivery_changes d`)).toEqual([])
+    } finally {
+      calling.release()
+      forgetting.release()
+    }
+  })
+
+  test('waits for no call with another', async () => {
+    const { world, id, ids: [one = '', slow = ''] } = await subscribed('erasing', 'perform pg_advisory_xact_lock(1);')
+    await using _ = world
+    const { db } = world
+    await edited(world, [slow])
+    const holder = await db.pool.connect()
+    try {
+      await holder.query('select pg_advisory_lock(1)')
+      const delivery = deliver(world.deps, id)
+      while ((await db.query("select from pg_stat_activity where datname = current_database() and wait_event = 'advisory'")).length === 0) await sleep(10)
+      await holder.query(`set lock_timeout = '1 s'; select hubspot.forget('contacts', ${one}); reset lock_timeout`)
+      expect(await world.row('contacts', one)).toBeUndefined()
+      await holder.query('select pg_advisory_unlock(1)')
+      await delivery
+      // What the erasing did is told after it.
+      await allFinal(db)
+      await deliver(world.deps, id)
+      expect(await got(world)).toEqual([slow, one])
+    } finally {
+      holder.release()
+    }
+  })
+})

@@ -27,12 +27,12 @@ async function kill(child: ChildProcess, db: FreshDatabase): Promise<void> {
   await db.query(`select graphile_worker.force_unlock_workers(array(select distinct locked_by from graphile_worker.jobs where locked_by is not null))`)
 }
 
-async function prepared(name: string) {
+async function prepared(name: string, ops = '{insert,update,delete}') {
   const db = await freshDatabase(name)
   const database = openDatabase(db.url, { max: 4 })
   await db.query(`create table public.got (n serial, who text, record_id bigint, change_id bigint, op text, changed jsonb)`)
   await db.query(`select hubspot.track('contacts')`)
-  const [row] = await db.query<{ id: string }>(`select hubspot.on_change('contacts', task => 'note') as id`)
+  const [row] = await db.query<{ id: string }>(`select hubspot.on_change('contacts', task => 'note', ops => $1) as id`, [ops])
   const id = Number(row!.id)
   const look = () => deliver({ db: database, signal: new AbortController().signal }, id)
   return {
@@ -53,6 +53,11 @@ async function prepared(name: string) {
     },
   }
 }
+
+/** Ids of the changes that jobs carry. */
+const carried = async (db: FreshDatabase) => (await db.query<{ ids: string[] }>(
+  `select array(select c ->> 'id' from json_array_elements(j.payload -> 'changes') c) as ids
+   from graphile_worker._private_jobs j join graphile_worker._private_tasks t on t.id = j.task_id where t.identifier = 'note' order by j.id`)).map(({ ids }) => ids)
 
 const IS_IDLE = 'not exists (select from hubspot_private.deliveries)'
 
@@ -96,6 +101,7 @@ test('that fails holds up its record alone, as a problem, and goes on once it is
     // Given up by hand, it stays in the queue and its record waits.
     await it.db.query(`select graphile_worker.permanently_fail_jobs(array(select id from graphile_worker.jobs where task_identifier = 'note'), 'given up')`)
     await it.write([1], 'later')
+    await allFinal(it.db)
     await it.look()
     expect(await it.db.query(`select count(*)::integer as n from graphile_worker.jobs where task_identifier = 'note'`)).toEqual([{ n: 1 }])
     // Mended: here the change that it failed with is taken out of its job.
@@ -115,4 +121,69 @@ test('that fails holds up its record alone, as a problem, and goes on once it is
   ])
   await it.db.query('select hubspot.off_change($1)', [it.id])
   expect(await it.db.query(`select from graphile_worker.jobs where task_identifier = 'note'`)).toEqual([])
+})
+
+test('gets a change too whose id is lower than one that it has already, of a transaction that is later', async () => {
+  await using it = await prepared('tasks_order', '{update,associate}')
+  const { db } = it
+  const [older, newer] = [await db.pool.connect(), await db.pool.connect()]
+  try {
+    const write = `insert into hubspot.changes (at, object, record_id, op, changed) values (now(), 'contacts', 1, $1, $2) returning id`
+    // A step of associations has its number first and writes last.
+    await older.query('begin; select pg_current_xact_id()')
+    await newer.query('begin')
+    const { rows: [late] } = await newer.query<{ id: string }>(write, ['update', '{"firstname": ["a", "b"]}'])
+    const { rows: [early] } = await older.query<{ id: string }>(write, ['associate', '{"to_object": "companies", "to": 7}'])
+    await older.query('commit')
+    await it.until('exists (select from hubspot_private.deliveries where job_id is not null)')
+    expect(await carried(db)).toEqual([[early!.id]])
+    await newer.query('commit')
+    await allFinal(db)
+    await it.look()
+    const done = () => db.query(`select graphile_worker.complete_jobs(array(select id from graphile_worker.jobs where task_identifier = 'note'))`)
+    await done()
+    await it.look()
+    expect(await carried(db)).toEqual([[late!.id]])
+    await done()
+    await it.look()
+    expect(await db.query('select from hubspot_private.deliveries union all select from hubspot_private.delivery_changes')).toEqual([])
+  } finally {
+    older.release()
+    newer.release()
+  }
+})
+
+test('is given nothing of a record that is forgotten while its changes are being copied, or the other way round', async () => {
+  await using it = await prepared('tasks_forgotten')
+  const { db } = it
+  const [copying, forgetting] = [await db.pool.connect(), await db.pool.connect()]
+  try {
+    const forget = () => forgetting.query(`select hubspot_private.changes_forget('contacts', '{1}')`)
+    const secrets = () => db.query(`select from hubspot_private.delivery_changes where change::text like '%secret%'
+      union all select from graphile_worker._private_jobs where payload::text like '%secret%' union all select from hubspot_private.deliveries`)
+    await it.write([1], 'secret')
+    await allFinal(db)
+    await copying.query('begin')
+    await copying.query('select hubspot_private.deliver_step($1)', [it.id])
+    let isOver = false
+    const forgotten = forget().finally(() => (isOver = true))
+    while (!isOver && (await db.query(`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)).length === 0) continue
+    await copying.query('commit')
+    await forgotten
+    expect(await secrets()).toEqual([])
+
+    await it.write([1], 'secret')
+    await allFinal(db)
+    await forgetting.query('begin')
+    await forget()
+    // It does not wait: it comes again.
+    await it.look()
+    await forgetting.query('commit')
+    await it.look()
+    expect(await secrets()).toEqual([])
+    expect(await db.query(`select from graphile_worker.jobs where key = 'hubspot:deliver:${it.id}:again'`)).toHaveLength(1)
+  } finally {
+    copying.release()
+    forgetting.release()
+  }
 })

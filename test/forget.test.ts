@@ -26,6 +26,15 @@ async function traces({ db }: World, text: string): Promise<string[]> {
   return found.flat()
 }
 const forget = (world: World, id: string | number | null) => world.db.query('select hubspot.forget($1, $2)', ['contacts', id])
+/** The code of the error that statements end with, undone; undefined where none does. */
+async function refused({ db }: World, text: string): Promise<string | undefined> {
+  const client = await db.pool.connect()
+  try {
+    return await client.query(text).then(() => undefined, ({ code }: { code: string }) => code)
+  } finally {
+    await client.query('rollback').finally(() => client.release())
+  }
+}
 const rows = async (world: World) => (await world.db.query<{ rows: string }>("select rows from hubspot.status where object = 'contacts'"))[0]!.rows
 
 describe('hubspot.forget', () => {
@@ -124,6 +133,31 @@ describe('hubspot.forget', () => {
     expect(await world.row('contacts', id)).toBeUndefined()
     await using empty = await freshDatabase('forget')
     await expect(empty.query("select hubspot.forget('contacts', 5)")).rejects.toMatchObject({ code: 'SH101' })
+  })
+
+  test('leaves the tables read-only for the rest of its transaction', async () => {
+    await using world = await worldOf()
+    const { db, ids: [one = '', other = ''], deals: [deal = ''], store } = world
+    store.associate('deals', deal, 'contacts', other)
+    await world.pass(2 * HOUR, HOUR)
+    const after = (what: string, statement: string) => refused(world, `begin; ${what}; ${statement}`)
+    for (const id of [one, 999_999_999]) {
+      expect(await after(`select hubspot.forget('contacts', ${id})`, `update hubspot.contacts set firstname = 'mine' where id = ${other}`)).toBe('SH105')
+      expect(await after(`select hubspot.forget('contacts', ${id})`, `delete from hubspot.deals_contacts where deal_id = ${deal}`)).toBe('SH105')
+    }
+    // The sweep's own, of what is no longer tracked.
+    await db.query("select hubspot.untrack('contacts')")
+    await db.query(`insert into hubspot_private.erasures (object, id, asked_at, next_at) select 'contacts', $1, now, now from hubspot_private.clock() now`, [one])
+    expect(await after('select hubspot_private.erasures_forget()', `update hubspot.contacts set firstname = 'mine' where id = ${other}`)).toBe('SH105')
+    await db.query('select hubspot_private.erasures_forget()')
+    expect(await world.row('contacts', one)).toBeUndefined()
+  })
+
+  test.for(['repeatable read', 'serializable'])('wants to see what others have committed: not in a snapshot, as of %s', async (level) => {
+    await using world = await worldOf()
+    const [id = ''] = world.ids
+    expect(await refused(world, `begin isolation level ${level}; select hubspot.forget('contacts', ${id})`)).toBe('SH104')
+    expect(await world.row('contacts', id)).toBeDefined()
   })
 
   test('a page that is on its way does not bring it back', async () => {

@@ -172,6 +172,23 @@ describe('once enabled', () => {
     await query(world.db.adminUrl, `drop owned by ${reader}`)
   })
 
+  test('tables of the user\'s own beside them are his: one under another name, of a view, of another schema', async () => {
+    await using world = await enabled('live')
+    const own = ['of_contacts', 'status', 'things']
+    await world.db.query(`create foreign table hubspot_live.of_contacts (id bigint, firstname text) server hubspot_live options (schema_name 'hubspot', table_name 'contacts');
+      create foreign table hubspot_live.status (object text) server hubspot_live options (schema_name 'hubspot', table_name 'status');
+      create foreign table hubspot_live.things (id bigint) server hubspot_live options (schema_name 'public', table_name 'things')`)
+    await world.db.query('select hubspot_private.sweep()')
+    expect(await liveTables(world)).toEqual(['contacts', 'deals', 'deals_contacts', ...own])
+    await world.db.query(`select hubspot.untrack('deals', drop_table => true)`)
+    expect(await liveTables(world)).toEqual(['contacts', ...own])
+    await expect(world.db.query('select hubspot.disable_live()')).rejects.toMatchObject({ code: 'SH126', message: expect.stringContaining('hubspot_live.status') as string })
+    expect(await liveTables(world)).toEqual(['contacts', ...own])
+    await world.db.query(own.map((name) => `drop foreign table hubspot_live.${name}`).join('; '))
+    await world.db.query('select hubspot.disable_live()')
+    expect(await liveTables(world)).toEqual([])
+  })
+
   test('all of it goes with disable_live, and comes back', async () => {
     await using world = await enabled('live')
     await world.db.query('select hubspot.disable_live()')

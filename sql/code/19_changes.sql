@@ -72,6 +72,15 @@ begin
     limit max_rows
   ) c
   order by c.xid, c.id;
+  -- To a snapshot tables are dropped and emptied at once, and what else was done with that does not show.
+  if v_after.era is not null and current_setting('transaction_isolation') in ('repeatable read', 'serializable') and exists (
+    select from pg_inherits i
+    join pg_class c on c.oid = i.inhrelid and c.relfilenode is distinct from pg_relation_filenode(c.oid)
+    where i.inhparent = 'hubspot.changes'::regclass)
+  then
+    raise exception using errcode = '40001', message = 'a day of changes was dropped since this transaction took its snapshot',
+      hint = 'Begin the transaction again: then it is known whether that was after the place given.';
+  end if;
   -- Looked at afterwards: what was dropped meanwhile is known by now.
   select f.* into strict v_feed from hubspot_private.feed f;
   if v_after.era is not null and (
@@ -83,7 +92,7 @@ begin
 end;
 $$;
 comment on function hubspot.changes_after(text, integer) is
-  'The changes after a place in the feed, in order, none left out: pass next_after of the last row to go on, null to begin with the oldest kept. A change shows once every transaction that began before it is over. SH104; SH117 where changes after that place are no longer kept.';
+  'The changes after a place in the feed, in order, none left out: pass next_after of the last row to go on, null to begin with the oldest kept. A change shows once every transaction that began before it is over. SH104; SH117 where changes after that place are no longer kept; 40001 where a repeatable-read transaction cannot tell: begin it again.';
 
 create or replace function hubspot_private.changes_empty()
 returns void
@@ -146,6 +155,11 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
+  -- Nobody copies any of it meanwhile: what he has not committed would not be seen here.
+  perform from hubspot_private.subscriptions s
+  where s.object = changes_forget.object or 'associate' = any (s.ops)
+  order by s.id
+  for share;
   -- All of them in one pass: the feed has no index by record.
   delete from hubspot.changes c
   where c.object = changes_forget.object and c.record_id = any (changes_forget.ids) and c.op in ('insert', 'update', 'associate')

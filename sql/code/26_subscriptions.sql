@@ -150,7 +150,7 @@ begin
     insert into hubspot_private.delivery_changes (subscription, record_id, change_id, change)
     select s.id, w.record_id, w.id, to_jsonb(w) || jsonb_build_object('id', w.id::text, 'record_id', w.record_id::text)
     from wanted w
-    on conflict on constraint delivery_changes_pkey do nothing
+    order by w.xid, w.id
   ),
   opened as (
     insert into hubspot_private.deliveries (subscription, record_id, not_before)

@@ -88,9 +88,9 @@ begin
     v_error := null;
     v_taken := 0;
     for v_change in
-      select c.change_id, c.change from hubspot_private.delivery_changes c
+      select c.seq, c.change from hubspot_private.delivery_changes c
       where c.subscription = s.id and c.record_id = v_delivery.record_id
-      order by c.change_id
+      order by c.seq
       limit case when is_careful then 1 else 100 end
     loop
       v_began := pg_catalog.clock_timestamp();
@@ -104,7 +104,7 @@ begin
           raise exception 'it went on as role %', current_user;
         end if;
         perform hubspot_private.session_settle(v_session, 'it');
-        v_taken := v_change.change_id;
+        v_taken := v_change.seq;
       exception when others or query_canceled or assert_failure then
         v_error := pg_catalog.format('%s (%s)', case
           when sqlstate = '57014' and pg_catalog.clock_timestamp() - v_began >= v_limit then 'it took longer than delivery_timeout, ' || v_limit
@@ -114,7 +114,7 @@ begin
       exit when v_error is not null or pg_catalog.clock_timestamp() > v_until;
     end loop;
     delete from hubspot_private.delivery_changes c
-    where c.subscription = s.id and c.record_id = v_delivery.record_id and c.change_id <= v_taken;
+    where c.subscription = s.id and c.record_id = v_delivery.record_id and c.seq <= v_taken;
     if v_error is null then
       perform hubspot_private.delivery_end(s, array[v_delivery.record_id]);
     else
@@ -152,7 +152,7 @@ begin
   delete from hubspot_private.delivery_changes c
   using hubspot_private.deliveries d
   where d.subscription = s.id and d.record_id = any (v_done)
-    and (c.subscription, c.record_id) = (d.subscription, d.record_id) and c.change_id <= d.job_until;
+    and (c.subscription, c.record_id) = (d.subscription, d.record_id) and c.seq <= d.job_until;
   perform hubspot_private.delivery_end(s, v_done);
   execute format(
     'with failed as (
@@ -164,7 +164,7 @@ begin
      select hubspot_private.delivery_failed($1, f.record_id, f.attempts, f.error) from failed f order by f.record_id', v_queue)
   using s;
   for v_delivery in
-    select d.record_id, c.changes, c.last_id
+    select d.record_id, c.changes, c.last_seq
     from (
       select x.record_id from hubspot_private.deliveries x
       where x.subscription = s.id and x.job_id is null and x.not_before <= hubspot_private.clock()
@@ -172,10 +172,10 @@ begin
       limit 500
     ) d
     cross join lateral (
-      select jsonb_agg(y.change order by y.change_id) as changes, max(y.change_id) as last_id
+      select jsonb_agg(y.change order by y.seq) as changes, max(y.seq) as last_seq
       from (
-        select z.change_id, z.change from hubspot_private.delivery_changes z
-        where z.subscription = s.id and z.record_id = d.record_id order by z.change_id limit 100
+        select z.seq, z.change from hubspot_private.delivery_changes z
+        where z.subscription = s.id and z.record_id = d.record_id order by z.seq limit 100
       ) y
     ) c
   loop
@@ -185,7 +185,7 @@ begin
     using s.task,
       json_build_object('subscription', s.id, 'object', s.object, 'record_id', v_delivery.record_id::text, 'changes', v_delivery.changes),
       format('hubspot:on_change:%s:%s', s.id, v_delivery.record_id);
-    update hubspot_private.deliveries d set job_id = v_job, job_until = v_delivery.last_id
+    update hubspot_private.deliveries d set job_id = v_job, job_until = v_delivery.last_seq
     where d.subscription = s.id and d.record_id = v_delivery.record_id;
   end loop;
 end;
@@ -209,7 +209,7 @@ as $$
         select from hubspot_private.deliveries d
         where d.subscription = s.id and d.job_id is not null and exists (
           select from hubspot_private.delivery_changes c
-          where c.subscription = s.id and c.record_id = d.record_id and c.change_id > d.job_until))
+          where c.subscription = s.id and c.record_id = d.record_id and c.seq > d.job_until))
       then hubspot_private.clock() + interval '1 second' end)
   from hubspot_private.subscriptions u
   cross join lateral (
@@ -258,16 +258,24 @@ begin
     perform hubspot_private.subscription_later(s.id);
     return false;
   end if;
+  if s.function_name is not null then
+    -- off_change() waits for the calls, and erasing does not: only while copies are made must nobody erase. So these come last, for
+    -- the next step to deliver.
+    perform from hubspot_private.subscriptions x where x.id = subscription for key share;
+    if not found then
+      return false;
+    end if;
+    perform hubspot_private.deliver_calls(s, is_careful);
+  end if;
   -- Read again: whoever held the lock moved it.
-  select x.* into s from hubspot_private.subscriptions x where x.id = subscription for no key update;
+  select x.* into s from hubspot_private.subscriptions x where x.id = subscription for no key update skip locked;
   if not found then
+    perform hubspot_private.subscription_later(subscription);
     return false;
   end if;
   v_is_more := hubspot_private.subscription_read(s);
   if s.task is not null then
     perform hubspot_private.deliver_jobs(s);
-  else
-    perform hubspot_private.deliver_calls(s, is_careful);
   end if;
   select n.is_due, n.at into v_next from hubspot_private.deliver_next(s) n;
   if v_is_more or v_next.is_due then

@@ -85,6 +85,8 @@ begin
   set ids = array(select i from pg_catalog.unnest(a.ids) i where i <> all (v_ids))
   where a.object_number = v_object.number and a.ids && v_ids;
   delete from hubspot_private.hints h where h.object = v_object.name and h.id = any (v_ids);
+  -- The row above left a change just now. A delivery that is waited for may leave a problem.
+  perform hubspot_private.changes_forget(v_object.name, v_ids);
   delete from hubspot_private.problems p where p.object = v_object.name and p.record_id = any (v_ids);
   delete from hubspot_private.inbox i
   where i.ids <@ v_ids and i.object_type = any (array(
@@ -97,8 +99,6 @@ begin
   where p.object = v_object.name and p.record_id is null and p.code in ('SH009', 'SH901');
   update hubspot_private.runs r set error = null
   where r.object = v_object.name and r.error is not null and r.error_code in ('SH009', 'SH901');
-  -- The row above left a change just now.
-  perform hubspot_private.changes_forget(v_object.name, v_ids);
   return v_deleted;
 end;
 $$;

@@ -28,6 +28,25 @@ $$;
 comment on function hubspot_private.live_names() is
   'Tables of the mirror that have a live one: of tracked objects, with their key, and of tracked pairs (the object is the one they are read from), with both ends.';
 
+create or replace function hubspot_private.live_made()
+returns table (table_name name)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Whoever imports something under a name of his own, or a view of schema hubspot's, keeps it.
+  select c.relname
+  from pg_foreign_table f
+  join pg_foreign_server s on s.oid = f.ftserver and s.srvname = 'hubspot_live'
+  join pg_class c on c.oid = f.ftrelid
+  join pg_namespace n on n.oid = c.relnamespace and n.nspname = 'hubspot_live'
+  where f.ftoptions @> array['schema_name=hubspot', 'table_name=' || c.relname]
+    and (to_regclass(format('hubspot.%I', c.relname)) is null
+      or exists (select from hubspot_private.objects o where o.table_name = c.relname)
+      or exists (select from hubspot_private.pairs p where p.table_name = c.relname));
+$$;
+comment on function hubspot_private.live_made() is 'The live tables that are there, of tables that are tracked or were.';
+
 create or replace function hubspot_private.live_columns(schema_name text, table_name name)
 returns table (name name, type text, comment text)
 language sql
@@ -112,14 +131,12 @@ begin
     select n.table_name as name, n.object, true as is_there from hubspot_private.live_names() n
     where table_name is null or n.table_name = table_name
     union all
-    select c.relname, coalesce(o.name, p.from_object), false
-    from pg_foreign_table f
-    join pg_foreign_server s on s.oid = f.ftserver and s.srvname = 'hubspot_live'
-    join pg_class c on c.oid = f.ftrelid and c.relnamespace = 'hubspot_live'::regnamespace
-    left join hubspot_private.objects o on o.table_name = c.relname
-    left join hubspot_private.pairs p on p.table_name = c.relname
-    where (table_name is null or c.relname = table_name)
-      and not exists (select from hubspot_private.live_names() n where n.table_name = c.relname)
+    select m.table_name, coalesce(o.name, p.from_object), false
+    from hubspot_private.live_made() m
+    left join hubspot_private.objects o on o.table_name = m.table_name
+    left join hubspot_private.pairs p on p.table_name = m.table_name
+    where (table_name is null or m.table_name = table_name)
+      and not exists (select from hubspot_private.live_names() n where n.table_name = m.table_name)
   loop
     v_failed := null;
     for v_statement in

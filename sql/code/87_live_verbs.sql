@@ -107,19 +107,15 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_table regclass;
+  v_table name;
   v_role text;
   v_detail text;
 begin
   if not hubspot_private.live_is_on() then
     return;
   end if;
-  for v_table in
-    select f.ftrelid from pg_foreign_table f
-    join pg_foreign_server s on s.oid = f.ftserver and s.srvname = 'hubspot_live'
-    join pg_class c on c.oid = f.ftrelid and c.relnamespace = 'hubspot_live'::regnamespace
-  loop
-    execute format('drop foreign table %s', v_table);
+  for v_table in select m.table_name from hubspot_private.live_made() m loop
+    execute format('drop foreign table hubspot_live.%I', v_table);
   end loop;
   for v_role in
     select case when m.umuser = 0 then 'public' else quote_ident(m.usename) end from pg_user_mappings m where m.srvname = 'hubspot_live'

@@ -33,6 +33,17 @@ end;
 $$;
 comment on function hubspot_private.forget_begin(hubspot_private.objects) is 'Nobody else writes the object''s rows until this transaction is over.';
 
+create or replace function hubspot_private.forget_end(o hubspot_private.objects)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  -- What the transaction goes on with is not the sync's.
+  update hubspot_private.streams s set writer = null where (s.object, s.stream, s.range) = (o.name, 'forget', 0);
+$$;
+comment on function hubspot_private.forget_end(hubspot_private.objects) is 'From here on the tables are read-only to this transaction again.';
+
 create or replace function hubspot_private.erasures_forget()
 returns void
 language plpgsql
@@ -57,6 +68,7 @@ begin
     perform hubspot_private.forget_begin(v_object);
     perform set_config('search_path', hubspot_private.usual_search_path(), true);
     perform hubspot_private.records_erase_each(v_due.object, 'forget', 0, v_due.ids);
+    perform hubspot_private.forget_end(v_object);
     perform set_config('search_path', 'pg_catalog, pg_temp', true);
   end loop;
 end;
@@ -109,6 +121,11 @@ begin
   if id is null or id not between 0 and 999999999999999999 then
     perform hubspot_private.fail('argument_invalid', 'the id is null or out of range', format('Give HubSpot''s id: select hubspot.forget(%L, 42);', v_object.name));
   end if;
+  -- Changes, and whatever else others committed since a snapshot was taken, would stay.
+  if current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
+    perform hubspot_private.fail('argument_invalid', format('a %s transaction does not see all there is to erase', current_setting('transaction_isolation')),
+      'Begin with: begin isolation level read committed;');
+  end if;
   perform hubspot_private.forget_begin(v_object);
   -- Users' triggers find what they find when a worker deletes a row; what is called below names everything in full.
   perform set_config('search_path', hubspot_private.usual_search_path(), true);
@@ -118,6 +135,7 @@ begin
   perform hubspot_private.record_await(v_object.name, array(
     select id union select m.lost_id from hubspot.merges m where m.object = v_object.name and m.kept_id = id));
   perform hubspot_private.records_erase(v_object.name, 'forget', 0, array[id]);
+  perform hubspot_private.forget_end(v_object);
   if v_is_here then
     raise notice '% % was in HubSpot when it was last read', v_object.name, id
       using hint = 'Delete it there as well, for privacy: while HubSpot has it, it comes back when it is read again.';
@@ -125,5 +143,5 @@ begin
 end;
 $$;
 comment on function hubspot.forget(text, bigint) is
-  'Erases a record, and what was merged into it: row, associations, changes, problems, all that waits. Its tombstone keeps id and times, the feed that it was deleted, by its id alone. What HubSpot still has comes back when it is read again: delete it there first. It waits for whoever holds the row or an association, and raises P0001 where a trigger of yours keeps them. SH101, SH104.';
+  'Erases a record, and what was merged into it: row, associations, changes, problems, all that waits. Its tombstone keeps id and times, the feed that it was deleted, by its id alone. What HubSpot still has comes back when it is read again: delete it there first. It waits for whoever holds the row or an association, and raises P0001 where a trigger of yours keeps them. Only in read committed transactions: a snapshot does not show all there is. SH101, SH104.';
 revoke all on function hubspot.forget(text, bigint) from public;
