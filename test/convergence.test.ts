@@ -33,7 +33,9 @@ async function converges(what: Scenario): Promise<void> {
   const check = async (when: string, ignored?: ReadonlySet<string>) => {
     const different = await Promise.all(names.map((object) => world.differences(object, { ignore: (id) => ignored?.has(`${object} ${id}`) ?? false })))
     const edges = await Promise.all(pairsOf(what.counts).map(([from, to]) => edgeDifferences(world.db, world.sandbox, from, to)))
-    const merges = await Promise.all(names.map((object) => mergeDifferences(world.db, world.sandbox, object, play.merges(object))))
+    const merges = await Promise.all(names.map((object) => mergeDifferences(world.db, world.sandbox, object, {
+      chains: play.merges(object), hasHeard: (lost, id) => play.hasHeard(object, lost, id),
+    })))
     const definitions = await definitionDifferences(world.db, world.sandbox, names)
     const left = await untidy(world, play, names, ignored, what.commands.some((command) => command.do === 'jump'))
     expect([...play.violations, ...different.flat(), ...edges.flat(), ...merges.flat(), ...definitions, ...(await feed.differences()), ...left], when).toEqual([])

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Settings } from '../src/sandbox/index.ts'
 import { hold, startWorld, type World, type WorldOptions } from './support/sync.ts'
+import { changeOf, siteOf } from './support/webhooks.ts'
 
 const HOUR = 3_600_000
 
@@ -142,4 +143,23 @@ test('a survivor that is archived before anybody read it takes with it what it t
   await world.pass(HOUR, 600_000)
   expect(await world.differences('contacts')).toEqual([])
   expect(await merges(world)).toEqual({ [lost]: kept })
+})
+
+test.for(['a webhook says so', 'a user says so'])('a lost record that is erased leads to its survivor all the same, which tells of it (%s)', async (how) => {
+  await using world = await contacts(6, { mergeMakesNewId: false, mergedRead: 'missing' })
+  const [kept = '', lost = ''] = idsOf(world)
+  world.store.merge('contacts', kept, lost)
+  await world.pass(30_000, 10_000)
+  expect(await merges(world)).toEqual({ [lost]: kept })
+  if (how === 'a user says so') await world.db.query("select hubspot.forget('contacts', $1)", [lost])
+  else {
+    await using site = siteOf(world)
+    await site.send([changeOf(world, Number(lost), { subscriptionType: 'contact.privacyDeletion' })])
+    await site.caughtUp()
+  }
+  expect(await world.db.query('select id from hubspot_private.tombstones where erased_at is not null')).toEqual([{ id: lost }])
+  expect(await merges(world)).toEqual({ [lost]: kept })
+  // With the survivor the way there goes.
+  await world.db.query("select hubspot.forget('contacts', $1)", [kept])
+  expect(await merges(world)).toEqual({})
 })

@@ -92,7 +92,8 @@ begin
   where i.ids <@ v_ids and i.object_type = any (array(
     select t from (select distinct n.object_type as t from hubspot_private.inbox n) n
     where hubspot_private.webhook_object(t) = v_object.name));
-  delete from hubspot.merges m where m.object = v_object.name and (m.kept_id = any (v_ids) or m.lost_id = any (v_ids));
+  -- What it was merged into itself tells of it as long as that is there, and would not be read again for this.
+  delete from hubspot.merges m where m.object = v_object.name and m.kept_id = any (v_ids);
   delete from hubspot_private.erasures e where e.object = v_object.name and e.id = any (v_ids);
   -- What the database said of a whole page may quote any of its records.
   update hubspot_private.problems p set message = 'what it said was erased, with a record that it may have named'

@@ -74,24 +74,33 @@ async function schemasDiffer(db: Read, ask: Ask): Promise<string[]> {
   return compared('object', there.map((s) => `${s['objectTypeId']} ${s['fullyQualifiedName']} ${quoted((s['labels'] as Json)['plural'])}`), here.map(({ line }) => line))
 }
 
+/** What a play merged of an object: each lost id, with the ids that it led to, one after another; and whether an answer that was taken in told of it. */
+type Merged = { chains: ReadonlyMap<string, readonly string[]>; hasHeard(lost: string, id: string): boolean }
+
 /**
- * How hubspot.merges differs from what the sandbox's records tell of what they took in. `known`: each lost id that a play merged
- * away, with the id that it leads to now; what it says of records that are gone without a trace may be here, or not.
+ * How hubspot.merges differs from what the sandbox's records tell of what they took in. What it says of records that are gone
+ * without a trace may be here, or not; and may lead to the last that was heard of, where that is part of one that was gone before
+ * anybody read it.
  */
-export async function mergeDifferences(db: Read, sandbox: Sandbox, object: string, known: ReadonlyMap<string, string>): Promise<string[]> {
+export async function mergeDifferences(db: Read, sandbox: Sandbox, object: string, { chains, hasHeard }: Merged): Promise<string[]> {
   const here = new Map((await db.query<{ lost_id: string; kept_id: string }>('select lost_id, kept_id from hubspot.merges where object = $1', [object])).map((m) => [m.lost_id, m.kept_id]))
   // What was deleted for privacy, as far as a webhook can be believed, takes along what it took in; the archived list may tell of it anew.
   const erased = new Set((await db.query<{ id: string }>('select id from hubspot_private.tombstones where object = $1 and erased_at is not null', [object])).map(({ id }) => id))
   const told = new Map<string, string>()
   for (const archived of [false, true]) {
     for (const { id, properties } of sandbox.store.records(object, { archived })) {
-      if (known.has(id)) continue
+      if (chains.has(id)) continue
       for (const lost of (properties['hs_merged_object_ids'] ?? '').split(';')) if (lost !== '' && lost !== id) told.set(lost, id)
     }
   }
+  const isRight = (lost: string, kept: string) => {
+    const chain = chains.get(lost) ?? []
+    const later = chain.slice(chain.indexOf(kept) + 1)
+    return told.get(lost) === kept || chain.at(-1) === kept || (chain.includes(kept) && !told.has(lost) && !later.some((id) => hasHeard(lost, id)))
+  }
   return [
     ...[...told].filter(([lost, kept]) => here.get(lost) !== kept && !erased.has(kept)).map(([lost, kept]) => `${object} ${lost} was merged into ${kept}, here ${here.get(lost) ?? 'nothing is known of it'}`),
-    ...[...here].filter(([lost, kept]) => known.get(lost) !== kept && told.get(lost) !== kept).map(([lost, kept]) => `${object} ${lost} is said to be merged into ${kept}, and was into ${known.get(lost) ?? 'none'}`),
+    ...[...here].filter(([lost, kept]) => !isRight(lost, kept)).map(([lost, kept]) => `${object} ${lost} is said to be merged into ${kept}, and was into ${chains.get(lost)?.at(-1) ?? 'none'}`),
   ]
 }
 

@@ -12,7 +12,8 @@ export function createHands(world: World, { focus, counts, isAll, onDelete }: Pi
   const unseen = new Set<string>()
   const definitions = createDefinitions(world, unseen, trace)
   const tracking = createTracking(world, { counts, isAll, onDelete }, trace)
-  const kept = new Map<string, string>()
+  /** Each lost record, with the id that it became part of then. */
+  const into = new Map<string, string>()
   const lost = new Set<string>()
   /** What each survivor took in, as it did before and as what it took in had. */
   const taken = new Map<string, string[]>()
@@ -22,6 +23,10 @@ export function createHands(world: World, { focus, counts, isAll, onDelete }: Pi
   const refused = new Map<string, () => void>()
   const text = { contacts: 'firstname', deals: 'dealname', vehicle: 'make' } as const
 
+  const chainOf = (object: ObjectName, id: string): string[] => {
+    const next = into.get(`${object} ${id}`)
+    return next === undefined ? [] : [next, ...chainOf(object, next)]
+  }
   const choose = (object: ObjectName, pick: number, count: number, archived = false): string[] => {
     // Archived lists may show records that were merged away; nobody restores these.
     const ids = [...store.records(object, { archived })].map(({ id }) => id).filter((id) => !lost.has(`${object} ${id}`))
@@ -79,7 +84,7 @@ export function createHands(world: World, { focus, counts, isAll, onDelete }: Pi
     unseen,
     isArchived: definitions.isArchived,
     isTracked: tracking.isTracked,
-    merges: (object: ObjectName) => new Map([...kept].filter(([key]) => key.startsWith(`${object} `)).map(([key, id]) => [key.slice(object.length + 1), id])),
+    merges: (object: ObjectName) => new Map([...into.keys()].filter((key) => key.startsWith(`${object} `)).map((key) => key.slice(object.length + 1)).map((id) => [id, chainOf(object, id)])),
     async perform(command: Exclude<Command, { do: 'advance' | 'jump' | 'beat' | 'kill' | 'freeze' | 'thaw' | 'lose' | 'check' | 'live' }>) {
       if ('object' in command && (counts[command.object] === undefined || !tracking.mayPerform(command))) return
       switch (command.do) {
@@ -126,12 +131,11 @@ export function createHands(world: World, { focus, counts, isAll, onDelete }: Pi
           const { id } = store.merge(command.object, one, two, { lag: command.lag })
           const ids = [one, two].filter((each) => each !== id)
           const gone = ids.map((each) => `${command.object} ${each}`)
-          for (const each of gone) lost.add(each)
-          taken.set(`${command.object} ${id}`, [...new Set([`${command.object} ${id}`, ...gone].flatMap((each) => [each, ...(taken.get(each) ?? [])]))])
-          for (const each of ids) {
-            for (const [key, led] of kept) if (led === each && key.startsWith(`${command.object} `)) kept.set(key, id)
-            kept.set(`${command.object} ${each}`, id)
+          for (const each of gone) {
+            lost.add(each)
+            into.set(each, id)
           }
+          taken.set(`${command.object} ${id}`, [...new Set([`${command.object} ${id}`, ...gone].flatMap((each) => [each, ...(taken.get(each) ?? [])]))])
           trace.push(`  merged ${one} and ${two} into ${id} at ${store.now()}`)
           break
         }

@@ -6,6 +6,7 @@ import { type Command, type ObjectName, OBJECTS, pairsOf, type Scenario } from '
 import { type Actor, actor, createGates, type Point, prng, settled } from '../interleave.ts'
 import { dueStreams, watchedDatabase, type World } from '../sync.ts'
 import { createHands } from './hands.ts'
+import { createHeard } from './heard.ts'
 
 /** Two workers on one database, moved on one call at a time, in an order drawn by a seed. */
 export type Play = {
@@ -16,8 +17,10 @@ export type Play = {
   /** Records whose values changed without a new date: only a full read finds them. */
   /** Records that changed as only a full read sees. */
   unseen: ReadonlySet<string>
-  /** Merges of an object: each lost id, with the id that it leads to now. */
-  merges(object: ObjectName): ReadonlyMap<string, string>
+  /** Merges of an object: each lost id, with the ids that it led to, one after another. */
+  merges(object: ObjectName): ReadonlyMap<string, readonly string[]>
+  /** Whether an answer that was taken in told that one record is part of another. */
+  hasHeard(object: ObjectName, lost: string, id: string): boolean
   /** Whether a property is archived in HubSpot now. */
   isArchived(object: ObjectName, name: string): boolean
   /** Something happens; then the workers have their turns. */
@@ -42,6 +45,7 @@ export function createPlay(world: World, scenario: Scenario): Play {
   const below = (count: number) => Math.floor(random() * count)
   const trace: string[] = []
   const violations: string[] = []
+  const heard = createHeard()
   const running = new Map<Promise<unknown>, { name: string; who: Actor }>()
   let turns = 0
   /** Until which turn a point waits at least: some answers are slow, so that others overtake them. */
@@ -60,11 +64,13 @@ export function createPlay(world: World, scenario: Scenario): Play {
   const begin = (what: string, name: string, run: (deps: SyncDeps) => Promise<string>) => {
     const { who, held } = workers[below(workers.length)]!
     const label = `${who.name} ${what}`
-    const database = watchedDatabase(world.deps.db, (text, _, query) => {
+    const database = watchedDatabase(world.deps.db, (text, values, query) => {
       const called = /hubspot_private\.(\w+)\(/.exec(text)?.[1] ?? 'query'
       return gates.pass(who, `${label} ${called}`, async () => {
         try {
-          return await query()
+          const result = await query()
+          heard.note(called, values, result)
+          return result
         } catch (error) {
           if ((error as { code?: unknown }).code === '40P01') violations.push(`${label} ${called}: ${String(error)}`)
           throw error
@@ -223,6 +229,7 @@ export function createPlay(world: World, scenario: Scenario): Play {
     violations,
     unseen: hands.unseen,
     merges: hands.merges,
+    hasHeard: heard.merge,
     isArchived: hands.isArchived,
     perform,
     rest,
