@@ -116,9 +116,10 @@ test.for(['settle', 'resync'])('a row that another stream found, %s, and someone
   await world.advance(1_000)
   await world.ask('begin')
   await world.ask(`select from hubspot.contacts where id = ${id} for update`)
-  await world.pass(10_000, 1_000)
+  await scan()
   const found = await world.db.query('update hubspot_private.fetch_queue set reason = $1, not_before = hubspot_private.clock() + $2 returning attempts', [reason, '1 hour'])
   expect(found).toHaveLength(1)
+  await world.advance(1_001)
   expect(await scan()).toEqual({ rows: 0, told: [id] })
   // That it was read before its turn is no attempt, and its turn comes all the same.
   expect(await world.db.query(`select attempts, not_before > hubspot_private.clock() + interval '59 minutes' as is_later from hubspot_private.fetch_queue`))

@@ -17,7 +17,7 @@ begin
   select fetch_enqueue.object, i, fetch_enqueue.reason, coalesce(fetch_enqueue.not_before, hubspot_private.clock())
   from (select distinct i from unnest(fetch_enqueue.ids) i where i is not null order by i) ids (i)
   on conflict on constraint fetch_queue_pkey do update
-  set seq = excluded.seq, turn_at = null,
+  set seq = excluded.seq,
     -- Read and still in doubt, as a row that someone keeps locked: later each time, up to an hour.
     attempts = q.attempts + (excluded.reason = 'fetch' and coalesce(q.turn_at <= excluded.not_before, true))::integer,
     not_before = case
