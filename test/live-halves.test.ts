@@ -78,6 +78,26 @@ describe('a column that is being filled', () => {
     expect(await world.ask(`select count(*)::integer as n from hubspot_live.contacts where jobtitle = 'boss'`)).toEqual([{ n: 4 }])
     expect((await client.query('select from new_view')).rowCount).toBe(4)
   })
+
+  test('is read by id, however old an answer may be; and until it is filled', async () => {
+    await using world = await contacts(4)
+    const [id = '', other = ''] = idsOf(world)
+    world.store.edit('contacts', idsOf(world), { jobtitle: 'boss' })
+    await world.advance(120_000)
+    await world.drain()
+    await world.db.query(`select hubspot.set_max_age('contacts', '1 hour')`)
+    for (const one of [id, other]) await world.ask(`select firstname from hubspot_live.contacts where id = ${one}`)
+    await world.db.query(`select hubspot.track('contacts', properties => '{firstname,lastname,email,jobtitle}')`)
+    await world.run('contacts', 'schema')
+    expect(await world.ask(`select jobtitle from hubspot_live.contacts where id = ${id}`)).toEqual([{ jobtitle: 'boss' }])
+    // Filled, but for a row that someone held.
+    await world.drain()
+    await query(world.db.adminUrl, `set session_replication_role = replica; update hubspot.contacts set jobtitle = null where id = ${other}`)
+    expect(await world.ask(`select jobtitle from hubspot_live.contacts where id = ${other}`)).toEqual([{ jobtitle: 'boss' }])
+    world.calls()
+    for (const one of [id, other]) expect(await world.ask(`select jobtitle from hubspot_live.contacts where id = ${one}`)).toEqual([{ jobtitle: 'boss' }])
+    expect(world.calls()).toEqual([])
+  })
 })
 
 describe('who may not read', () => {

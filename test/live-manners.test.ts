@@ -145,37 +145,6 @@ describe('views', () => {
   })
 })
 
-describe('associations', () => {
-  async function paired(): Promise<LiveWorld> {
-    const world = await contacts(4)
-    await world.load('deals', ['dealname'])
-    await world.db.query(`select hubspot.track_associations('deals', 'contacts')`)
-    await world.drain()
-    await world.advance(1_000)
-    world.calls()
-    return world
-  }
-
-  test('are read by the records at either end, and whole where any may be meant', async () => {
-    await using world = await paired()
-    const [deal = '', other = '', third = ''] = idsOf(world, 'deals')
-    const [contact = '', another = ''] = idsOf(world)
-    world.store.associate('deals', deal, 'contacts', contact)
-    const of = async (where: string) => (await world.ask<{ d: string; c: string }>(`select distinct deal_id::text as d, contact_id::text as c from hubspot_live.deals_contacts where ${where}`)).map(({ d, c }) => `${d} ${c}`)
-    expect(await of(`deal_id = ${deal}`)).toContain(`${deal} ${contact}`)
-    world.store.associate('deals', other, 'contacts', another)
-    expect(await of(`contact_id = ${another}`)).toContain(`${other} ${another}`)
-    await world.advance(1)
-    world.store.associate('deals', third, 'contacts', another)
-    world.store.edit('deals', third, { dealname: 'touched' })
-    expect(await of('true')).toContain(`${third} ${another}`)
-    // A record that the mirror lacks.
-    world.store.create('deals', [{ id: 999_999, properties: { dealname: 'new' } }])
-    world.store.associate('deals', '999999', 'contacts', contact)
-    expect(await of('deal_id = 999999')).toEqual([`999999 ${contact}`])
-  })
-})
-
 describe('an object that is being loaded', () => {
   test('answers by id, and refuses everything else instead of answering half', async () => {
     await using world = await contacts(5)

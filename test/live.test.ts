@@ -2,6 +2,7 @@ import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { query } from './support/global-setup.ts'
 import { type LiveWorld, startLiveWorld } from './support/live.ts'
+import { hold } from './support/sync.ts'
 
 async function contacts(count: number, options: Parameters<typeof startLiveWorld>[1] = {}): Promise<LiveWorld> {
   const world = await startLiveWorld('live', { ...options, sandbox: { ...options.sandbox, objects: { contacts: count, ...options.sandbox?.objects } } })
@@ -142,6 +143,20 @@ describe('by id', () => {
 })
 
 describe('anything else', () => {
+  test('is asked for again where the poll that it waits for is stopped', async () => {
+    await using world = await contacts(3)
+    const [id = ''] = idsOf(world)
+    await world.advance(20_000)
+    const polling = await hold(world, 'contacts', 'poll')
+    expect(polling).toBeDefined()
+    world.store.edit('contacts', id, { firstname: 'Zaphod' })
+    await world.advance(1_000)
+    const asked = world.ask(`select firstname from hubspot_live.contacts where firstname = 'Zaphod'`)
+    await expect.poll(() => world.db.query(`select from hubspot_private.runs where stream = 'poll' and state = 'waiting'`), { timeout: 10_000 }).toHaveLength(1)
+    await world.db.query(`select hubspot_private.search_refuse('contacts')`)
+    expect(await asked).toEqual([{ firstname: 'Zaphod' }])
+  })
+
   test('what search shows is seen by the next query, beyond a page too', async () => {
     await using world = await contacts(150)
     const [id = ''] = idsOf(world)

@@ -19,9 +19,10 @@ begin
   on conflict on constraint fetch_queue_pkey do update
   set seq = excluded.seq,
     -- Read and still in doubt, as a row that someone keeps locked: later each time, up to an hour.
-    attempts = q.attempts + (excluded.reason = 'fetch')::integer,
+    attempts = q.attempts + (excluded.reason = 'fetch' and coalesce(q.turn_at <= excluded.not_before, true))::integer,
     not_before = case
       when excluded.reason = 'refused' then excluded.not_before
+      when excluded.reason = 'fetch' and q.turn_at > excluded.not_before then q.turn_at
       when excluded.reason = 'fetch' then excluded.not_before + make_interval(secs => least(power(2, least(q.attempts, 12)), 3600) - 1)
       else least(q.not_before, excluded.not_before)
     end,
@@ -296,5 +297,4 @@ end;
 $$;
 comment on function hubspot_private.page_apply(text, text, integer, jsonb, timestamptz, text) is
   'Applies a page of records ({"results": […]} as HubSpot sent it) by the rule above, and queues what is in doubt.';
-
 revoke all on function hubspot_private.page_apply(text, text, integer, jsonb, timestamptz, text) from public;

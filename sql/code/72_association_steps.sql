@@ -22,9 +22,16 @@ as $$
 declare
   v_ids bigint[];
 begin
-  -- Asked from the other side, an answer names records of ours: each of them is read from this one.
-  select array_agg(distinct e.to_id) into v_ids
-  from unnest(hubspot_private.association_edges(answer, array(select i::bigint from jsonb_object_keys(states) i))) e;
+  -- Asked from the other side, an answer names records of ours: each of them is read from this one. So is each that it names no
+  -- longer: by its last page, since what the pages before have named is not read until then.
+  select array_agg(n.id) into v_ids
+  from (
+    select e.to_id as id
+    from unnest(hubspot_private.association_edges(answer, array(select i::bigint from jsonb_object_keys(states) i))) e
+    union
+    select e.from_id
+    from unnest(hubspot_private.edges_of(p, array(select i.key::bigint from jsonb_each(states) i where i.value ->> 'state' in ('whole', 'empty')), false, true)) e
+  ) n;
   execute format(
     'insert into hubspot_private.association_dirty as d (pair, from_id, not_before)
      select $1, t.id, hubspot_private.clock() from %s and t.id = any ($2) order by t.id
@@ -35,7 +42,7 @@ begin
 end;
 $$;
 comment on function hubspot_private.reverse_step(hubspot_private.pairs, jsonb, jsonb, jsonb) is
-  'What records of the other object are associated with is dirty.';
+  'What records of the other object are associated with is dirty, and what they were.';
 
 create or replace function hubspot_private.pair_lock(number integer)
 returns void

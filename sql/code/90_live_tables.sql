@@ -50,7 +50,7 @@ comment on function hubspot_private.live_filling(text) is 'Columns that some row
 
 create or replace function hubspot_private.live_tables(names text[])
 returns table (
-  table_name name, object text, pair integer, keys text[], is_loaded boolean, filling text[],
+  table_name name, object text, column_set integer, pair integer, keys text[], is_loaded boolean, filling text[],
   unasked_code text, unasked text, unasked_hint text, max_age_ms double precision, timeout_ms double precision, on_late text
 )
 language plpgsql
@@ -67,7 +67,7 @@ begin
   v_timeout := extract(epoch from hubspot_private.setting_interval('live_timeout')) * 1000;
   v_on_late := hubspot_private.setting('live_on_late') #>> '{}';
   return query
-  select n.table_name, n.object, n.pair, n.keys, o.loaded_at is not null and n.is_swept,
+  select n.table_name, n.object, o.column_set, n.pair, n.keys, o.loaded_at is not null and n.is_swept,
     case when n.pair is null then hubspot_private.live_filling(o.name) else '{}' end,
     u.code, u.why, e.hint,
     extract(epoch from coalesce(m.max_age, '0')) * 1000::double precision, v_timeout, v_on_late

@@ -42,7 +42,7 @@ begin
   if exists (
     select from pg_locks l
     where l.locktype = 'advisory' and l.classid = hashtext('hubspot.object')::oid and l.objid = o.number::oid and l.objsubid = 2
-      and l.database = (select d.oid from pg_database d where d.datname = current_database()) and l.pid <> pg_backend_pid())
+      and l.database = (select d.oid from pg_database d where d.datname = current_database()) and l.granted and l.pid <> pg_backend_pid())
   then
     execute format('select from hubspot.%I t where t.id in (select d.differing_id from hubspot_private.differing_%s($1, null) d) order by t.id for update',
       o.table_name, o.number) using answer;
@@ -85,11 +85,6 @@ begin
     return next;
     return;
   end if;
-  if not exists (select from hubspot_private.streams s where (s.object, s.stream, s.range) = (object, 'live', 0)) then
-    -- The row by which the read-only triggers know who writes. It is never claimed.
-    insert into hubspot_private.streams (object, stream) values (object, 'live') on conflict on constraint streams_pkey do nothing;
-  end if;
-  perform hubspot_private.live_wait(v_object, answer);
   v_missing := hubspot_private.step_missing('{}', ids, answer);
   if v_missing <> '{}' then
     v_unsure := hubspot_private.step_unsure(v_missing, answer);
@@ -98,7 +93,13 @@ begin
   select m.merged, m.doubtful, m.back into v_merged, v_doubtful, v_back from hubspot_private.merges_found(object, answer, ids, v_missing) m;
   v_unsure := v_unsure || hubspot_private.doubt_missing(object, 'live', '{}', v_missing, v_merged, answer);
   v_missing := hubspot_private.merges_missing(array(select m from pg_catalog.unnest(v_missing) m where m <> all (v_unsure)), v_merged, v_back);
+  -- Before anything is locked or written, as in step_commit: whoever waits here for a step comes after it in the change feed.
   perform hubspot_private.object_lock(v_object.number, coalesce(pg_catalog.cardinality(v_missing) > 0, false));
+  if not exists (select from hubspot_private.streams s where (s.object, s.stream, s.range) = (object, 'live', 0)) then
+    -- The row by which the read-only triggers know who writes. It is never claimed.
+    insert into hubspot_private.streams (object, stream) values (object, 'live') on conflict on constraint streams_pkey do nothing;
+  end if;
+  perform hubspot_private.live_wait(v_object, answer);
   v_result := hubspot_private.page_apply(object, 'live', 0, answer, asked_at, 'refresh');
   if pg_catalog.cardinality(v_missing) > 0 then
     v_result.deleted := hubspot_private.gone_apply(object, 'live', 0, v_missing, asked_at, 'refresh');

@@ -9,6 +9,8 @@ export type LiveTable = {
   table_name: string
   /** Of a pair's table, the object that it is read from. */
   object: string
+  /** Which columns the object's records are read with. */
+  column_set: number
   pair: number | null
   /** `id`, or the columns of both ends of a pair. */
   keys: string[]
@@ -63,14 +65,14 @@ export async function livePoll(db: Database, object: string, mostMs: number): Pr
   return rows[0]!.run
 }
 
-/** How long ago the last poll began whose finds have been read, ms; null: too long. */
+/** How long ago the last poll began, ms; null: too long, or not all that it found is here. */
 export async function liveAge(db: Database, object: string): Promise<number | null> {
   const { rows } = await db.pool.query<{ age: number | null }>('select hubspot_private.live_age(object => $1) as age', [object])
   return rows[0]!.age
 }
 
-/** How far something is that a query waits for. */
-export type Look = { is_done: boolean; started_at: string | null; retry_ms: number | null; code: string | null; message: string | null; hint: string | null }
+/** How far something is that a query waits for; null: it was stopped. */
+export type Look = { is_done: boolean | null; started_at: string | null; retry_ms: number | null; code: string | null; message: string | null; hint: string | null }
 
 /** Whether a poll's run is over, or ids or associations have been read since a time. */
 export async function liveLook(db: Database, { object, stream, range }: StreamKey, { run, since }: { run?: string; since?: string }): Promise<Look> {
@@ -91,12 +93,9 @@ export async function liveQueue(db: Database, object: string, ids: readonly stri
   return rows[0]!.since
 }
 
-/** Those of these ids, or of all that were asked for since a time, that are still to be read after all: refused here, held, or in doubt. */
-export async function liveDoubtful(db: Database, object: string, { ids, since }: { ids?: readonly string[]; since?: string }): Promise<string[]> {
-  const { rows } = await db.pool.query<{ ids: string[] | null }>(
-    'select hubspot_private.live_doubtful(object => $1, ids => $2, since => $3) as ids',
-    [object, ids ?? null, since ?? null],
-  )
+/** Those of these ids, or of all, that are still to be read after all: refused here, held, or in doubt. */
+export async function liveDoubtful(db: Database, object: string, ids?: readonly string[]): Promise<string[]> {
+  const { rows } = await db.pool.query<{ ids: string[] | null }>('select hubspot_private.live_doubtful(object => $1, ids => $2) as ids', [object, ids ?? null])
   return rows[0]!.ids ?? []
 }
 
@@ -110,4 +109,16 @@ export async function liveEdges(
     [pair, from, to, mostMs],
   )
   return rows[0]!
+}
+
+/** Records at either end of a pair, of these or (none) of all, whose associations are not as HubSpot has them after all. */
+export async function liveEdgesDoubtful(
+  db: Database,
+  { pair, from, to, since }: { pair: number; from: readonly string[]; to: readonly string[]; since: string },
+): Promise<{ from: string[]; to: string[] }> {
+  const { rows } = await db.pool.query<{ from_held: string[] | null; to_held: string[] | null }>(
+    'select * from hubspot_private.live_edges_doubtful(pair => $1, from_ids => $2, to_ids => $3, since => $4)',
+    [pair, from, to, since],
+  )
+  return { from: rows[0]!.from_held ?? [], to: rows[0]!.to_held ?? [] }
 }

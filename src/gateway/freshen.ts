@@ -158,7 +158,9 @@ function tellOnce({ table, all }: Need, session: LiveSession): ServerNotice[] {
 /** Has HubSpot asked for what is needed of a table; a warning where it was not in time and that was chosen, or where someone holds its rows. */
 async function meet({ reads, log }: FreshenDeps, { table, ids, all }: Need, sessionMaxAgeMs: number): Promise<ServerNotice | undefined> {
   if (!all && [...ids.values()].every((some) => some.size === 0)) return undefined
-  const patience = { maxAgeMs: Math.max(sessionMaxAgeMs, table.max_age_ms), mostMs: table.timeout_ms }
+  // What was read before a column was there, lacks it.
+  const maxAgeMs = table.filling.length > 0 ? 0 : Math.max(sessionMaxAgeMs, table.max_age_ms)
+  const patience = { maxAgeMs, mostMs: table.timeout_ms, columnSet: table.column_set }
   const inTime = new AbortController()
   try {
     const { unasked, unasked_code: code, unasked_hint: hint } = table
@@ -184,7 +186,9 @@ async function read(reads: LiveReads, { table: { object, pair, keys }, ids, all 
     const held = await Promise.all([some ? reads.records(object, first, patience) : [], all ? reads.catchUp(object, patience) : []])
     return [...new Set(held.flat())]
   }
-  if (all) await reads.edges({ object, pair }, patience)
-  if (some) await reads.edges({ object, pair, from: first, to: second }, patience)
-  return []
+  const held = await Promise.all([
+    ...(all ? [reads.edges({ object, pair }, patience)] : []),
+    ...(some ? [reads.edges({ object, pair, from: first, to: second }, patience)] : []),
+  ])
+  return [...new Set(held.flatMap(({ from, to }) => [...from.map((id) => `${keys[0]} ${id}`), ...to.map((id) => `${keys[1]} ${id}`)]))]
 }

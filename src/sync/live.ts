@@ -1,6 +1,8 @@
 import type { Plan, StreamKey } from '../db/calls.ts'
 import { asJsonb, isConnectionLost, isWorthRepeating, sqlState } from '../db/database.ts'
-import { type LiveApplied, liveAge, liveApply, liveDoubtful, liveEdges, liveLook, livePoll, liveQueue, streamPlan } from '../db/live-calls.ts'
+import {
+  type LiveApplied, liveAge, liveApply, liveDoubtful, liveEdges, liveEdgesDoubtful, liveLook, livePoll, liveQueue, streamPlan,
+} from '../db/live-calls.ts'
 import { batchRead, PAGE_LIMIT } from '../hubspot/objects.ts'
 import { isErrorCode, Refused, Transient } from '../lib/errors.ts'
 import { sleep } from '../lib/time.ts'
@@ -16,12 +18,18 @@ export type LiveReads = {
   records(object: string, ids: readonly string[], options: Patience): Promise<readonly string[]>
   /** Whatever HubSpot's search shows by now, unless that was asked no longer ago than `maxAgeMs`. Returns as `records`. */
   catchUp(object: string, options: Patience): Promise<readonly string[]>
-  /** Associations of these records, at either end of a pair; neither: of those that changed, as search shows them. */
-  edges(of: { object: string; pair: number; from?: readonly string[]; to?: readonly string[] }, options: Patience): Promise<void>
+  /**
+   * Associations of these records, at either end of a pair; neither: of those that changed, as search shows them. Returns, by end,
+   * records whose associations stayed as they were, likewise.
+   */
+  edges(of: { object: string; pair: number; from?: readonly string[]; to?: readonly string[] }, options: Patience): Promise<Ends>
 }
 
-/** How old an answer may be, and how long it may take. */
-export type Patience = { maxAgeMs: number; mostMs: number }
+/** How old an answer may be, and how long it may take; records read with another column set are older than any age. */
+export type Patience = { maxAgeMs: number; mostMs: number; columnSet?: number }
+
+/** Records at both ends of a pair. */
+export type Ends = { from: readonly string[]; to: readonly string[] }
 
 /** Ids that go into one call: more may join until it is sent. */
 type Batch = { ids: Set<string>; done: Promise<readonly string[]> }
@@ -48,20 +56,23 @@ export function createLiveReads(deps: SyncDeps): LiveReads {
     const run = await patiently(() => livePoll(deps.db, object, mostMs))
     // All who asked before it began wait for the same.
     const running = catchUps.get(run) ?? (async () => {
-      const since = await settle(deps, { object, stream: 'poll', range: 0 }, { run }, mostMs)
+      const key = { object, stream: 'poll', range: 0 }
+      const since = await settle(deps, key, { run }, mostMs)
+        ?? await settle(deps, key, { run: await patiently(() => livePoll(deps.db, object, mostMs)) }, mostMs)
+      if (since === undefined) throw new Transient('SH232', `the poll of ${object} was stopped`, { hint: '' })
       await settle(deps, { object, stream: 'fetch', range: 0 }, { since }, mostMs)
-      return await liveDoubtful(deps.db, object, { since })
+      return await liveDoubtful(deps.db, object)
     })().finally(() => catchUps.delete(run))
     catchUps.set(run, running)
     return await running
   }
 
-  async function edges({ object, pair, from = [], to = [] }: Parameters<LiveReads['edges']>[0], patience: Patience): Promise<void> {
+  async function edges({ object, pair, from = [], to = [] }: Parameters<LiveReads['edges']>[0], patience: Patience): Promise<Ends> {
     if (from.length === 0 && to.length === 0) await catchUp(object, patience)
     const { mostMs, maxAgeMs } = patience
     const askedAt = performance.now()
     const due = { from: ages.due(`${pair} from`, from, maxAgeMs), to: ages.due(`${pair} to`, to, maxAgeMs) }
-    if (from.length + to.length > 0 && due.from.length + due.to.length === 0) return
+    if (from.length + to.length > 0 && due.from.length + due.to.length === 0) return { from: [], to: [] }
     const ask = (ids: typeof due) => patiently(() => liveEdges(deps.db, { pair, ...ids, mostMs }))
     let { since, lacking } = await ask(due)
     if (lacking !== null) {
@@ -69,8 +80,11 @@ export function createLiveReads(deps: SyncDeps): LiveReads {
       ;({ since } = await ask({ from: lacking, to: [] }))
     }
     await settle(deps, { object, stream: 'associations', range: pair }, { since }, mostMs)
-    ages.note(`${pair} from`, due.from, askedAt)
-    ages.note(`${pair} to`, due.to, askedAt)
+    const held = await liveEdgesDoubtful(deps.db, { pair, ...due, since })
+    ages.note(`${pair} from`, due.from.filter((id) => !held.from.includes(id)), askedAt)
+    // Whatever is held at the one end may be another's at the other.
+    if (held.from.length + held.to.length === 0) ages.note(`${pair} to`, due.to, askedAt)
+    return held
   }
 
   return { records: (object, ids, patience) => records.read(object, ids, patience), catchUp, edges }
@@ -124,8 +138,8 @@ class Records {
     this.#caller = createCaller(deps).in('live')
   }
 
-  async read(object: string, ids: readonly string[], { maxAgeMs, mostMs }: Patience): Promise<readonly string[]> {
-    const held = await Promise.all(new Set(this.#ages.due(object, ids, maxAgeMs).map((id) => this.#join(object, id, mostMs))))
+  async read(object: string, ids: readonly string[], { maxAgeMs, mostMs, columnSet }: Patience): Promise<readonly string[]> {
+    const held = await Promise.all(new Set(this.#ages.due(`${object} ${columnSet}`, ids, maxAgeMs).map((id) => this.#join(object, id, mostMs))))
     const wanted = new Set(ids)
     return held.flat().filter((id) => wanted.has(id))
   }
@@ -161,7 +175,7 @@ class Records {
     }
     const since = await patiently(() => liveQueue(this.#deps.db, object, [...batch.ids], mostMs))
     await settle(this.#deps, { object, stream: 'fetch', range: 0 }, { since }, mostMs)
-    return await liveDoubtful(this.#deps.db, object, { ids: [...batch.ids] })
+    return await liveDoubtful(this.#deps.db, object, [...batch.ids])
   }
 
   async #ask(object: string, batch: Batch): Promise<LiveApplied> {
@@ -179,7 +193,7 @@ class Records {
     const read = { object, columnSet: plan.column_set, ids, askedAt, body: asJsonb(answer.body) }
     const applied = await patiently(() => liveApply(this.#deps.db, read))
     if (applied.outcome === 'again') this.#plans.delete(object)
-    if (applied.outcome === 'done') this.#ages.note(object, ids.filter((id) => applied.held?.includes(id) !== true), sentAt)
+    if (applied.outcome === 'done') this.#ages.note(`${object} ${plan.column_set}`, ids.filter((id) => applied.held?.includes(id) !== true), sentAt)
     return applied
   }
 
@@ -194,13 +208,14 @@ class Records {
 }
 
 /**
- * Takes steps of a stream, or waits for whoever holds it, until what is waited for is read; the time its run began. Throws
- * what the stream failed with where it is not tried again in time.
+ * Takes steps of a stream, or waits for whoever holds it, until what is waited for is read; the time its run began, undefined: it
+ * was stopped. Throws what the stream failed with where it is not tried again in time.
  */
-async function settle(deps: SyncDeps, key: StreamKey, what: { run?: string; since?: string }, mostMs: number): Promise<string> {
+async function settle(deps: SyncDeps, key: StreamKey, what: { run?: string; since?: string }, mostMs: number): Promise<string | undefined> {
   const until = performance.now() + mostMs
   for (let wait: number = LOOKS_MS[0]; ; ) {
     const { is_done: isDone, started_at: startedAt, retry_ms: retryMs, code, message, hint } = await liveLook(deps.db, key, what)
+    if (isDone === null) return undefined
     if (isDone) return startedAt ?? what.since ?? '-infinity'
     const left = until - performance.now()
     if (left <= 0 || (retryMs ?? 0) > left || (retryMs !== null && FINAL.test(code ?? ''))) {
