@@ -58,7 +58,12 @@ describe('the command line', () => {
     [['worker', '--concurrency', 'many'], 64, /--concurrency is not a number/],
     [['resync'], 64, /OBJECT is missing/],
     [['resync', 'deals', '--wait', '--timeout', 'soon'], 64, /--timeout "soon" is not a duration/],
+    [['install', '--queue-schema', 'Jobs'], 64, /--queue-schema is no plain schema name/],
+    [['install', '--queue-schema', 'hubspot_private'], 64, /--queue-schema cannot be hubspot_private/],
+    [['install', '--queue-schema', 'pg_jobs'], 64, /--queue-schema cannot be pg_jobs/],
     [['sandbox', '--contacts', 'few'], 64, /--contacts is not a number/],
+    [['sandbox', '--Vehicle', '3'], 64, /--Vehicle is no name of an object: small letters, digits and _/],
+    [['sandbox', '--a-b', '3'], 64, /--a-b is no name of an object/],
     [['sandbox', '--set', 'lag=late'], 64, /--set lag: milliseconds/],
     [['status', '--log-level', 'loud'], 64, /--log-level one of debug, info, warn, error/],
   ])('%j ends with %i', async (args, code, text) => {
@@ -97,10 +102,17 @@ describe('the command line', () => {
     expect(stderr).toContain('    at ')
   })
 
-  test('a wrong variable is named, not shown', async () => {
-    const { code, stderr } = await runCli(['status'], { env: { ...env(), HUBSPOT_ACCESS_TOKEN: 'two secret words' } })
-    expect(stderr).toMatch(/HUBSPOT_ACCESS_TOKEN is no access token/)
-    expect(stderr).not.toContain('two secret')
+  test.each([
+    ['HUBSPOT_ACCESS_TOKEN', 'two sesame words', /HUBSPOT_ACCESS_TOKEN is no access token: it has spaces/],
+    ['HUBSPOT_ACCESS_TOKEN', 'sesame', /HUBSPOT_ACCESS_TOKEN is no access token: it is shorter than 8 characters/],
+    ['HUBSPOT_ACCESS_TOKEN', 'sesame'.repeat(1000), /HUBSPOT_ACCESS_TOKEN is no access token: it is longer than 4096 characters/],
+    ['HUBSPOT_CLIENT_SECRET', 'sesame', /HUBSPOT_CLIENT_SECRET is no client secret: it is shorter than 8 characters/],
+    ['HUBSPOT_CLIENT_SECRET', 'two sesame words', /HUBSPOT_CLIENT_SECRET is no client secret: it has spaces/],
+    ['PG_HUBSPOT_HTTP_TOKEN', 'sesame', /PG_HUBSPOT_HTTP_TOKEN is no token: it is shorter than 8 characters/],
+  ])('a wrong variable is named, not shown: %s', async (name, value, text) => {
+    const { code, stderr } = await callCli(['status'], { ...env(), [name]: value })
+    expect(stderr).toMatch(text)
+    expect(stderr).not.toContain('sesame')
     expect(code).toBe(1)
   })
 
@@ -133,6 +145,18 @@ describe('install and uninstall', () => {
     expect((await runCli(['status'], { env: url })).code).toBe(0)
     expect(await runCli(['uninstall', '--yes'], { env: url })).toMatchObject({ code: 0 })
     expect((await runCli(['uninstall', '--json'], { env: url })).stdout).toContain('"removed":false')
+    expect(await query(url.DATABASE_URL, "select from pg_namespace where nspname like 'hubspot%'")).toEqual([])
+  })
+
+  test('uninstall leaves nothing of others to be lost unseen', async () => {
+    const url = { DATABASE_URL: await emptyDatabase() }
+    expect((await runCli(['install'], { env: url })).code).toBe(0)
+    await query(url.DATABASE_URL, 'create table hubspot.mine as select 1 as one')
+    const { code, stderr } = await runCli(['uninstall', '--yes'], { env: url })
+    expect(stderr).toMatch(/schema hubspot holds what is not pg-hubspot's: table hubspot\.mine \(SH104\)\n {2}.*alter table hubspot\.mine set schema public;.*--with-others/)
+    expect(code).toBe(1)
+    expect(await query(url.DATABASE_URL, 'table hubspot.mine')).toEqual([{ one: 1 }])
+    expect(await runCli(['uninstall', '--yes', '--with-others'], { env: url })).toMatchObject({ code: 0 })
     expect(await query(url.DATABASE_URL, "select from pg_namespace where nspname like 'hubspot%'")).toEqual([])
   })
 

@@ -134,12 +134,108 @@ describe('a queue that is there already', () => {
     expect(await migrate(url)).toMatchObject({ queueSchema: 'hubspot_queue', isCodeApplied: false })
   })
 
+  test.each(['hubspot', 'hubspot_private', 'hubspot_live', 'information_schema', 'pg_queue'])('is never in schema %s', async (queueSchema) => {
+    const url = await emptyDatabase()
+    await expect(migrate(url, { queueSchema })).rejects.toMatchObject({ code: 'SH104', message: expect.stringContaining(queueSchema) as string })
+    expect(await query(url, `select nspname from pg_namespace where nspname ~ '^(hubspot|graphile)'`)).toEqual([])
+  })
+
+  test('in a schema of another role\'s is refused, with whose it is and what to run', async () => {
+    const url = await emptyDatabase()
+    const name = new URL(url).pathname.slice(1)
+    const theirs = `queue_${randomBytes(4).toString('hex')}`
+    const admin = at(adminUrl, name)
+    await query(admin, `create role ${theirs}; create schema graphile_worker authorization ${theirs}`)
+    const [me] = await query<{ role: string }>(url, 'select quote_ident(current_user) as role')
+    const refused = { code: 'SH002', message: `schema graphile_worker belongs to role ${theirs}`, hint: expect.stringContaining('--queue-schema hubspot_queue') as string }
+    await expect(migrate(url)).rejects.toMatchObject(refused)
+    const grant = `grant usage, create on schema graphile_worker to ${me!.role};`
+    await expect(migrate(url)).rejects.toMatchObject({ hint: expect.stringContaining(grant) as string })
+    expect(await query(url, `select to_regclass('hubspot_private.installation') as installed`)).toEqual([{ installed: null }])
+    // What it says is enough.
+    await query(admin, grant)
+    expect(await migrate(url)).toMatchObject({ queueSchema: 'graphile_worker', isCodeApplied: true })
+    await query(admin, `drop schema hubspot, hubspot_private, graphile_worker cascade; drop role ${theirs}`)
+  })
+
+  test('that another role filled is refused; a queue of one\'s own goes', async () => {
+    const url = await emptyDatabase()
+    const admin = at(adminUrl, new URL(url).pathname.slice(1))
+    await runMigrations({ connectionString: admin })
+    await expect(migrate(url)).rejects.toMatchObject({
+      code: 'SH002', message: expect.stringMatching(/^schema graphile_worker belongs to role /) as string,
+      hint: expect.stringMatching(/^Connect as that role or .*--queue-schema hubspot_queue/) as string,
+    })
+    expect(await migrate(url, { queueSchema: 'hubspot_queue' })).toMatchObject({ isCodeApplied: true })
+  })
+
   test('in the present version is used, its jobs untouched', async () => {
     const url = await emptyDatabase()
     await runMigrations({ connectionString: url })
     await query(url, `select graphile_worker.add_job('theirs', '{"of": "theirs"}')`)
     await migrate(url)
     expect(await query(url, 'select task_identifier from graphile_worker.jobs')).toEqual([{ task_identifier: 'theirs' }])
+  })
+})
+
+describe('names that are taken', () => {
+  test.each([
+    ['create table hubspot.owners (id integer)', 'table hubspot.owners'],
+    ['create table hubspot.status (id integer)', 'table hubspot.status'],
+    ['create view hubspot.status as select 1 as one', 'view hubspot.status'],
+    ['create sequence hubspot.merges', 'sequence hubspot.merges'],
+  ])('%s: nothing is installed, and nothing of theirs changed', async (statement, what) => {
+    const url = await emptyDatabase()
+    await query(url, `create schema hubspot; ${statement}`)
+    const there = () => query(url, `select c.oid::regclass::text as name, c.relkind, c.xmin::text from pg_class c
+      where c.relnamespace = any (array(select oid from pg_namespace where nspname ~ '^(hubspot|graphile)')) order by 1`)
+    const before = await there()
+    await expect(migrate(url)).rejects.toMatchObject({
+      code: 'SH020', message: `${what} is there already, and is not pg-hubspot's`, hint: expect.stringContaining(`alter ${what} set schema public;`) as string,
+    })
+    expect(await there()).toEqual(before)
+    await query(url, `alter ${what} set schema public`)
+    expect(await migrate(url)).toMatchObject({ isCodeApplied: true })
+  })
+
+  test('an upgrade takes over no view either', async () => {
+    const url = await emptyDatabase()
+    await migrate(url)
+    await query(url, `drop view hubspot.webhooks; delete from hubspot_private.code_objects where name = 'view hubspot.webhooks';
+      create view hubspot.webhooks as select 1 as one; update hubspot_private.schema_files set hash = 'older' where name = 'code'`)
+    await expect(migrate(url)).rejects.toMatchObject({ code: 'SH020', message: expect.stringContaining('view hubspot.webhooks') as string })
+    expect(await query(url, 'table hubspot.webhooks')).toEqual([{ one: 1 }])
+  })
+
+  test('an upgrade leaves a table alone that stands where the mirror had one', async () => {
+    const url = await emptyDatabase()
+    await migrate(url)
+    await query(url, `select hubspot.track('contacts');
+      select hubspot_private.properties_apply('contacts', '{"results": [{"name": "email", "type": "string"}]}'), hubspot_private.selection_apply('contacts')`)
+    await query(url, `drop table hubspot.contacts; create view hubspot.contacts as select 1 as email;
+      update hubspot_private.schema_files set hash = 'older' where name = 'code'`)
+    expect(await migrate(url)).toMatchObject({ isCodeApplied: true })
+    expect(await query(url, `table hubspot.contacts`)).toEqual([{ email: 1 }])
+  })
+})
+
+describe('uninstalling with things of others in schema hubspot', () => {
+  test('refuses and names them; told to, drops them too', async () => {
+    const url = await emptyDatabase()
+    await migrate(url)
+    await query(url, `select hubspot.track('contacts'), hubspot.track('deals');
+      select hubspot_private.properties_apply('contacts', '{"results": [{"name": "email", "type": "string"}]}'), hubspot_private.selection_apply('contacts');
+      select hubspot.track_associations('deals', 'contacts'); select hubspot.untrack('contacts')`)
+    await query(url, `create table hubspot.mine (id integer generated always as identity primary key); create view hubspot."My view" as select 1 as one;
+      create function hubspot.own() returns integer language sql as 'select 1'; create type hubspot.colour as enum ('red')`)
+    await expect(uninstall(url)).rejects.toMatchObject({
+      code: 'SH104',
+      message: `schema hubspot holds what is not pg-hubspot's: function hubspot.own(), table hubspot.mine, type hubspot.colour, view hubspot."My view"`,
+      hint: expect.stringContaining('set schema public') as string,
+    })
+    expect(await query(url, `select count(*) as n from hubspot.mine`)).toEqual([{ n: '0' }])
+    await uninstall(url, { withOthers: true })
+    expect(await query(url, `select nspname from pg_namespace where nspname like 'hubspot%'`)).toEqual([])
   })
 })
 

@@ -38,6 +38,30 @@ const COURSES: Record<string, Course> = {
     },
     mend: ({ db }) => db.query('drop trigger clash on hubspot.contacts'),
   },
+  SH020: {
+    arise: async (world) => {
+      await world.db.query('drop table hubspot.contacts; create table hubspot.contacts (mine integer)')
+      edit({ firstname: 'changed' })(world)
+    },
+    mend: ({ db }) => db.query('drop table hubspot.contacts'),
+  },
+  'SH020 of a first load': {
+    where: { object: 'companies' },
+    arise: async ({ db }) => {
+      await db.query(`select hubspot.track('companies')`)
+      await db.query('create view hubspot.companies as select 1 as id')
+    },
+    mend: ({ db }) => db.query('drop view hubspot.companies'),
+  },
+  'SH020 of associations': {
+    arise: async (world) => {
+      await world.db.query(`select hubspot.track_associations('contacts', 'companies')`)
+      await world.drain()
+      await world.db.query('drop table hubspot.contacts_companies; create view hubspot.contacts_companies as select 1 as mine')
+      edit({ firstname: 'changed' })(world)
+    },
+    mend: ({ db }) => db.query('drop view hubspot.contacts_companies'),
+  },
   SH102: {
     where: { object: 'vehicle' },
     arise: ({ db }) => db.query(`update hubspot_private.account set catalogue_at = null; select hubspot.track('vehicle'); select hubspot.sync()`),

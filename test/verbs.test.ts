@@ -135,6 +135,14 @@ describe('track', () => {
   })
 })
 
+describe('on_change', () => {
+  it.each([['ops', '{{insert,update},{delete,associate}}'], ['columns', '{{dealname,amount},{a,b}}']])('takes no array of arrays as %s', async (name, value) => {
+    expect(await refusal(`select hubspot.on_change('deals', task => 't', ${name} => $1)`, [value])).toMatchObject({
+      code: 'SH104', message: `${name} are an array of arrays`, hint: expect.stringContaining('names alone') as string,
+    })
+  })
+})
+
 describe('work that is asked for', () => {
   it('is a waiting run; asking again returns the same one', async () => {
     const [first] = await db.query<{ id: string }>(`select hubspot.resync('deals') as id`)

@@ -19,6 +19,7 @@ insert into hubspot_private.errors as e (code, name, message, hint) values
   ('SH017', 'gateway_unfit', 'the gateway %s', '%s'),
   ('SH018', 'gateway_unchallenged', 'the server asks for no password, so the gateway does not let anyone in', 'In pg_hba.conf, give the address from which the worker connects scram-sha-256 instead of trust, peer or ident.'),
   ('SH019', 'gateway_refused', 'the gateway refuses the connection: %s', '%s'),
+  ('SH020', 'name_taken', '%s is there already, and is not pg-hubspot''s', '%s'),
   ('SH101', 'object_not_tracked', 'object %s is not tracked', '%s'),
   ('SH102', 'object_unknown', 'HubSpot has no object %s', '%s'),
   ('SH103', 'property_unknown', 'object %s has no property %s', '%s'),

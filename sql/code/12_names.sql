@@ -126,3 +126,41 @@ $$;
 comment on function hubspot_private.short_name(text, text[], text[]) is
   'An identifier for a name: itself where Postgres takes it and nobody has it; reserved: with _; else cut, with six hex digits of its md5.';
 revoke all on function hubspot_private.short_name(text, text[], text[]) from public;
+
+create or replace function hubspot_private.name_holder(name name)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Mirror tables bear the trigger that keeps others from writing them, so one that untrack() kept is known again.
+  select format('%s %s', i.type, i.identity)
+  from pg_class c
+  cross join pg_identify_object('pg_class'::regclass, c.oid, 0) i
+  where c.relnamespace = 'hubspot'::regnamespace and c.relname = name_holder.name
+    and not exists (
+      select from pg_trigger t
+      join pg_proc p on p.oid = t.tgfoid
+      where t.tgrelid = c.oid and p.pronamespace = 'hubspot_private'::regnamespace
+        and p.proname in ('refuse_write', 'refuse_edge_write'));
+$$;
+comment on function hubspot_private.name_holder(name) is
+  'What has a name in schema hubspot and is no mirror table of ours, as table hubspot.x; null where nothing has it, or such a table.';
+
+create or replace function hubspot_private.name_free(name name)
+returns void
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_holder constant text := hubspot_private.name_holder(name);
+begin
+  if v_holder is not null then
+    perform hubspot_private.fail('name_taken', v_holder, format(
+      'Rename it, or move it to another schema: alter %s set schema public; What waits for the name goes on within 15 minutes, at once by select hubspot.resume();',
+      v_holder));
+  end if;
+end;
+$$;
+comment on function hubspot_private.name_free(name) is 'SH020 where a mirror table''s name is that of something else.';

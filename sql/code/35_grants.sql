@@ -88,7 +88,7 @@ as $$
     cross join (values ('INSERT'), ('UPDATE'), ('DELETE')) p (privilege)
     where c.relnamespace = 'hubspot'::regnamespace and c.relkind in ('r', 'p') and pg_has_role(c.relowner, 'usage')
       and c.relname in (select o.table_name from hubspot_private.objects o union all select a.table_name from hubspot_private.pairs a)
-      and coalesce(c.relname = grants_missing.relation, true)
+      and hubspot_private.name_holder(c.relname) is null and coalesce(c.relname = grants_missing.relation, true)
     union all
     select hubspot_private.function_kind(p.oid), 'EXECUTE', format('routine %s', p.oid::regprocedure), p.proacl
     from pg_proc p

@@ -166,7 +166,9 @@ as $$
 declare
   v_detail text;
 begin
-  execute format('drop table if exists hubspot.%I', name);
+  if hubspot_private.name_holder(name) is null then
+    execute format('drop table if exists hubspot.%I', name);
+  end if;
 exception when dependent_objects_still_exist then
   get stacked diagnostics v_detail = pg_exception_detail;
   perform hubspot_private.fail('table_in_use', quote_ident(name), replace(v_detail, e'\n', ', '));

@@ -198,6 +198,7 @@ declare
   v_new text;
 begin
   select o.* into strict v_object from hubspot_private.objects o where o.name = table_build.object;
+  perform hubspot_private.name_free(v_object.table_name);
   v_table := format('hubspot.%I', v_object.table_name);
   if to_regclass(v_table) is null then
     execute format(

@@ -259,7 +259,7 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
   select hubspot_private.problem_resolve('{SH201}', '*', null, 'token');
-  select hubspot_private.problem_resolve('{SH009,SH011,SH012,SH013,SH201,SH202,SH203,SH205,SH206,SH207,SH208,SH211,SH226,SH227,SH901}', s.object)
+  select hubspot_private.problem_resolve('{SH009,SH011,SH012,SH013,SH020,SH201,SH202,SH203,SH205,SH206,SH207,SH208,SH211,SH226,SH227,SH901}', s.object)
   where not exists (
     select from hubspot_private.streams o
     where o.object = s.object and o.failures > 0 and (o.stream, o.range) <> (s.stream, s.range));

@@ -94,6 +94,7 @@ begin
       using hint = format('Make the table anew to change that: select hubspot.untrack(%L, drop_table => true); then track it.', v_object.name);
     on_delete := 'mark';
   end if;
+  perform hubspot_private.name_free(v_object.table_name);
   if v_object.name is null then
     -- Its name is looked up once the catalogue is known.
     insert into hubspot_private.objects (name) values (object) on conflict (name) do nothing;
@@ -125,7 +126,7 @@ begin
 end;
 $$;
 comment on function hubspot.track(text, text[], text) is
-  'Mirrors an object into table hubspot.<object>: a standard one by name, a custom one by name, fully qualified name or type id. properties: null for all. on_delete: delete rows, or mark them in _archived_at, from now on. Again with other properties: changes the choice. SH102, SH103, SH104.';
+  'Mirrors an object into table hubspot.<object>: a standard one by name, a custom one by name, fully qualified name or type id. properties: null for all. on_delete: delete rows, or mark them in _archived_at, from now on. Again with other properties: changes the choice. SH020, SH102, SH103, SH104.';
 
 create or replace function hubspot.untrack(object text, drop_table boolean default false)
 returns void

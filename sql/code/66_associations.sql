@@ -67,6 +67,7 @@ begin
     where p.number = pair
     returning p.* into v_pair;
   end if;
+  perform hubspot_private.name_free(v_pair.table_name);
   if to_regclass(format('hubspot.%I', v_pair.table_name)) is not null then
     return;
   end if;

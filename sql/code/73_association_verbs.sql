@@ -85,7 +85,7 @@ begin
 end;
 $$;
 comment on function hubspot.track_associations(text, text) is
-  'Mirrors the associations of a tracked object''s records with another object''s into table hubspot.<from>_<to>, a row for each type; the other one need not be tracked. Read once the object is loaded, then every hour and whenever a record changes. SH101, SH102.';
+  'Mirrors the associations of a tracked object''s records with another object''s into table hubspot.<from>_<to>, a row for each type; the other one need not be tracked. Read once the object is loaded, then every hour and whenever a record changes. SH020, SH101, SH102.';
 
 create or replace function hubspot.untrack_associations(from_object text, to_object text, drop_table boolean default false)
 returns void
@@ -161,7 +161,7 @@ begin
   for v_pair in
     select p.number from hubspot_private.pairs p
     where p.from_object = pairs_mend.object and p.is_tracked and p.table_name is not null
-      and to_regclass(format('hubspot.%I', p.table_name)) is null
+      and (to_regclass(format('hubspot.%I', p.table_name)) is null or hubspot_private.name_holder(p.table_name) is not null)
   loop
     perform hubspot_private.pair_build(v_pair);
     update hubspot_private.streams s set next_at = hubspot_private.clock()

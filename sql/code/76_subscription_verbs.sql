@@ -17,6 +17,10 @@ declare
   v_unknown text;
   v_id bigint;
 begin
+  if array_ndims(ops) > 1 or array_ndims(columns) > 1 then
+    perform hubspot_private.fail('argument_invalid', format('%s are an array of arrays', case when array_ndims(ops) > 1 then 'ops' else 'columns' end),
+      'Give their names alone: array[''update'', ''delete''].');
+  end if;
   if coalesce(cardinality(ops), 0) = 0 or array_position(ops, null) is not null or not ops <@ v_all then
     perform hubspot_private.fail('argument_invalid', format('ops cannot be %s', coalesce(ops::text, 'null')),
       format('Give some of: %s.', array_to_string(v_all, ', ')));

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { startSandbox } from '../sandbox/index.ts'
+import { standardTypes } from '../sandbox/data/object-types.ts'
 import { controlRoutes } from '../sandbox/http/control.ts'
 import { applySettings, defaultSettings, type Settings } from '../sandbox/settings.ts'
 import { command, EXIT, flag, Usage, value, values, whole } from './support/command.ts'
@@ -39,6 +40,9 @@ ${columns(Object.entries(controlRoutes).map(([route, { about }]) => [`  ${route}
   async run({ options, others, signal }) {
     const objects = Object.fromEntries(
       Object.entries(others).map(([name, text]) => {
+        // A standard object goes by any of its names, a custom one as HubSpot has it.
+        const isStandard = standardTypes.some((type) => [type.typeId, type.name, type.singular].includes(name.toLowerCase()))
+        if (!isStandard && !/^[a-z][a-z0-9_]*$/.test(name)) throw new Usage(`--${name} is no name of an object: small letters, digits and _`, 'See: pg-hubspot sandbox --help')
         const read = whole(0, 10_000_000).safeParse(text)
         if (!read.success) throw new Usage(`--${name} ${read.error.issues[0]?.message}`, 'See: pg-hubspot sandbox --help')
         return [name, read.data]

@@ -2,10 +2,16 @@ import { createInterface } from 'node:readline/promises'
 import { z } from 'zod'
 import { openDatabase } from '../db/database.ts'
 import { migrate, uninstall as remove } from '../db/migrate.ts'
+import { queueSchemaFault } from '../db/others.ts'
 import { Misuse } from '../lib/errors.ts'
 import { command, flag, value } from './support/command.ts'
 import { databaseUrl } from './support/environment.ts'
 import { count } from './support/screen.ts'
+
+const queueName = z.string().regex(/^[a-z_][a-z0-9_]{0,62}$/, 'is no plain schema name').superRefine((name, context) => {
+  const fault = queueSchemaFault(name)
+  if (fault !== undefined) context.addIssue(fault)
+})
 
 /** `pg-hubspot install`. */
 export const install = command({
@@ -16,7 +22,7 @@ Makes the schemas hubspot and hubspot_private, and graphile_worker where it is m
 each upgrade of the package; many at once do no harm. The role in DATABASE_URL has to be allowed to create schemas in the
 database, and needs no more: no superuser, no extension. PostgreSQL 15 to 18.`,
   options: {
-    'queue-schema': value('NAME', z.string().regex(/^[a-z_][a-z0-9_]{0,62}$/, 'is no plain schema name'), 'Where the queue lives; graphile_worker by default. Chosen once.'),
+    'queue-schema': value('NAME', queueName, 'Where the queue lives; graphile_worker by default. Chosen once.'),
     json: flag('Print what was done as JSON.'),
   },
   async run({ options: { 'queue-schema': queueSchema, json }, env }) {
@@ -47,9 +53,14 @@ export const uninstall = command({
   summary: 'Removes pg-hubspot and all of its tables from the database.',
   about: `
 Drops the schemas hubspot and hubspot_private with everything in them, mirror tables too. The queue's schema stays, since others
-may use it; our jobs leave it. HubSpot is not touched. Asks on a terminal; elsewhere it needs --yes.`,
-  options: { yes: flag('Do not ask.'), json: flag('Print what was done as JSON.') },
-  async run({ options: { yes, json }, env }) {
+may use it; our jobs leave it. HubSpot is not touched. Where others made something in schema hubspot, it says what and removes
+nothing, unless told to. Asks on a terminal; elsewhere it needs --yes.`,
+  options: {
+    yes: flag('Do not ask.'),
+    'with-others': flag('Drop what others made in these schemas too.'),
+    json: flag('Print what was done as JSON.'),
+  },
+  async run({ options: { yes, 'with-others': withOthers, json }, env }) {
     const url = databaseUrl(env)
     const found = await look(url)
     if (!found.is_installed) {
@@ -58,7 +69,7 @@ may use it; our jobs leave it. HubSpot is not touched. Asks on a terminal; elsew
       return
     }
     if (!yes) await confirm(found)
-    await remove(url)
+    await remove(url, { withOthers })
     if (json) print({ removed: true, database: found.database, tables: found.tables })
     else console.log(`Removed pg-hubspot and ${count(found.tables)} mirrored ${found.tables === 1 ? 'table' : 'tables'} from database ${found.database}.`)
   },

@@ -5,18 +5,21 @@ import pg from 'pg'
 import { Bug, Misuse } from '../lib/errors.ts'
 import { VERSION } from '../lib/version.ts'
 import { dropLeftovers, madeNow } from './leftovers.ts'
+import { checkNames, checkOthers, checkQueueSchema, queueSchemaFault } from './others.ts'
 
 /** What `migrate` found and did. */
 export type Migrated = { from: string | null; to: string; files: string[]; isCodeApplied: boolean; queueSchema: string }
 
 /**
  * Installs the product or brings it up to date: pending `sql/schema` files once, in order; all of `sql/code` anew when any of
- * it changed; one transaction. Safe to run again, and by many at once. Misuse SH001, SH002, SH006, SH007.
+ * it changed; one transaction. Safe to run again, and by many at once. Misuse SH001, SH002, SH006, SH007, SH010, SH020, SH104.
  */
 export async function migrate(
   databaseUrl: string,
   { queueSchema = 'graphile_worker' }: { queueSchema?: string } = {},
 ): Promise<Migrated> {
+  const fault = queueSchemaFault(queueSchema)
+  if (fault !== undefined) throw new Misuse('SH104', `the queue's schema ${fault}`, { hint: 'Name another, such as hubspot_queue, or none.' })
   await using _ = await alone(databaseUrl)
   const client = new pg.Client({ connectionString: databaseUrl, application_name: 'pg-hubspot install' })
   await client.connect()
@@ -25,7 +28,11 @@ export async function migrate(
     const schema = await installedQueueSchema(client) ?? queueSchema
     const before = await checkVersion(client)
     const code = await files('code')
-    const pending = (await files('schema')).filter((file) => !before.applied.has(file.name))
+    const all = await files('schema')
+    const pending = all.filter((file) => !before.applied.has(file.name))
+    const applied = all.filter((file) => before.applied.has(file.name))
+    await checkNames(client, { applied: texts(applied), pending: texts(pending), code: texts(code) })
+    await checkQueueSchema(client, schema)
     await migrateQueue(client, databaseUrl, schema)
     const hash = digest(code.map((file) => file.name + file.text).join('\n'))
     const isCodeApplied = pending.length > 0 || before.codeHash !== hash
@@ -65,13 +72,17 @@ async function alone(databaseUrl: string): Promise<AsyncDisposable> {
 /** Whatever the role's or the database's own settings are. */
 const PATIENT = 'set local statement_timeout = 0; set local lock_timeout = 0; set local client_min_messages = warning'
 
-/** Removes everything but the queue's schema, which others may use; its jobs of ours go. */
-export async function uninstall(databaseUrl: string): Promise<void> {
+/**
+ * Removes everything but the queue's schema, which others may use; its jobs of ours go. Misuse SH104 where our schemas hold what
+ * others made, unless that may go too.
+ */
+export async function uninstall(databaseUrl: string, { withOthers = false }: { withOthers?: boolean } = {}): Promise<void> {
   const client = new pg.Client({ connectionString: databaseUrl, application_name: 'pg-hubspot uninstall' })
   await client.connect()
   try {
     const schema = await installedQueueSchema(client)
     await client.query('begin')
+    if (!withOthers) await checkOthers(client, texts([...await files('schema'), ...await files('code')]))
     if (schema !== undefined) {
       const jobs = `${pg.escapeIdentifier(schema)}.jobs`
       const { rows } = await client.query<{ ids: string[] }>(
@@ -100,6 +111,8 @@ async function files(folder: 'schema' | 'code'): Promise<SqlFile[]> {
     }),
   )
 }
+
+const texts = (some: SqlFile[]) => some.map((file) => file.text)
 
 const digest = (text: string) => createHash('sha256').update(text).digest('hex')
 
@@ -247,7 +260,8 @@ async function apply(
     }
     await client.query(
       `select hubspot_private.table_comment(o.name), hubspot_private.apply_generate(o.name)
-       from hubspot_private.objects o where o.column_set > 0 and to_regclass(format('hubspot.%I', o.table_name)) is not null`,
+       from hubspot_private.objects o where o.column_set > 0 and to_regclass(format('hubspot.%I', o.table_name)) is not null
+         and hubspot_private.name_holder(o.table_name) is null`,
     )
     await record(client, 'code', hash)
     await client.query('commit')

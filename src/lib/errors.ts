@@ -24,6 +24,7 @@ export const ERRORS = {
   SH017: 'gateway_unfit',
   SH018: 'gateway_unchallenged',
   SH019: 'gateway_refused',
+  SH020: 'name_taken',
   SH101: 'object_not_tracked',
   SH102: 'object_unknown',
   SH103: 'property_unknown',

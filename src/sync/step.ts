@@ -220,6 +220,9 @@ function failureOf(error: unknown) {
     return { kind, code: error.code, message, hint: error.hint, retryAfterMs } as const
   }
   const state = sqlState(error)
+  if (state === 'SH020') {
+    return { kind: 'refused', code: state, message, hint: (error as { hint: string }).hint, retryAfterMs: undefined } as const
+  }
   if (state === 'SH208') {
     return { kind: 'transient', code: state, message, hint: 'Nothing to do: it is asked again.', retryAfterMs: undefined } as const
   }

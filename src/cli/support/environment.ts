@@ -19,6 +19,15 @@ export type Environment = {
 
 const set = z.string().trim().min(1, 'is empty')
 
+/** A text without spaces, of 8 to 4,096 characters. Says what is wrong with one, not what it is. */
+const secret = (what: string) => set.superRefine((text, context) => {
+  const why = text.length < 8 ? 'is shorter than 8 characters'
+    : text.length > 4096 ? 'is longer than 4096 characters'
+    : /\s/.test(text) ? 'has spaces'
+    : /[^\x21-\x7e]/.test(text) ? 'has characters that are not ASCII' : undefined
+  if (why !== undefined) context.addIssue(`is no ${what}: it ${why}`)
+})
+
 /** Where a gateway listens. */
 export const listenAt = z.string().transform((text, context) => {
   const at = parseListenAt(text)
@@ -37,7 +46,7 @@ export const VARIABLES = {
     help: 'The database, as postgres://user:password@host:5432/database.',
   },
   HUBSPOT_ACCESS_TOKEN: {
-    schema: set.regex(/^[\x21-\x7e]{8,4096}$/, 'is no access token: it has no spaces'),
+    schema: secret('access token'),
     help: 'A private app token or service key. connect stores it; a worker that has it serves without one stored.',
   },
   HUBSPOT_API_URL: {
@@ -53,7 +62,7 @@ export const VARIABLES = {
     help: 'The OAuth app, for connect --oauth.',
   },
   HUBSPOT_CLIENT_SECRET: {
-    schema: set.regex(/^[\x21-\x7e]{8,4096}$/, 'is no client secret: it has no spaces'),
+    schema: secret('client secret'),
     help: "That app's secret, for connect --oauth; what webhooks are signed with.",
   },
   PG_HUBSPOT_KEY: {
@@ -69,7 +78,7 @@ export const VARIABLES = {
     help: "The webhooks' target URL as HubSpot has it, where a proxy makes another of it.",
   },
   PG_HUBSPOT_HTTP_TOKEN: {
-    schema: set.regex(/^[\x21-\x7e]{8,4096}$/, 'is no token: it has at least 8 characters and no spaces'),
+    schema: secret('token'),
     help: 'The token that /metrics asks for, as Authorization: Bearer.',
   },
   PG_HUBSPOT_GATEWAY: { schema: set.pipe(listenAt), help: "The worker's --gateway." },

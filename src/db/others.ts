@@ -1,0 +1,103 @@
+import pg from 'pg'
+import { Misuse } from '../lib/errors.ts'
+
+/** Texts of SQL files: of schema/, those that ran here and those that are to; of code/. */
+type Texts = { applied: string[]; pending: string[]; code: string[] }
+
+/** What a queue's schema cannot be called, in words; undefined where it can. */
+export function queueSchemaFault(name: string): string | undefined {
+  const isTaken = /^(hubspot|hubspot_private|hubspot_live|information_schema|pg_.*)$/.test(name)
+  return isTaken ? `cannot be ${name}: that schema is pg-hubspot's or PostgreSQL's own` : undefined
+}
+
+/** Misuse SH002 where the queue's schema is another role's and closed to this one. */
+export async function checkQueueSchema(client: pg.Client, schema: string): Promise<void> {
+  const { rows } = await client.query<{ owner: string; is_filled: boolean; grant: string }>(
+    `select pg_get_userbyid(n.nspowner) as owner, exists (select from pg_class c where c.relnamespace = n.oid) as is_filled,
+       format('grant usage, create on schema %I to %I;', n.nspname, current_user) as grant
+     from pg_namespace n
+     left join pg_class m on m.relnamespace = n.oid and m.relname = 'migrations'
+     where n.nspname = $1 and not (
+       has_schema_privilege(n.oid, 'usage')
+       and case when m.oid is null then has_schema_privilege(n.oid, 'create') else has_table_privilege(m.oid, 'select') end)`,
+    [schema],
+  )
+  const [closed] = rows
+  if (closed === undefined) return
+  throw new Misuse('SH002', `schema ${schema} belongs to role ${closed.owner}`, {
+    hint: `${closed.is_filled ? 'Connect as that role' : `As that role run: ${closed.grant}`} or let the queue have a schema of its own: pg-hubspot install --queue-schema hubspot_queue`,
+  })
+}
+
+/** Misuse SH020 where something of another's has a name that installing makes: it is neither replaced nor altered. */
+export async function checkNames(client: pg.Client, { applied, pending, code }: Texts): Promise<void> {
+  // Names are written out whole then.
+  await client.query('begin; set local search_path = pg_catalog, pg_temp')
+  const isNoted = await hasNotes(client)
+  // A version that noted nothing made the views that this one makes.
+  const others = await othersIn(client, ['hubspot', 'hubspot_private'], [...applied, ...(applied.length > 0 && !isNoted ? code : [])], isNoted)
+  await client.query('commit')
+  const wanted = new Set(relations([...pending, ...code]))
+  const clash = others.find(({ name }) => wanted.has(name))
+  if (clash === undefined) return
+  throw new Misuse('SH020', `${clash.what} is there already, and is not pg-hubspot's`, {
+    hint: `Rename it, or move it to another schema: alter ${clash.what} set schema public; Then run this again.`,
+  })
+}
+
+/** Misuse SH104 that names what in schemas hubspot and hubspot_live is not the product's. Called in a transaction. */
+export async function checkOthers(client: pg.Client, texts: string[]): Promise<void> {
+  await client.query('set local search_path = pg_catalog, pg_temp')
+  const others = (await othersIn(client, ['hubspot', 'hubspot_live'], texts, await hasNotes(client))).map(({ what }) => what)
+  if (others.length === 0) return
+  throw new Misuse('SH104', `schema hubspot holds what is not pg-hubspot's: ${others.slice(0, 20).join(', ')}${others.length > 20 ? ', …' : ''}`, {
+    hint: `Nothing was removed. Move it to another schema, as in alter ${others[0]} set schema public; or drop it too: pg-hubspot uninstall --with-others`,
+  })
+}
+
+/** Names of tables and views that SQL files make, with their schema. */
+function relations(texts: string[]): string[] {
+  return texts.flatMap((text) => [...text.matchAll(/^create (?:or replace )?(?:unlogged )?(?:table|view) (?:if not exists )?(hubspot(?:_private)?\.\w+)/gm)].map(([, name]) => name!))
+}
+
+/** Whether the installed version noted the functions and views that it made. */
+async function hasNotes(client: pg.Client): Promise<boolean> {
+  const { rows } = await client.query<{ is_there: boolean }>(`select to_regclass('hubspot_private.code_objects') is not null as is_there`)
+  return rows[0]!.is_there
+}
+
+/**
+ * What stands in these schemas and is no mirror table, no live one, not made by these files, and not noted by the installed
+ * version. Where that noted nothing, its functions cannot be told from others': then relations alone.
+ */
+async function othersIn(client: pg.Client, schemas: string[], texts: string[], isNoted: boolean): Promise<{ what: string; name: string }[]> {
+  const { rows } = await client.query<{ what: string; name: string }>(
+    `select format('%s %s', i.type, case when d.classid = 'pg_proc'::regclass then d.objid::regprocedure::text else i.identity end) as what,
+       i.identity as name
+     from pg_depend d
+     join pg_namespace n on n.oid = d.refobjid
+     cross join lateral pg_identify_object(d.classid, d.objid, d.objsubid) i
+     where d.refclassid = 'pg_namespace'::regclass and n.nspname = any ($1) and d.deptype = 'n'
+       -- What goes with something else: an identity column's sequence, a partition, what an extension made.
+       and not exists (select from pg_depend o where (o.classid, o.objid) = (d.classid, d.objid) and o.deptype in ('a', 'i', 'e'))
+       and not (d.classid = 'pg_class'::regclass and (i.identity = any ($2)
+         or exists (
+           select from pg_trigger t
+           join pg_proc p on p.oid = t.tgfoid
+           where t.tgrelid = d.objid and p.pronamespace = to_regnamespace('hubspot_private') and p.proname in ('refuse_write', 'refuse_edge_write'))
+         or exists (
+           select from pg_foreign_table f
+           join pg_foreign_server s on s.oid = f.ftserver
+           where f.ftrelid = d.objid and s.srvname = 'hubspot_live' and n.nspname = 'hubspot_live')))
+       and ${isNoted
+      ? `not exists (
+         select from hubspot_private.code_objects c
+         where c.name = case d.classid
+           when 'pg_proc'::regclass then 'routine ' || d.objid::regprocedure
+           when 'pg_class'::regclass then 'view ' || d.objid::regclass end)`
+      : `d.classid = 'pg_class'::regclass`}
+     order by 1`,
+    [schemas, relations(texts)],
+  )
+  return rows
+}
