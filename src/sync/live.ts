@@ -1,5 +1,5 @@
 import type { Plan, StreamKey } from '../db/calls.ts'
-import { asJsonb, isConnectionLost, isWorthRepeating, sqlState } from '../db/database.ts'
+import { asJsonb, isConnectionLost, repeatedly, sqlState } from '../db/database.ts'
 import {
   type LiveApplied, liveAge, liveApply, liveDoubtful, liveEdges, liveEdgesDoubtful, liveLook, livePoll, liveQueue, streamPlan,
 } from '../db/live-calls.ts'
@@ -53,12 +53,12 @@ export function createLiveReads(deps: SyncDeps): LiveReads {
       const age = await liveAge(deps.db, object)
       if (age !== null && age <= maxAgeMs) return []
     }
-    const run = await patiently(() => livePoll(deps.db, object, mostMs))
+    const run = await repeatedly(() => livePoll(deps.db, object, mostMs))
     // All who asked before it began wait for the same.
     const running = catchUps.get(run) ?? (async () => {
       const key = { object, stream: 'poll', range: 0 }
       const since = await settle(deps, key, { run }, mostMs)
-        ?? await settle(deps, key, { run: await patiently(() => livePoll(deps.db, object, mostMs)) }, mostMs)
+        ?? await settle(deps, key, { run: await repeatedly(() => livePoll(deps.db, object, mostMs)) }, mostMs)
       if (since === undefined) throw new Transient('SH232', `the poll of ${object} was stopped`, { hint: '' })
       await settle(deps, { object, stream: 'fetch', range: 0 }, { since }, mostMs)
       return await liveDoubtful(deps.db, object)
@@ -73,7 +73,7 @@ export function createLiveReads(deps: SyncDeps): LiveReads {
     const askedAt = performance.now()
     const due = { from: ages.due(`${pair} from`, from, maxAgeMs), to: ages.due(`${pair} to`, to, maxAgeMs) }
     if (from.length + to.length > 0 && due.from.length + due.to.length === 0) return { from: [], to: [] }
-    const ask = (ids: typeof due) => patiently(() => liveEdges(deps.db, { pair, ...ids, mostMs }))
+    const ask = (ids: typeof due) => repeatedly(() => liveEdges(deps.db, { pair, ...ids, mostMs }))
     let { since, lacking } = await ask(due)
     if (lacking !== null) {
       await records.read(object, lacking, patience)
@@ -109,17 +109,6 @@ class Ages {
     for (const oldest of this.#askedAt.keys()) {
       if (this.#askedAt.size <= MOST_READS) return
       this.#askedAt.delete(oldest)
-    }
-  }
-}
-
-/** What a step of a stream holds for the moment is asked again. */
-async function patiently<T>(ask: () => Promise<T>): Promise<T> {
-  for (let tries = 0; ; tries += 1) {
-    try {
-      return await ask()
-    } catch (error) {
-      if (!isWorthRepeating(error) || tries === 2) throw error
     }
   }
 }
@@ -173,7 +162,7 @@ class Records {
     } finally {
       if (this.#open.get(object) === batch) this.#open.delete(object)
     }
-    const since = await patiently(() => liveQueue(this.#deps.db, object, [...batch.ids], mostMs))
+    const since = await repeatedly(() => liveQueue(this.#deps.db, object, [...batch.ids], mostMs))
     await settle(this.#deps, { object, stream: 'fetch', range: 0 }, { since }, mostMs)
     return await liveDoubtful(this.#deps.db, object, [...batch.ids])
   }
@@ -191,7 +180,7 @@ class Records {
       return batchRead(hubspot, { type: plan.type, ids, properties: plan.properties, signal })
     })
     const read = { object, columnSet: plan.column_set, ids, askedAt, body: asJsonb(answer.body) }
-    const applied = await patiently(() => liveApply(this.#deps.db, read))
+    const applied = await repeatedly(() => liveApply(this.#deps.db, read))
     if (applied.outcome === 'again') this.#plans.delete(object)
     if (applied.outcome === 'done') this.#ages.note(`${object} ${plan.column_set}`, ids.filter((id) => applied.held?.includes(id) !== true), sentAt)
     return applied
