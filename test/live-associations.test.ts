@@ -47,6 +47,9 @@ test('are read by the records at either end, and whole where any may be meant', 
   world.store.create('deals', [{ id: 999_999, properties: { dealname: 'new' } }])
   world.store.associate('deals', '999999', 'contacts', contact)
   expect(await of(world, 'deal_id = 999999')).toEqual([`999999 ${contact}`])
+  world.store.create('deals', [{ id: 999_998, properties: { dealname: 'newer' } }])
+  world.store.associate('deals', '999998', 'contacts', contact)
+  expect(await of(world, `contact_id = ${contact}`)).toContain(`999998 ${contact}`)
 })
 
 test('that ended are gone, by either end and where any may be meant', async () => {

@@ -20,8 +20,11 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
+  v_from hubspot_private.objects;
   v_ids bigint[];
+  v_new bigint[];
 begin
+  select o.* into strict v_from from hubspot_private.objects o where o.name = p.from_object;
   -- Asked from the other side, an answer names records of ours: each of them is read from this one. So is each that it names no
   -- longer: by its last page, since what the pages before have named is not read until then.
   select array_agg(n.id) into v_ids
@@ -37,12 +40,19 @@ begin
      select $1, t.id, hubspot_private.clock() from %s and t.id = any ($2) order by t.id
      on conflict on constraint association_dirty_pkey do update set seq = excluded.seq,
        not_before = case when d.attempts = 0 then least(d.not_before, excluded.not_before) else d.not_before end',
-    (select hubspot_private.live_rows(o) from hubspot_private.objects o where o.name = p.from_object))
+    hubspot_private.live_rows(v_from))
   using p.number, v_ids;
+  -- One that is new comes with its associations when it is read; during the first load all come.
+  execute format(
+    'select array_agg(i) from unnest($1) i
+     where not exists (select from hubspot.%I t where t.id = i)
+       and not exists (select from hubspot_private.tombstones g where g.object = $2 and g.id = i)', v_from.table_name)
+  into v_new using v_ids, v_from.name;
+  perform hubspot_private.fetch_enqueue(v_from.name, v_new, 'refresh') where v_new is not null and v_from.loaded_at is not null;
 end;
 $$;
 comment on function hubspot_private.reverse_step(hubspot_private.pairs, jsonb, jsonb, jsonb) is
-  'What records of the other object are associated with is dirty, and what they were.';
+  'What records of the other object are associated with is dirty, and what they were; what of it is not here yet, is read.';
 
 create or replace function hubspot_private.pair_lock(number integer)
 returns void

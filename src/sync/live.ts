@@ -79,7 +79,13 @@ export function createLiveReads(deps: SyncDeps): LiveReads {
       await records.read(object, lacking, patience)
       ;({ since } = await ask({ from: lacking, to: [] }))
     }
-    await settle(deps, { object, stream: 'associations', range: pair }, { since }, mostMs)
+    const read = (stream: string, range: number) => settle(deps, { object, stream, range }, { since }, mostMs)
+    await read('associations', pair)
+    if (due.to.length > 0) {
+      // The other end may have told of records that are new here.
+      await read('fetch', 0)
+      await read('associations', pair)
+    }
     const held = await liveEdgesDoubtful(deps.db, { pair, ...due, since })
     ages.note(`${pair} from`, due.from.filter((id) => !held.from.includes(id)), askedAt)
     // Whatever is held at the one end may be another's at the other.
