@@ -234,7 +234,10 @@ function hasEnded(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null
 }
 
-/** The user's own PGPORT, PGDATA and the like are meant for another server. At home it is in its data: where it connects elsewhere it looks there for certificates. */
+/**
+ * The user's own PGPORT, PGDATA and the like are meant for another server. At home it is in its data: where it connects elsewhere
+ * it looks there for certificates.
+ */
 function environment(home: string): NodeJS.ProcessEnv {
   return { ...Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(PG|LC_|LANG)/.test(name))), HOME: home }
 }
