@@ -239,6 +239,25 @@ describe('uninstalling with things of others in schema hubspot', () => {
   })
 })
 
+test('uninstalling drops nothing of others that rests on the mirror, unless told to', async () => {
+  const url = await emptyDatabase()
+  await migrate(url)
+  await query(url, `select hubspot.track('contacts');
+    select hubspot_private.properties_apply('contacts', '{"results": [{"name": "email", "type": "string"}]}'), hubspot_private.selection_apply('contacts');
+    create table public.orders (id integer primary key, contact bigint references hubspot.contacts)`)
+  await query(url, `create view public.people as select email from hubspot.contacts; create view public.few as select from public.people;
+    create materialized view public.counted as select count(*) from hubspot.contacts;
+    create function public.one(c hubspot.contacts) returns integer language sql as 'select 1'`)
+  await expect(uninstall(url)).rejects.toMatchObject({
+    code: 'SH104',
+    message: `what is not pg-hubspot's rests on its tables and functions: constraint orders_contact_fkey on table public.orders, function public.one(hubspot.contacts), materialized view public.counted, view public.people`,
+    hint: expect.stringContaining('--with-others') as string,
+  })
+  expect(await query(url, 'select from public.people')).toEqual([])
+  await uninstall(url, { withOthers: true })
+  expect(await query(url, `select to_regclass('public.orders')::text as kept, to_regclass('public.few') as gone`)).toEqual([{ kept: 'orders', gone: null }])
+})
+
 test('uninstalling leaves the jobs and tables of others', async () => {
   const url = await emptyDatabase()
   await migrate(url)

@@ -53,11 +53,11 @@ export const uninstall = command({
   summary: 'Removes pg-hubspot and all of its tables from the database.',
   about: `
 Drops the schemas hubspot and hubspot_private with everything in them, mirror tables too. The queue's schema stays, since others
-may use it; our jobs leave it. HubSpot is not touched. Where others made something in schema hubspot, it says what and removes
-nothing, unless told to. Asks on a terminal; elsewhere it needs --yes.`,
+may use it; our jobs leave it. HubSpot is not touched. Where others made something in schema hubspot, or a view or foreign key that
+rests on it, it says what and removes nothing, unless told to. Asks on a terminal; elsewhere it needs --yes.`,
   options: {
     yes: flag('Do not ask.'),
-    'with-others': flag('Drop what others made in these schemas too.'),
+    'with-others': flag('Drop what others made in these schemas, or upon them, too.'),
     json: flag('Print what was done as JSON.'),
   },
   async run({ options: { yes, 'with-others': withOthers, json }, env }) {

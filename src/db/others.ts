@@ -45,14 +45,51 @@ export async function checkNames(client: pg.Client, { applied, pending, code }: 
   })
 }
 
-/** Misuse SH104 that names what in schemas hubspot and hubspot_live is not the product's. Called in a transaction. */
+/** Misuse SH104 that names what of others' would be dropped too: in our schemas, or elsewhere and resting on them. Called in a transaction. */
 export async function checkOthers(client: pg.Client, texts: string[]): Promise<void> {
   await client.query('set local search_path = pg_catalog, pg_temp')
   const others = (await othersIn(client, ['hubspot', 'hubspot_live'], texts, await hasNotes(client))).map(({ what }) => what)
-  if (others.length === 0) return
-  throw new Misuse('SH104', `schema hubspot holds what is not pg-hubspot's: ${others.slice(0, 20).join(', ')}${others.length > 20 ? ', …' : ''}`, {
-    hint: `Nothing was removed. Move it to another schema, as in alter ${others[0]} set schema public; or drop it too: pg-hubspot uninstall --with-others`,
-  })
+  if (others.length > 0) {
+    throw new Misuse('SH104', `schema hubspot holds what is not pg-hubspot's: ${list(others)}`, {
+      hint: `Nothing was removed. Move it to another schema, as in alter ${others[0]} set schema public; or drop it too: pg-hubspot uninstall --with-others`,
+    })
+  }
+  const resting = await restingOn(client, ['hubspot', 'hubspot_private', 'hubspot_live'])
+  if (resting.length > 0) {
+    throw new Misuse('SH104', `what is not pg-hubspot's rests on its tables and functions: ${list(resting)}`, {
+      hint: `Nothing was removed. Change or drop it, or let it be dropped too: pg-hubspot uninstall --with-others`,
+    })
+  }
+}
+
+const list = (names: string[]) => `${names.slice(0, 20).join(', ')}${names.length > 20 ? ', …' : ''}`
+
+/** What of other schemas goes when these do: views, foreign keys, defaults, functions. */
+async function restingOn(client: pg.Client, schemas: string[]): Promise<string[]> {
+  const { rows } = await client.query<{ what: string }>(
+    `with ours as (select n.oid from pg_namespace n where n.nspname = any ($1)),
+     members (classid, objid) as (
+       select 'pg_class'::regclass, c.oid from pg_class c where c.relnamespace in (table ours)
+       union all select 'pg_proc'::regclass, p.oid from pg_proc p where p.pronamespace in (table ours)
+       union all select 'pg_type'::regclass, t.oid from pg_type t where t.typnamespace in (table ours))
+     select distinct case
+         when w.oid is not null then pg_describe_object('pg_class'::regclass, w.ev_class, 0)
+         else pg_describe_object(d.classid, d.objid, d.objsubid) end as what
+     from pg_depend d
+     join members m on (m.classid, m.objid) = (d.refclassid, d.refobjid)
+     left join pg_rewrite w on d.classid = 'pg_rewrite'::regclass and w.oid = d.objid
+     left join pg_attrdef f on d.classid = 'pg_attrdef'::regclass and f.oid = d.objid
+     left join pg_constraint k on d.classid = 'pg_constraint'::regclass and k.oid = d.objid
+     left join pg_trigger g on d.classid = 'pg_trigger'::regclass and g.oid = d.objid
+     left join pg_policy y on d.classid = 'pg_policy'::regclass and y.oid = d.objid
+     left join pg_class c on c.oid = coalesce(w.ev_class, f.adrelid, k.conrelid, g.tgrelid, y.polrelid, case d.classid when 'pg_class'::regclass then d.objid end)
+     left join pg_proc p on d.classid = 'pg_proc'::regclass and p.oid = d.objid
+     left join pg_type t on d.classid = 'pg_type'::regclass and t.oid = d.objid
+     where d.deptype = 'n' and coalesce(c.relnamespace, p.pronamespace, t.typnamespace) not in (table ours)
+     order by what`,
+    [schemas],
+  )
+  return rows.map(({ what }) => what)
 }
 
 /** Names of tables and views that SQL files make, with their schema. */
