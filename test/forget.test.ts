@@ -135,6 +135,18 @@ describe('hubspot.forget', () => {
     await expect(empty.query("select hubspot.forget('contacts', 5)")).rejects.toMatchObject({ code: 'SH101' })
   })
 
+  test('touches nothing of a table that someone put in the place of the mirror\'s', async () => {
+    await using world = await worldOf()
+    const { db, ids: [id = ''], deals: [deal = ''], store } = world
+    store.associate('deals', deal, 'contacts', id)
+    await world.pass(2 * HOUR, HOUR)
+    await db.query(`alter table hubspot.contacts set schema public; alter table hubspot.deals_contacts set schema public;
+      create table hubspot.contacts as table public.contacts; create table hubspot.deals_contacts as table public.deals_contacts`)
+    await forget(world, id)
+    expect(await db.query('select id from hubspot.contacts where id = $1', [id])).toEqual([{ id }])
+    expect(await db.query('select deal_id from hubspot.deals_contacts where contact_id = $1', [id])).toEqual([{ deal_id: deal }])
+  })
+
   test('leaves the tables read-only for the rest of its transaction', async () => {
     await using world = await worldOf()
     const { db, ids: [one = '', other = ''], deals: [deal = ''], store } = world

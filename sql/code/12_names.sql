@@ -147,6 +147,16 @@ $$;
 comment on function hubspot_private.name_holder(name) is
   'What has a name in schema hubspot and is no mirror table of ours, as table hubspot.x; null where nothing has it, or such a table.';
 
+create or replace function hubspot_private.mirror_table(name name)
+returns regclass
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select to_regclass(format('hubspot.%I', mirror_table.name)) where mirror_table.name is not null and hubspot_private.name_holder(mirror_table.name) is null;
+$$;
+comment on function hubspot_private.mirror_table(name) is 'The mirror''s table of a name; null where there is none, or it is something else that has the name.';
+
 create or replace function hubspot_private.name_free(name name)
 returns void
 language plpgsql

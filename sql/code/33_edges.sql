@@ -17,7 +17,7 @@ as $$
 declare
   v_edges hubspot_private.edge[];
 begin
-  if to_regclass(format('hubspot.%I', p.table_name)) is null then
+  if hubspot_private.mirror_table(p.table_name) is null then
     return null;
   end if;
   execute format(

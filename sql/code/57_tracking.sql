@@ -100,14 +100,14 @@ begin
     insert into hubspot_private.objects (name) values (object) on conflict (name) do nothing;
     v_object.name := object;
   end if;
-  if v_object.column_set > 0 and not v_object.is_tracked and to_regclass('hubspot.' || quote_ident(v_object.table_name)) is not null then
+  if v_object.column_set > 0 and not v_object.is_tracked and hubspot_private.mirror_table(v_object.table_name) is not null then
     execute format('select count(*) from hubspot.%I', v_object.table_name) into v_rows;
   end if;
   update hubspot_private.objects o
   set is_tracked = true, wanted = properties, on_delete = track.on_delete,
     tracked_at = case when o.is_tracked then o.tracked_at else hubspot_private.clock() end
   where o.name = v_object.name;
-  if v_object.column_set > 0 and v_object.on_delete <> on_delete and to_regclass('hubspot.' || quote_ident(v_object.table_name)) is not null then
+  if v_object.column_set > 0 and v_object.on_delete <> on_delete and hubspot_private.mirror_table(v_object.table_name) is not null then
     perform hubspot_private.marks_build(v_object.table_name);
     perform hubspot_private.apply_generate(v_object.name);
     perform hubspot_private.live_follow(v_object.table_name);

@@ -68,7 +68,7 @@ begin
     returning p.* into v_pair;
   end if;
   perform hubspot_private.name_free(v_pair.table_name);
-  if to_regclass(format('hubspot.%I', v_pair.table_name)) is not null then
+  if hubspot_private.mirror_table(v_pair.table_name) is not null then
     return;
   end if;
   execute format(

@@ -161,7 +161,7 @@ begin
   for v_pair in
     select p.number from hubspot_private.pairs p
     where p.from_object = pairs_mend.object and p.is_tracked and p.table_name is not null
-      and (to_regclass(format('hubspot.%I', p.table_name)) is null or hubspot_private.name_holder(p.table_name) is not null)
+      and hubspot_private.mirror_table(p.table_name) is null
   loop
     perform hubspot_private.pair_build(v_pair);
     update hubspot_private.streams s set next_at = hubspot_private.clock()

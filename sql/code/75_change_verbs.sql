@@ -11,13 +11,13 @@ declare
   v_pair hubspot_private.pairs;
 begin
   -- A trigger is made under a lock that lets readers pass and waits for pages: after this all changes are written, or none.
-  if to_regclass(format('hubspot.%I', v_object.table_name)) is not null and hubspot_private.name_holder(v_object.table_name) is null then
-    perform hubspot_private.change_triggers(format('hubspot.%I', v_object.table_name)::regclass,
+  if hubspot_private.mirror_table(v_object.table_name) is not null then
+    perform hubspot_private.change_triggers(hubspot_private.mirror_table(v_object.table_name),
       format('hubspot_private.changes_%s()', v_object.number), is_on);
   end if;
   for v_pair in select p.* from hubspot_private.pairs p where p.from_object = v_object.name order by p.number loop
-    if to_regclass(format('hubspot.%I', v_pair.table_name)) is not null and hubspot_private.name_holder(v_pair.table_name) is null then
-      perform hubspot_private.change_triggers(format('hubspot.%I', v_pair.table_name)::regclass,
+    if hubspot_private.mirror_table(v_pair.table_name) is not null then
+      perform hubspot_private.change_triggers(hubspot_private.mirror_table(v_pair.table_name),
         format('hubspot_private.changes_pair(%L)', v_pair.number), is_on);
     end if;
   end loop;
@@ -63,10 +63,10 @@ comment on function hubspot.disable_changes(text) is
 do $$
 begin
   -- Tables that an earlier version made.
-  perform hubspot_private.change_triggers(format('hubspot.%I', p.table_name)::regclass,
+  perform hubspot_private.change_triggers(hubspot_private.mirror_table(p.table_name),
     format('hubspot_private.changes_pair(%L)', p.number), o.has_changes)
   from hubspot_private.pairs p
   join hubspot_private.objects o on o.name = p.from_object
-  where to_regclass(format('hubspot.%I', p.table_name)) is not null and hubspot_private.name_holder(p.table_name) is null;
+  where hubspot_private.mirror_table(p.table_name) is not null;
 end;
 $$;

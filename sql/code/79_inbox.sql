@@ -87,7 +87,7 @@ as $$
     when object_has_traces.o.is_tracked or object_has_traces.o.column_set > 0 then true
     when exists (
       select from hubspot_private.pairs p
-      where object_has_traces.o.name in (p.from_object, p.to_object) and to_regclass(format('hubspot.%I', p.table_name)) is not null)
+      where object_has_traces.o.name in (p.from_object, p.to_object) and hubspot_private.mirror_table(p.table_name) is not null)
       or exists (select from hubspot_private.subscriptions s where s.object = object_has_traces.o.name)
       or exists (select from hubspot_private.problems p where p.object = object_has_traces.o.name and p.record_id is not null) then true
     else exists (select from hubspot.changes c where c.object = object_has_traces.o.name)
@@ -117,7 +117,7 @@ as $$
 declare
   v_ids bigint[] := ids;
 begin
-  if to_regclass(format('hubspot.%I', o.table_name)) is not null then
+  if hubspot_private.mirror_table(o.table_name) is not null then
     -- Read since, by a poll as a rule. A calculated value moves no date, and may be seen a moment after it is dated: hence the minute.
     execute format(
       'select array_agg(c.id order by c.id) from unnest($1, $2) c (id, at)

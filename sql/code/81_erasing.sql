@@ -61,7 +61,7 @@ begin
     union
     select m.lost_id from hubspot.merges m where m.object = v_object.name and m.kept_id = any (ids)
     order by 1);
-  if v_object.table_name is not null and pg_catalog.to_regclass(pg_catalog.format('hubspot.%I', v_object.table_name)) is not null then
+  if hubspot_private.mirror_table(v_object.table_name) is not null then
     execute pg_catalog.format(
       'select count(*), (select count(*) from (select from hubspot.%1$I l where l.id = any ($1) order by l.id for update skip locked) f)
        from hubspot.%1$I t where t.id = any ($1)', v_object.table_name)

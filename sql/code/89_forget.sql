@@ -94,7 +94,7 @@ begin
       case when p.to_object = record_await.object then format('t.%I = any ($1)', p.to_column) end], ' or ')
     from hubspot_private.pairs p where record_await.object in (p.from_object, p.to_object)
   loop
-    if v_table.name is not null and to_regclass(format('hubspot.%I', v_table.name)) is not null then
+    if hubspot_private.mirror_table(v_table.name) is not null then
       execute format('select from hubspot.%I t where %s for update', v_table.name, v_table.is_its) using record_await.ids;
     end if;
   end loop;
@@ -129,7 +129,7 @@ begin
   perform hubspot_private.forget_begin(v_object);
   -- Users' triggers find what they find when a worker deletes a row; what is called below names everything in full.
   perform set_config('search_path', hubspot_private.usual_search_path(), true);
-  if v_object.is_tracked and to_regclass(format('hubspot.%I', v_object.table_name)) is not null then
+  if v_object.is_tracked and hubspot_private.mirror_table(v_object.table_name) is not null then
     execute format('select exists (select from %s and t.id = $1)', hubspot_private.live_rows(v_object)) into v_is_here using id;
   end if;
   perform hubspot_private.record_await(v_object.name, array(
