@@ -41,7 +41,8 @@ type Envelope = z.infer<typeof Envelope>
  */
 export function failureOf(answer: FailedAnswer): SyncError {
   const { head, path, method, url, type, secrets } = answer
-  const raw = secrets.reduce((text, secret) => text.replaceAll(secret, '[redacted]'), answer.body?.toString('utf8') ?? '')
+  const strike = (said: string) => secrets.reduce((rest, secret) => rest.replaceAll(spellingsOf(secret), '[redacted]'), said)
+  const raw = strike(answer.body?.toString('utf8') ?? '')
   const envelope = parse(raw)
   const said = (envelope?.message ?? '').slice(0, 1_000)
   const policy = head.status === 429 ? policyOf(envelope, path) : undefined
@@ -50,7 +51,7 @@ export function failureOf(answer: FailedAnswer): SyncError {
     method,
     path,
     status: head.status,
-    correlationId: head.correlationId ?? envelope?.correlationId,
+    correlationId: head.correlationId === undefined ? envelope?.correlationId : strike(head.correlationId),
     category: envelope?.category ?? envelope?.errorType,
     // Of the token endpoint, which has its own words: BAD_REFRESH_TOKEN, invalid_grant.
     reason: envelope?.status === 'error' ? envelope.error : (envelope?.status ?? envelope?.error),
@@ -103,6 +104,15 @@ export function failureOf(answer: FailedAnswer): SyncError {
 
 const REFUSED = 'Read HubSpot\'s message: look in HubSpot at what it names, a property, a record or a setting. It is tried again every 15 minutes; '
   + 'at once by select hubspot.resume(); If it stays so, give HubSpot\'s support the correlation id.'
+
+/** A secret as it is, and as JSON, a URL or HTML may write each of its characters. */
+function spellingsOf(secret: string): RegExp {
+  const characters = [...secret].map((character) => {
+    const hex = character.codePointAt(0)!.toString(16)
+    return String.raw`(?:\\?\u{${hex}}|\\u0*${hex}|%0*${hex}|&#(?:x0*${hex}|0*${character.codePointAt(0)});)`
+  })
+  return new RegExp(characters.join(''), 'giu')
+}
 
 function parse(raw: string): Envelope | undefined {
   try {

@@ -97,7 +97,7 @@ function refused(verdict: 'missing' | 'stale' | 'wrong', urls: readonly string[]
   } else if (verdict === 'wrong') {
     judge({
       code: 'SH229', message: 'a webhook was refused: its signature is wrong',
-      hint: `Set HUBSPOT_CLIENT_SECRET to the secret of the app that sends them, and HUBSPOT_WEBHOOK_URL to its target URL as HubSpot has it: here it looks like ${urls.join(' or ').slice(0, 400)}.`,
+      hint: `Set HUBSPOT_CLIENT_SECRET to the secret of the app that sends them, and HUBSPOT_WEBHOOK_URL to the target URL in that app's settings. This request, whoever wrote it, came for ${urls.join(' or ').slice(0, 400)}.`,
     })
   }
   // The sender is told no more than that.
