@@ -117,7 +117,7 @@ describe('hubspot.forget', () => {
     expect((await client.query<{ search_path: string }>('show search_path')).rows).toEqual([{ search_path: 'pg_temp, pg_catalog' }])
     await client.query('reset search_path')
     client.release()
-    expect(await world.db.query('select * from forgotten')).toEqual([{ id, at_path: '"$user", public, pg_temp' }])
+    expect(await world.db.query('select * from forgotten')).toEqual([{ id, at_path: '"$user", public' }])
   })
 
   test('wrong names, ids and nulls say what to do; a table that is no longer tracked can be forgotten in', async () => {

@@ -44,6 +44,7 @@ create or replace function hubspot_private.carry_rows(o hubspot_private.objects,
 returns record
 language plpgsql
 volatile
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   -- Neither the version nor _synced_at moves: nothing was read.
@@ -65,11 +66,13 @@ declare
 begin
   if pg_catalog.current_setting('hubspot.careful', true) is distinct from 'true' then
     execute v_statement into carried, v_all using ids;
+    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
   else
-    set constraints all immediate;
+    perform hubspot_private.constraints_check();
     foreach v_id in array ids loop
       begin
         execute v_statement into v_one, v_extras using array[v_id];
+        perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
         carried := carried || v_one;
         v_all := v_all || coalesce(v_extras, '{}');
       exception when others then
@@ -99,6 +102,7 @@ create or replace function hubspot_private.carry_step(s hubspot_private.streams)
 returns jsonb
 language plpgsql
 volatile
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_object hubspot_private.objects;

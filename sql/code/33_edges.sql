@@ -111,6 +111,7 @@ create or replace function hubspot_private.edges_delete(p hubspot_private.pairs,
 returns void
 language plpgsql
 volatile
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_session constant text[] := hubspot_private.session_state();
@@ -122,6 +123,7 @@ begin
     p.table_name, p.from_column, p.to_column)
   using edges;
   get diagnostics v_count = row_count;
+  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
   if current_user <> v_session[1] then
     raise exception 'a trigger of yours went on as role %', current_user;
   end if;

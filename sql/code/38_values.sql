@@ -226,3 +226,13 @@ end;
 $$;
 comment on function hubspot_private.values_again(hubspot_private.objects) is
   'Reports what does not fit in the rows of a table that was kept while nobody read it: its problems ended with the reading.';
+
+create or replace function hubspot_private.extra_of(extra jsonb, properties text[])
+returns jsonb
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_object_agg(e.key, e.value) from jsonb_each(extra_of.extra) e where e.key = any (extra_of.properties);
+$$;
+comment on function hubspot_private.extra_of(jsonb, text[]) is 'What of _extra is of these properties; null when nothing.';

@@ -207,6 +207,7 @@ begin
     execute format(
       'create trigger _000_read_only before insert or update or delete on %s for each statement execute function hubspot_private.refuse_write(%L)',
       v_table, v_object.number);
+    perform hubspot_private.users_path_hang(v_table::regclass);
     execute format(
       'create trigger _000_no_truncate before truncate on %s for each statement execute function hubspot_private.refuse_write(%L)',
       v_table, v_object.number);

@@ -130,6 +130,7 @@ as $$
     )
     language plpgsql
     stable
+    set search_path = pg_catalog, pg_temp
     set plan_cache_mode = force_generic_plan
     set enable_hashjoin = off
     set enable_mergejoin = off
@@ -175,6 +176,7 @@ as $$
     returns table (differing_id bigint, is_older boolean)
     language plpgsql
     stable
+    set search_path = pg_catalog, pg_temp
     set plan_cache_mode = force_generic_plan
     set enable_hashjoin = off
     set enable_mergejoin = off
@@ -207,8 +209,8 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
   -- An upsert inserts each row twice, so to speak: speculatively, then confirmed, 40 B of WAL and a seventh of its time. Where
-  -- the mirror lacks every record, a plain insert is tried first; what came between is found by the upsert. No SET here: users'
-  -- triggers run under it and see the database's own settings. These statements read no table, so no plan of them can grow old.
+  -- the mirror lacks every record, a plain insert is tried first; what came between is found by the upsert. These
+  -- statements read no table, so no plan of them can grow old.
   select format($function$
     create or replace function hubspot_private.write_%1$s(
       body jsonb, ids text[], asked_at timestamptz, synced_at timestamptz, is_fresh boolean,
@@ -216,6 +218,7 @@ as $$
     )
     language plpgsql
     volatile
+    set search_path = pg_catalog, pg_temp
     as $write$
     #variable_conflict use_column
     begin

@@ -2,70 +2,6 @@
 --   asked after the row or its tombstone was last written: the truth, applied where a value differs;
 --   asked before that, or before the object's last resync began: it overlaps, writes nothing, and where it differs its id is fetched;
 --   found gone: a tombstone, whether or not the mirror held it.
-create or replace function hubspot_private.fetch_enqueue(
-  object text, ids bigint[], reason text, not_before timestamptz default null
-)
-returns bigint
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_count bigint;
-begin
-  insert into hubspot_private.fetch_queue as q (object, id, reason, not_before)
-  select fetch_enqueue.object, i, fetch_enqueue.reason, coalesce(fetch_enqueue.not_before, hubspot_private.clock())
-  from (select distinct i from unnest(fetch_enqueue.ids) i where i is not null order by i) ids (i)
-  on conflict on constraint fetch_queue_pkey do update
-  set seq = excluded.seq,
-    -- Read and still in doubt, as a row that someone keeps locked: later each time, up to an hour.
-    attempts = q.attempts + (excluded.reason = 'fetch' and coalesce(q.turn_at <= excluded.not_before, true))::integer,
-    not_before = case
-      when excluded.reason = 'refused' then excluded.not_before
-      when excluded.reason = 'fetch' and q.turn_at > excluded.not_before then q.turn_at
-      when excluded.reason = 'fetch' then excluded.not_before + make_interval(secs => least(power(2, least(q.attempts, 12)), 3600) - 1)
-      else least(q.not_before, excluded.not_before)
-    end,
-    -- Named twice, it is read in the class of the more urgent.
-    reason = case when excluded.reason = 'fetch' or q.class < excluded.class then q.reason else excluded.reason end;
-  get diagnostics v_count = row_count;
-  if v_count > 0 and fetch_enqueue.reason = 'refresh' then
-    perform hubspot_private.stream_call(fetch_enqueue.object, 'fetch');
-  elsif v_count > 0 then
-    perform hubspot_private.stream_wake(fetch_enqueue.object, 'fetch', 0, fetch_enqueue.not_before);
-  end if;
-  return v_count;
-end;
-$$;
-comment on function hubspot_private.fetch_enqueue(text, bigint[], text, timestamptz) is
-  'Puts ids on the list to batch-read; an id that is there gets a new seq, so that a read under way does not take it off.';
-
-create or replace function hubspot_private.asks_take(object text)
-returns void
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-declare
-  v_ids bigint[];
-begin
-  with taken as (
-    delete from hubspot_private.fetch_asks a
-    where a.id = any (array(
-      select x.id from hubspot_private.fetch_asks x
-      join hubspot_private.objects o on o.number = x.object_number and o.name = asks_take.object
-      for update of x skip locked))
-    returning a.ids
-  )
-  select array_agg(distinct i) into v_ids from taken t, unnest(t.ids) i;
-  if v_ids is not null then
-    perform hubspot_private.fetch_enqueue(object, v_ids, 'refresh');
-  end if;
-end;
-$$;
-comment on function hubspot_private.asks_take(text) is
-  'Moves what people asked to have read again, as far as they have committed, to the list to batch-read. Called holding the fetch stream.';
-
 create or replace function hubspot_private.object_lock(object_number integer, is_deleting boolean)
 returns void
 language plpgsql
@@ -109,13 +45,13 @@ $$;
 comment on function hubspot_private.stream_marks_writing(text, text, integer) is
   'Marks this transaction as the sync''s own for the read-only triggers.';
 
--- page_apply, and gone_apply (49_gone.sql), write the mirror: invoker, no SET, everything qualified, since users' triggers run under them.
 create or replace function hubspot_private.page_apply(
   object text, stream text, range integer, body jsonb, asked_at timestamptz, reason text
 )
 returns hubspot_private.page_result
 language plpgsql
 volatile
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -203,7 +139,7 @@ begin
     v_triggers := hubspot_private.own_triggers(pg_catalog.format('hubspot.%I', v_object.table_name)::regclass);
     if pg_catalog.current_setting('hubspot.careful', true) = 'true' then
       -- Something on this page cannot be written: what it is, is left out, and the rest is not held up by it.
-      set constraints all immediate;
+      perform hubspot_private.constraints_check();
       foreach v_id in array v_write loop
         for v_try in 1..2 loop
           begin
@@ -221,6 +157,7 @@ begin
             -- What columns that are no longer kept still hold may be in the way: it goes first.
             if sqlstate = '54000' and v_try = 1 then
               execute hubspot_private.unkept_statement(v_object.name) using v_id::bigint;
+              perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
               continue;
             end if;
             get stacked diagnostics v_context = pg_exception_context;

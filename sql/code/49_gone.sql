@@ -1,10 +1,11 @@
--- What a store read did not find leaves the mirror: like page_apply invoker, no SET, everything qualified.
+-- What a store read did not find leaves the mirror.
 create or replace function hubspot_private.gone_apply(
   object text, stream text, range integer, ids bigint[], asked_at timestamptz, reason text
 )
 returns bigint
 language plpgsql
 volatile
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -42,7 +43,7 @@ begin
   end if;
   v_now := hubspot_private.clock();
   if v_is_careful then
-    set constraints all immediate;
+    perform hubspot_private.constraints_check();
   end if;
   if pg_catalog.cardinality(v_free) > 0 then
     perform hubspot_private.stream_marks_writing(object, stream, range);
@@ -56,6 +57,7 @@ begin
       foreach v_each in array v_free loop
         begin
           execute v_statement into v_one using array[v_each], v_now;
+          perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
           if current_user <> v_session[1] then
             raise exception '% went on as role %', v_triggers, current_user;
           end if;
@@ -72,6 +74,7 @@ begin
       end loop;
     else
       execute v_statement into v_deleted using v_free, v_now;
+      perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
       if current_user <> v_session[1] then
         raise exception '% went on as role %', v_triggers, current_user;
       end if;

@@ -182,6 +182,7 @@ create or replace function hubspot_private.step_commit(
 returns table (outcome text, next_cursor jsonb, next_request jsonb)
 language plpgsql
 volatile
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -286,6 +287,7 @@ begin
   then
     perform hubspot_private.load_watch(object);
   end if;
+  perform hubspot_private.constraints_check();
 end;
 $$;
 comment on function hubspot_private.step_commit(

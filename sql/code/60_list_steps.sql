@@ -1,8 +1,9 @@
--- How a full read takes in an answer. Steps run inside step_commit (52), invoker and without SET where they write the mirror.
+-- How a full read takes in an answer. Steps run inside step_commit (52).
 create or replace function hubspot_private.list_step(s hubspot_private.streams, answer jsonb, after text, missing bigint[], asked_at timestamptz)
 returns hubspot_private.step
 language plpgsql
 volatile
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -34,6 +35,7 @@ create or replace function hubspot_private.backfill_step(
 returns hubspot_private.step
 language plpgsql
 volatile
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare

@@ -64,6 +64,7 @@ create or replace function hubspot_private.fetch_step(
 returns hubspot_private.step
 language plpgsql
 volatile
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare

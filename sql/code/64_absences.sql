@@ -226,6 +226,7 @@ create or replace function hubspot_private.absences_step(
 returns hubspot_private.step
 language plpgsql
 volatile
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare

@@ -87,6 +87,7 @@ begin
     format('Associations of %s with %s in HubSpot, a row for each type. Rows follow HubSpot; status: select * from hubspot.association_pairs;',
       coalesce(v_from.label, v_from.name), coalesce(v_to.label, v_to.name)),
     format('HubSpot''s id of the record of %s.', v_from.name), format('HubSpot''s id of the record of %s.', v_to.name));
+  perform hubspot_private.users_path_hang(format('hubspot.%I', v_pair.table_name)::regclass);
   perform hubspot_private.change_triggers(format('hubspot.%I', v_pair.table_name)::regclass,
     format('hubspot_private.changes_pair(%L)', v_pair.number), v_from.has_changes);
   perform hubspot_private.grants_apply(v_pair.table_name);
@@ -205,11 +206,11 @@ $$;
 comment on function hubspot_private.associations_dirty(text, bigint[], boolean) is
   'The associations of these records are read soon, in every pair from their object; is_both: in the pairs to it too, which their other ends lead to.';
 
--- Like gone_apply invoker, no SET, everything qualified, since users' triggers run under it.
 create or replace function hubspot_private.edges_forget(object text, stream text, range integer, ids bigint[])
 returns void
 language plpgsql
 volatile
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare

@@ -212,29 +212,11 @@ $$;
 comment on function hubspot_private.table_mend(text) is
   'Reads the catalogue again: a column or table that someone dropped, of associations too, is made anew, and filled.';
 
-create or replace function hubspot_private.tidy_case(object text, property text)
-returns text
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-  -- It goes where its column has it, and where it is no longer kept at all.
-  select case when p.is_selected and p.archived_at is null
-    then format('case when t.%I is not null and hubspot_private.is_castable(%L, t._extra ->> %3$L)%4$s then %3$L end', p.column_name, p.column_type, p.property,
-      case when p.next_type is not null then format(' and hubspot_private.is_castable(%L, t._extra ->> %L)', p.next_type, p.property) end)
-    else quote_literal(p.property)
-  end
-  from hubspot_private.properties p
-  where p.object = tidy_case.object and p.property = tidy_case.property
-    and (not p.is_selected or p.archived_at is not null or p.column_name is not null);
-$$;
-comment on function hubspot_private.tidy_case(text, text) is
-  'SQL text: the property''s name where a row t need not keep a raw value of it in _extra, else null. Null where every row does.';
-
 create or replace function hubspot_private.build_step(s hubspot_private.streams)
 returns hubspot_private.step
 language plpgsql
 volatile
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -288,6 +270,7 @@ begin
       'update hubspot.%I t set _extra = nullif(t._extra - array_remove(array[%s], null), ''{}'')
        where t.id = any ($1) and t._extra ?| array_remove(array[%2$s], null)', v_object.table_name, v_drop)
     using v_free;
+    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
   end if;
   perform hubspot_private.fetch_enqueue(s.object, array(select i from unnest(v_ids) i where i <> all (coalesce(v_free, '{}'))), 'fill');
   v_step.cursor := s.cursor || pg_catalog.jsonb_build_object('id', v_ids[pg_catalog.cardinality(v_ids)]);

@@ -132,16 +132,6 @@ $$;
 comment on function hubspot_private.fill_list_end(hubspot_private.streams, hubspot_private.objects) is
   'The list of a fill is over: rows that it did not find are read whole, where they are no more than may be deleted unasked.';
 
-create or replace function hubspot_private.extra_of(extra jsonb, properties text[])
-returns jsonb
-language sql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-  select jsonb_object_agg(e.key, e.value) from jsonb_each(extra_of.extra) e where e.key = any (extra_of.properties);
-$$;
-comment on function hubspot_private.extra_of(jsonb, text[]) is 'What of _extra is of these properties; null when nothing.';
-
 create or replace function hubspot_private.fill_judge_statement(o hubspot_private.objects, properties text[])
 returns text
 language sql
@@ -180,6 +170,7 @@ create or replace function hubspot_private.fill_apply(s hubspot_private.streams,
 returns hubspot_private.page_result
 language plpgsql
 volatile
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -240,6 +231,7 @@ begin
         hubspot_private.apply_source(v_object.name, properties))
       from hubspot_private.apply_columns(v_object.name) c)
     into v_written, v_extras using body, v_free::text[], properties;
+    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     update hubspot_private.problems q set resolved_at = hubspot_private.clock()
     where q.object = v_object.name and q.code = 'SH209' and q.resolved_at is null and q.record_id = any (v_written) and q.property = any (properties)
       and v_extras -> q.record_id::text -> q.property is null;
@@ -262,6 +254,7 @@ create or replace function hubspot_private.fill_step(
 returns hubspot_private.step
 language plpgsql
 volatile
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare

@@ -5,6 +5,7 @@ create or replace function hubspot_private.edges_apply(
 returns hubspot_private.page_result
 language plpgsql
 volatile
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -84,6 +85,7 @@ begin
        where (t.%2$I, t.%3$I, t.type_id, t.category) = (e.from_id, e.to_id, e.type_id, e.category)', p.table_name, p.from_column, p.to_column)
     using v_changed;
     get diagnostics v_count = row_count;
+    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     if current_user <> v_session[1] then
       raise exception 'a trigger of yours went on as role %', current_user;
     end if;
@@ -95,6 +97,7 @@ begin
        select e.from_id, e.to_id, e.type_id, e.category, e.label from pg_catalog.unnest($1) e', p.table_name, p.from_column, p.to_column)
     using v_new;
     get diagnostics v_count = row_count;
+    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     if current_user <> v_session[1] then
       raise exception 'a trigger of yours went on as role %', current_user;
     end if;
@@ -121,6 +124,7 @@ create or replace function hubspot_private.edges_apply_careful(
 returns record
 language plpgsql
 volatile
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -134,7 +138,7 @@ declare
 begin
   result := (0, 0, 0, 0, 0, 0, 0);
   refused := '{}';
-  set constraints all immediate;
+  perform hubspot_private.constraints_check();
   foreach v_id in array ids loop
     begin
       v_one := hubspot_private.edges_apply(s, p, array[v_id], edges, asked_at, seqs, wide);
@@ -189,6 +193,7 @@ create or replace function hubspot_private.orphans_delete(s hubspot_private.stre
 returns bigint
 language plpgsql
 volatile
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare

@@ -77,6 +77,7 @@ create or replace function hubspot_private.associations_step(s hubspot_private.s
 returns hubspot_private.step
 language plpgsql
 volatile
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare

@@ -63,6 +63,11 @@ comment on function hubspot.disable_changes(text) is
 do $$
 begin
   -- Tables that an earlier version made.
+  perform hubspot_private.users_path_hang(m.relation)
+  from (
+    select hubspot_private.mirror_table(o.table_name) as relation from hubspot_private.objects o
+    union all select hubspot_private.mirror_table(p.table_name) from hubspot_private.pairs p) m
+  where m.relation is not null;
   perform hubspot_private.change_triggers(hubspot_private.mirror_table(p.table_name),
     format('hubspot_private.changes_pair(%L)', p.number), o.has_changes)
   from hubspot_private.pairs p

@@ -61,11 +61,11 @@ $$;
 comment on function hubspot_private.delivery_end(hubspot_private.subscriptions, bigint[]) is
   'These records'' changes so far were taken: their problems are over, and they go on with what came since.';
 
--- Invoker, no SET, everything qualified: a function of the user's sees the database's own settings.
 create or replace function hubspot_private.deliver_calls(s hubspot_private.subscriptions, is_careful boolean)
 returns void
 language plpgsql
 volatile
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -95,10 +95,12 @@ begin
     loop
       v_began := pg_catalog.clock_timestamp();
       begin
+        perform hubspot_private.path_open();
         execute s.call using v_change.change;
+        perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
         if is_careful then
-          -- What would fail at the commit fails here, where it is known whose it is.
-          set constraints all immediate;
+          -- What would fail at the end fails here, where it is known whose it is.
+          perform hubspot_private.constraints_check();
         end if;
         if current_user <> v_session[1] then
           raise exception 'it went on as role %', current_user;
@@ -238,6 +240,7 @@ create or replace function hubspot_private.deliver_step(subscription bigint, is_
 returns boolean
 language plpgsql
 volatile
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -266,6 +269,7 @@ begin
       return false;
     end if;
     perform hubspot_private.deliver_calls(s, is_careful);
+    perform hubspot_private.constraints_check();
   end if;
   -- Read again: whoever held the lock moved it.
   select x.* into s from hubspot_private.subscriptions x where x.id = subscription for no key update skip locked;

@@ -1,5 +1,4 @@
--- Privacy: a record leaves everything that holds it, and its tombstone keeps the id and times. What users' triggers run under is,
--- like gone_apply, invoker, has no SET, and qualifies everything.
+-- Privacy: a record leaves everything that holds it, and its tombstone keeps the id and times.
 create or replace function hubspot_private.erasing_waits(held bigint)
 returns void
 language plpgsql
@@ -18,6 +17,7 @@ create or replace function hubspot_private.edges_erase(object text, stream text,
 returns void
 language plpgsql
 volatile
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -45,6 +45,7 @@ create or replace function hubspot_private.record_erase(object text, stream text
 returns bigint
 language plpgsql
 volatile
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -71,6 +72,7 @@ begin
     execute pg_catalog.format(
       'with d as (delete from hubspot.%I t where t.id = any ($1) returning 1) select count(*) from d', v_object.table_name)
     into v_deleted using v_ids;
+    perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
     perform hubspot_private.edges_kept(v_count - v_deleted);
   end if;
   perform hubspot_private.edges_erase(object, stream, range, v_ids);
@@ -111,6 +113,7 @@ create or replace function hubspot_private.records_erase(object text, stream tex
 returns void
 language plpgsql
 volatile
+set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_deleted bigint;
@@ -127,6 +130,7 @@ create or replace function hubspot_private.records_erase_each(object text, strea
 returns void
 language plpgsql
 volatile
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare

@@ -1,23 +1,4 @@
 -- Erasing on demand: for a user, and for HubSpot where nobody reads an object any more.
-create or replace function hubspot_private.usual_search_path()
-returns text
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-  -- Never the caller's: what runs under it has the owner's rights. Unless it is named, and last, pg_temp comes first.
-  select concat_ws(', ', nullif(ltrim(regexp_replace(p.path, '(^|,)\s*"?pg_temp"?\s*(?=,|$)', '', 'g'), ', '), ''), 'pg_temp')
-  from (select coalesce((
-    select substr(c.setting, length('search_path=') + 1)
-    from pg_db_role_setting r
-    cross join unnest(r.setconfig) c (setting)
-    where c.setting like 'search\_path=%' and r.setdatabase in (0, (select d.oid from pg_database d where d.datname = current_database()))
-      and r.setrole in (0, (select o.oid from pg_roles o where o.rolname = current_user))
-    order by r.setrole = 0, r.setdatabase = 0
-    limit 1), '"$user", public') as path) p;
-$$;
-comment on function hubspot_private.usual_search_path() is 'The search path of the owner''s sessions, which a worker''s have; temporary tables last: they are the caller''s.';
-
 create or replace function hubspot_private.forget_begin(o hubspot_private.objects)
 returns void
 language plpgsql
@@ -66,10 +47,8 @@ begin
   loop
     select o.* into strict v_object from hubspot_private.objects o where o.name = v_due.object;
     perform hubspot_private.forget_begin(v_object);
-    perform set_config('search_path', hubspot_private.usual_search_path(), true);
     perform hubspot_private.records_erase_each(v_due.object, 'forget', 0, v_due.ids);
     perform hubspot_private.forget_end(v_object);
-    perform set_config('search_path', 'pg_catalog, pg_temp', true);
   end loop;
 end;
 $$;
@@ -127,8 +106,6 @@ begin
       'Begin with: begin isolation level read committed;');
   end if;
   perform hubspot_private.forget_begin(v_object);
-  -- Users' triggers find what they find when a worker deletes a row; what is called below names everything in full.
-  perform set_config('search_path', hubspot_private.usual_search_path(), true);
   if v_object.is_tracked and hubspot_private.mirror_table(v_object.table_name) is not null then
     execute format('select exists (select from %s and t.id = $1)', hubspot_private.live_rows(v_object)) into v_is_here using id;
   end if;

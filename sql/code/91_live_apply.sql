@@ -54,11 +54,11 @@ $$;
 comment on function hubspot_private.live_wait(hubspot_private.objects, jsonb) is
   'Waits for what this product itself is writing into the rows that a batch read differs from; half a second at most.';
 
--- Like page_apply invoker, no SET, everything qualified, since users' triggers run under it.
 create or replace function hubspot_private.live_apply(object text, column_set integer, ids jsonb, asked_at timestamptz, answer jsonb)
 returns table (outcome text, held bigint[])
 language plpgsql
 volatile
+set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
@@ -127,6 +127,7 @@ begin
     execute pg_catalog.format('select $1 || pg_catalog.array_agg(t.id) from %s and t.id = any ($2)', hubspot_private.live_rows(v_object))
     into held using held, v_missing;
   end if;
+  perform hubspot_private.constraints_check();
   return next;
 end;
 $$;

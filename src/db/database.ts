@@ -36,6 +36,8 @@ export function openDatabase(
     max,
     application_name: applicationName,
     ...(settings !== undefined && { options: settings }),
+    // Neither our statements nor the queue's take an operator that someone put on the usual path; poolers refuse it as an option.
+    onConnect: async (client) => void (await client.query('set search_path = pg_catalog, pg_temp')),
     types: { getTypeParser },
     // An idle half-open connection is found out by the kernel, one with a query under way by cutSilent().
     keepAlive: true,
