@@ -57,7 +57,7 @@ describe('the catalogue', () => {
     const writers = [
       'absences_step', 'archive_step', 'associations_step', 'backfill_step', 'build_step', 'carry_rows', 'carry_step', 'deliver_calls', 'deliver_step', 'edges_apply',
       'edges_apply_careful', 'edges_delete', 'edges_erase', 'edges_forget', 'fetch_step', 'fill_apply', 'fill_step', 'gone_apply', 'list_step', 'live_apply',
-      'orphans_delete', 'page_apply', 'record_erase', 'records_erase', 'records_erase_each', 'session_settle', 'session_state', 'step_commit', 'wait',
+      'orphans_delete', 'page_apply', 'record_erase', 'records_erase', 'records_erase_each', 'session_end', 'session_restore', 'session_settle', 'session_state', 'step_commit', 'wait',
     ]
     // Casts are fully qualified instead: SET would keep the planner from inlining them.
     expect(names.filter((name) => !/^(cast|read|input)_|^is_castable$/.test(name))).toEqual(writers)

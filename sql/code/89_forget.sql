@@ -53,6 +53,7 @@ as $$
 declare
   v_due record;
   v_object hubspot_private.objects;
+  v_session constant text[] := hubspot_private.session_state();
 begin
   for v_due in
     with due as (
@@ -71,6 +72,7 @@ begin
     perform hubspot_private.forget_end(v_object);
     perform set_config('search_path', 'pg_catalog, pg_temp', true);
   end loop;
+  perform hubspot_private.session_end(v_session);
 end;
 $$;
 comment on function hubspot_private.erasures_forget() is

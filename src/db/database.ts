@@ -107,8 +107,8 @@ export function mayBeOneRecords(error: unknown): boolean {
   return state !== undefined && !/^(08|40|53|57|58|55P03|SH(?!105))/.test(state)
 }
 
-/** Serialization failure, deadlock, lock time-out; a column or table that changed under a statement. */
-const AGAIN_STATES = new Set(['40001', '40P01', '55P03', '42703', '42P01', '42883'])
+/** Serialization failure, deadlock, lock time-out; a column or table that changed under a statement; a prepared one that a user's trigger took away. */
+const AGAIN_STATES = new Set(['40001', '40P01', '55P03', '42703', '42P01', '42883', '26000'])
 
 /** Whether a statement named a column or table that is not there, or not any more. */
 export function isCatalogueStale(error: unknown): boolean {
