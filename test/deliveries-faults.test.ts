@@ -34,6 +34,25 @@ async function edited(world: World, ids: readonly string[], firstname = 'new'): 
   await allFinal(world.db)
 }
 
+/** What outlives a transaction in its session. */
+const LEFT = `set client_encoding = 'LATIN1'; set default_transaction_read_only = on; set statement_timeout = '50ms'; set work_mem = '1MB'; set app.me = 'a';
+  listen mine; create temp table mine (a int); perform pg_advisory_lock(1); execute 'declare mine cursor with hold for select 1'; reset lock_timeout; deallocate all;`
+
+/** What is left of it in any of the worker's sessions. */
+async function left({ deps: { db } }: World): Promise<unknown[]> {
+  const sessions = await Promise.all(Array.from({ length: db.pool.totalCount }, () => db.pool.connect()))
+  const found = await Promise.all(sessions.map((session) => session.query(`
+    select format('%s %s', name, setting) as what from pg_settings where source = 'session' and setting <> reset_val and name <> 'search_path'
+    union all select 'app.me ' || nullif(current_setting('app.me', true), '')
+    union all select 'role ' || current_user where current_user <> session_user
+    union all select 'listen ' || c from pg_listening_channels() c
+    union all select 'table ' || relname from pg_class where relnamespace = pg_my_temp_schema()
+    union all select 'lock ' || objid from pg_locks where pid = pg_backend_pid() and locktype = 'advisory'
+    union all select 'cursor ' || name from pg_cursors where is_holdable`)))
+  for (const session of sessions) session.release()
+  return found.flatMap(({ rows }) => rows.flatMap(({ what }) => what ?? []) as unknown[])
+}
+
 describe('a function that takes too long', () => {
   test('is broken off: that change fails, those of other records go on', async () => {
     const { world, id, ids } = await subscribed('slow', '')
@@ -112,16 +131,56 @@ describe('a function that leaves the session changed', () => {
     await using _ = world
     await world.db.query(`create or replace function public.take(change jsonb) returns void language plpgsql as
       $$ begin insert into public.got (note) values (current_setting('search_path') || current_setting('timezone')); set search_path = nowhere; set timezone = 'Asia/Tokyo'; end $$`)
-    const [own] = await world.db.query<{ note: string }>("select current_setting('search_path') || current_setting('timezone') as note")
+    const [usual] = await world.db.query<{ note: string }>("select current_setting('search_path') || current_setting('timezone') as note")
+    const [own] = await world.deps.db.pool.query<{ note: string }>("select current_setting('search_path') || current_setting('timezone') as note").then(({ rows }) => rows)
     await edited(world, ids.slice(0, 3))
     await deliver(world.deps, id)
-    expect(await world.db.query('select distinct note from public.got')).toEqual([own])
+    expect(await world.db.query('select distinct note from public.got')).toEqual([usual])
     const sessions = await Promise.all(Array.from({ length: 3 }, () => world.deps.db.pool.query("select current_setting('search_path') || current_setting('timezone') as note")))
     expect(sessions.map(({ rows }) => rows[0])).toEqual([own, own, own])
+  })
+
+  test('in whatever outlives a transaction leaves nothing in the worker\'s sessions, and no text is spoilt', async () => {
+    const { world, id, ids } = await subscribed('leaves', `if to_regclass('pg_temp.mine') is null then ${LEFT} end if;`)
+    await using _ = world
+    for (const firstname of ['Žluť', 'Kůň']) {
+      await edited(world, ids, firstname)
+      await deliver(world.deps, id)
+      expect(await left(world)).toEqual([])
+    }
+    expect(await got(world)).toHaveLength(2 * ids.length)
+    expect(await world.differences('contacts')).toEqual([])
   })
 })
 
 describe('a trigger that leaves the session changed', () => {
+  test.each(['deferrable', 'deferrable initially deferred'])('and is %s leaves nothing in the worker\'s sessions, and no text is spoilt', async (when) => {
+    const { world, ids } = await subscribed('leaving', '')
+    await using _ = world
+    await world.db.query(`create function public.leave() returns trigger language plpgsql as
+      $$ begin if new.id = ${ids[0]} then ${LEFT} end if; return null; end $$;
+      create constraint trigger leaves after update on hubspot.contacts ${when} for each row execute function public.leave()`)
+    for (const firstname of ['Žluť', 'Kůň']) {
+      await edited(world, ids, firstname)
+      expect(await left(world)).toEqual([])
+    }
+    expect(await openProblems(world)).toEqual([])
+    expect(await world.differences('contacts')).toEqual([])
+  })
+
+  test('where it was deferred is named too, and its role does not stay', async () => {
+    const { world, ids } = await subscribed('late', '')
+    await using _ = world
+    await withRole(world)
+    await world.db.query(`create function public.go() returns trigger language plpgsql as
+      $$ begin if old.id = ${ids[0]} then set role feed_bob; end if; return null; end $$;
+      create constraint trigger goes after update on hubspot.contacts deferrable initially deferred for each row execute function public.go()`)
+    await edited(world, ids)
+    expect(await openProblems(world)).toMatchObject([{ code: 'SH213', record_id: ids[0], message: expect.stringContaining('went on as role feed_bob') as string }])
+    expect(await left(world)).toEqual([])
+    expect(await world.db.query("select from hubspot.contacts where firstname = 'new'")).toHaveLength(ids.length - 1)
+  })
+
   test.each(['update', 'delete'])('at an %s is named with the record, and holds up that one alone', async (event) => {
     const { world, ids } = await subscribed('trigger', '')
     await using _ = world

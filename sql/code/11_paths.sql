@@ -48,7 +48,7 @@ begin
   set constraints all immediate;
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
   if current_user <> v_who then
-    raise exception 'a deferred trigger of yours went on as role %', current_user;
+    raise exception 'a trigger of yours went on as role %', current_user;
   end if;
 end;
 $$;

@@ -145,6 +145,7 @@ begin
           begin
             execute pg_catalog.format('select * from hubspot_private.write_%s($1, $2, $3, $4, false)', v_object.number)
             into v_one, v_one_extras, v_count using body, array[v_id], asked_at, v_now;
+            perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
             if current_user <> v_session[1] then
               raise exception '% went on as role %', v_triggers, current_user;
             end if;
@@ -177,6 +178,7 @@ begin
       execute pg_catalog.format('select * from hubspot_private.write_%s($1, $2, $3, $4, $5)', v_object.number)
       into v_written, v_extras, v_result.inserted
       using body, case when pg_catalog.cardinality(v_write) < v_all then v_write end, asked_at, v_now, v_free is null;
+      perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
       if current_user <> v_session[1] then
         raise exception '% went on as role %', v_triggers, current_user;
       end if;

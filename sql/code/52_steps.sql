@@ -192,10 +192,12 @@ declare
   v_found record;
   v_absent bigint[];
   v_after constant text := coalesce(after, answer #>> '{paging,next,after}');
+  v_session text[];
 begin
   perform pg_catalog.set_config('lock_timeout', '2s', true);
   -- Record by record, after a page as a whole was refused: page_apply looks at it.
   perform pg_catalog.set_config('hubspot.careful', is_careful::text, true);
+  v_session := hubspot_private.session_state();
   answer := hubspot_private.answer_objects(object, answer);
   -- Before the first row is locked, which gives the transaction its number: the change feed is read in the order of these, so that
   -- whoever waits here for another step has to get the later one.
@@ -287,7 +289,7 @@ begin
   then
     perform hubspot_private.load_watch(object);
   end if;
-  perform hubspot_private.constraints_check();
+  perform hubspot_private.session_end(v_session);
 end;
 $$;
 comment on function hubspot_private.step_commit(

@@ -247,6 +247,7 @@ declare
   s hubspot_private.subscriptions;
   v_is_more boolean;
   v_next record;
+  v_session constant text[] := hubspot_private.session_state();
 begin
   select x.* into s from hubspot_private.subscriptions x where x.id = subscription;
   -- A copy stands still until it is adopted: what the original delivers is delivered.
@@ -269,7 +270,7 @@ begin
       return false;
     end if;
     perform hubspot_private.deliver_calls(s, is_careful);
-    perform hubspot_private.constraints_check();
+    perform hubspot_private.session_end(v_session);
   end if;
   -- Read again: whoever held the lock moved it.
   select x.* into s from hubspot_private.subscriptions x where x.id = subscription for no key update skip locked;

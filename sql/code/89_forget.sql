@@ -34,6 +34,7 @@ as $$
 declare
   v_due record;
   v_object hubspot_private.objects;
+  v_session constant text[] := hubspot_private.session_state();
 begin
   for v_due in
     with due as (
@@ -50,6 +51,7 @@ begin
     perform hubspot_private.records_erase_each(v_due.object, 'forget', 0, v_due.ids);
     perform hubspot_private.forget_end(v_object);
   end loop;
+  perform hubspot_private.session_end(v_session);
 end;
 $$;
 comment on function hubspot_private.erasures_forget() is

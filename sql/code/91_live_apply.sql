@@ -69,11 +69,13 @@ declare
   v_merged jsonb;
   v_doubtful bigint[];
   v_result hubspot_private.page_result;
+  v_session text[];
 begin
   perform pg_catalog.set_config('lock_timeout', '2s', true);
   perform pg_catalog.set_config('hubspot.careful', 'false', true);
   -- What a crash of the server loses of it, the poll finds again: whatever it has recorded since is lost with it.
   perform pg_catalog.set_config('synchronous_commit', 'off', true);
+  v_session := hubspot_private.session_state();
   select o.* into v_object from hubspot_private.objects o where o.name = object and o.is_tracked;
   if not found or v_object.column_set <> column_set then
     outcome := 'again';
@@ -127,7 +129,7 @@ begin
     execute pg_catalog.format('select $1 || pg_catalog.array_agg(t.id) from %s and t.id = any ($2)', hubspot_private.live_rows(v_object))
     into held using held, v_missing;
   end if;
-  perform hubspot_private.constraints_check();
+  perform hubspot_private.session_end(v_session);
   return next;
 end;
 $$;

@@ -37,7 +37,7 @@ export function openDatabase(
     application_name: applicationName,
     ...(settings !== undefined && { options: settings }),
     // Neither our statements nor the queue's take an operator that someone put on the usual path; poolers refuse it as an option.
-    onConnect: async (client) => void (await client.query('set search_path = pg_catalog, pg_temp')),
+    onConnect: async (client) => void (await client.query("set search_path = pg_catalog, pg_temp; set hubspot.is_own_session = 'true'")),
     types: { getTypeParser },
     // An idle half-open connection is found out by the kernel, one with a query under way by cutSilent().
     keepAlive: true,
@@ -109,8 +109,8 @@ export function mayBeOneRecords(error: unknown): boolean {
   return state !== undefined && !/^(08|40|53|57|58|55P03|SH(?!105))/.test(state)
 }
 
-/** Serialization failure, deadlock, lock time-out; a column or table that changed under a statement. */
-const AGAIN_STATES = new Set(['40001', '40P01', '55P03', '42703', '42P01', '42883'])
+/** Serialization failure, deadlock, lock time-out; a column or table that changed under a statement; a prepared one that a user's trigger took away. */
+const AGAIN_STATES = new Set(['40001', '40P01', '55P03', '42703', '42P01', '42883', '26000'])
 
 /** Whether a statement named a column or table that is not there, or not any more. */
 export function isCatalogueStale(error: unknown): boolean {
