@@ -43,6 +43,8 @@ async function converges(what: Scenario): Promise<void> {
   try {
     await trackAll(world, what)
     if (what.isLoaded) await play.rest()
+    // What comes is followed from here on.
+    expect(await feed.differences()).toEqual([])
     for (const command of [...what.commands, { do: 'check', turns: 0 } as const]) {
       await play.perform(command)
       if (command.do !== 'check') continue

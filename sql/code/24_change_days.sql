@@ -1,4 +1,5 @@
--- The change feed, kept: a table for each day, made ahead and dropped when it is old. Nobody waits for it longer than a tenth of a second.
+-- The change feed, kept: a table for each day, made ahead and dropped when it is old. Nobody waits for it longer than a tenth of a
+-- second. People hang keys, views and columns on it: what these forbid is a problem, and all else goes on.
 create or replace function hubspot_private.change_days()
 returns table (name name, begins_at timestamptz, ends_at timestamptz)
 language sql
@@ -25,29 +26,41 @@ declare
   v_name constant name := to_char(day, '"changes_"YYYYMMDD');
   v_from constant timestamptz := day::timestamp at time zone 'UTC';
   v_until constant timestamptz := (day + 1)::timestamp at time zone 'UTC';
-  v_moved hubspot.changes[];
+  v_columns text;
+  v_moved jsonb[];
 begin
-  -- To move many would hold the readers up: that day stays where it is, and its rows are deleted when they are old.
+  -- To move many would hold the readers up, and to move any would fire a user's trigger again, and cascade through his key: that
+  -- day stays where it is, and its rows are deleted when they are old.
   if (select count(*) from (
-    select from hubspot_private.changes_rest r where r.at >= v_from and r.at < v_until limit 10001) m) > 10000
+    select from hubspot_private.changes_rest r where r.at >= v_from and r.at < v_until limit 10001) m)
+    > (case when exists (
+      select from pg_trigger t where t.tgrelid in ('hubspot.changes'::regclass, 'hubspot_private.changes_rest'::regclass)) then 0 else 10000 end)
   then
     return;
   end if;
   -- Made apart and attached, which lets everyone go on but who looks into the rest. "create table … partition of" would stop all.
   execute format(
-    'create table hubspot_private.%I (like hubspot.changes including defaults including constraints, primary key (xid, id, at))', v_name);
+    'create table hubspot_private.%I (like hubspot.changes including defaults including constraints including generated, primary key (xid, id, at))', v_name);
   execute format('comment on table hubspot_private.%I is %L', v_name, format('Changes of %s, UTC.', day));
   lock table only hubspot.changes in share update exclusive mode;
   lock table hubspot_private.changes_rest in access exclusive mode;
   with moved as (
     delete from hubspot_private.changes_rest r where r.at >= v_from and r.at < v_until
-    returning row (r.id, r.xid, r.at, r.object, r.record_id, r.op, r.changed, r.run_id)::hubspot.changes as change
+    returning to_jsonb(r) as change
   )
   select array_agg(m.change) into v_moved from moved m;
   execute format('alter table hubspot.changes attach partition hubspot_private.%I for values from (%L) to (%L)', v_name, v_from, v_until);
   -- Only now: written to a table that is not yet part of the feed, they would be gone for whoever follows a publication of it.
-  insert into hubspot.changes (id, xid, at, object, record_id, op, changed, run_id)
-  select m.id, m.xid, m.at, m.object, m.record_id, m.op, m.changed, m.run_id from unnest(v_moved) m;
+  if v_moved is not null then
+    -- All columns: someone may have added some.
+    select string_agg(format('r.%I', a.attname), ', ' order by a.attnum) into v_columns
+    from pg_attribute a
+    where a.attrelid = 'hubspot.changes'::regclass and a.attnum > 0 and not a.attisdropped and a.attgenerated = '';
+    execute format(
+      'insert into hubspot.changes (%s) overriding system value
+       select %s from unnest($1) m cross join lateral jsonb_populate_record(null::hubspot.changes, m) r', replace(v_columns, 'r.', ''), v_columns)
+    using v_moved;
+  end if;
 end;
 $$;
 comment on function hubspot_private.change_day_make(date) is
@@ -106,6 +119,27 @@ as $$
 $$;
 comment on function hubspot_private.changes_held_note(timestamptz) is 'A day that should have been dropped long ago cannot be: a problem that names who holds the feed.';
 
+create or replace function hubspot_private.changes_note(part text, refusal text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_property constant text := 'changes ' || part;
+begin
+  if refusal is null then
+    perform hubspot_private.problem_resolve('{SH233}', '*', null, v_property);
+  else
+    perform hubspot_private.problem_report('SH233', '*', format('days of hubspot.changes cannot be kept: %s', left(refusal, 1500)), null, null, v_property);
+  end if;
+exception when lock_not_available or deadlock_detected then
+  null;
+end;
+$$;
+comment on function hubspot_private.changes_note(text, text) is
+  'A problem while something of a user''s forbids to make, drop or delete a part of the feed; null: over.';
+
 create or replace function hubspot_private.changes_drop(before timestamptz, at_last timestamptz)
 returns void
 language plpgsql
@@ -115,6 +149,8 @@ as $$
 declare
   v_day record;
   v_last record;
+  v_detail text;
+  v_refusal text;
 begin
   for v_day in
     select d.name, d.ends_at from hubspot_private.change_days() d where d.ends_at <= before order by d.name
@@ -126,18 +162,33 @@ begin
         perform hubspot_private.changes_held_note(v_day.ends_at);
       end if;
       return;
+    when others then
+      get stacked diagnostics v_detail = pg_exception_detail;
+      v_refusal := coalesce(v_refusal, concat_ws(': ', sqlerrm, nullif(v_detail, '')));
     end;
   end loop;
   perform hubspot_private.problem_resolve('{SH220}', '*', null, 'changes');
-  with gone as (
-    delete from hubspot_private.changes_rest r
-    where r.ctid = any (array(select x.ctid from hubspot_private.changes_rest x where x.at < before limit 10000))
-    returning r.xid, r.id
-  )
-  select g.xid, g.id into v_last from gone g order by g.xid desc, g.id desc limit 1;
-  if v_last.xid is not null then
-    perform hubspot_private.changes_gone(v_last.xid, v_last.id);
-  end if;
+  begin
+    with gone as (
+      delete from hubspot_private.changes_rest r
+      where r.ctid = any (array(
+        select x.ctid from hubspot_private.changes_rest x
+        where x.at < before
+          and (x.at < at_last or not exists (select from hubspot_private.subscriptions s where (s.at_xid, s.at_id) < (x.xid, x.id)))
+        limit 10000))
+      returning r.xid, r.id
+    )
+    select g.xid, g.id into v_last from gone g order by g.xid desc, g.id desc limit 1;
+    if v_last.xid is not null then
+      perform hubspot_private.changes_gone(v_last.xid, v_last.id);
+    end if;
+  exception when lock_not_available or deadlock_detected then
+    null;
+  when others then
+    get stacked diagnostics v_detail = pg_exception_detail;
+    v_refusal := coalesce(v_refusal, concat_ws(': ', sqlerrm, nullif(v_detail, '')));
+  end;
+  perform hubspot_private.changes_note('drop', v_refusal);
 end;
 $$;
 comment on function hubspot_private.changes_drop(timestamptz, timestamptz) is
@@ -157,6 +208,8 @@ declare
   v_today constant date := (v_now at time zone 'UTC')::date;
   v_sure timestamptz;
   v_day date;
+  v_detail text;
+  v_refusal text;
 begin
   if not pg_try_advisory_xact_lock(hashtext('hubspot.changes')) then
     return;
@@ -172,8 +225,13 @@ begin
       perform hubspot_private.change_day_make(v_day);
     exception when lock_not_available or deadlock_detected then
       exit;
+    when others then
+      -- What comes goes to the rest.
+      get stacked diagnostics v_detail = pg_exception_detail;
+      v_refusal := coalesce(v_refusal, concat_ws(': ', sqlerrm, nullif(v_detail, '')));
     end;
   end loop;
+  perform hubspot_private.changes_note('make', v_refusal);
   perform hubspot_private.notify_look();
   -- It does not heal: it is told for as long as it may matter.
   update hubspot_private.problems p set resolved_at = v_now

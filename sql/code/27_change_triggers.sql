@@ -47,25 +47,47 @@ $$;
 comment on function hubspot_private.changes_told(text, text, bigint[]) is 'Tells whoever listens, and wakes subscriptions, of the changes of one statement.';
 
 create or replace function hubspot_private.change_source(
-  object_number integer, out object text, out run_id bigint, out is_written boolean, out filling text[]
+  object_number integer, out object text, out run_id bigint, out is_written boolean, out is_fill boolean, out filling text[]
 )
 returns record
 language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-  -- Not before the first load is done; and what reads a column for the first time, or tidies up, is no change of HubSpot's.
-  select o.name, s.run_id, o.loaded_at is not null and coalesce(s.stream not in ('fill', 'build'), true),
+  -- Not before the first load is done; and what reads a column for the first time, or tidies up, is no change of HubSpot's. A column
+  -- whose type changes is kept up to date until another takes its place: what a fill finds changed of that, is one.
+  select o.name, s.run_id,
+    o.loaded_at is not null and case s.stream
+      when 'build' then false
+      when 'fill' then exists (
+        select from hubspot_private.properties p where p.object = o.name and p.fill_run = s.run_id and p.next_column is not null)
+      else true end,
+    s.stream is not distinct from 'fill',
     array(
       select p.column_name::text from hubspot_private.properties p
       join hubspot_private.runs r on r.id = p.fill_run and r.state in ('waiting', 'running')
-      where p.object = o.name)
+      where p.object = o.name and p.next_column is null
+      union all
+      select '_extra' where s.stream = 'fill')
   from hubspot_private.objects o
   left join hubspot_private.streams s on s.writer = pg_current_xact_id_if_assigned()
   where o.number = change_source.object_number;
 $$;
 comment on function hubspot_private.change_source(integer) is
-  'For the trigger of an object''s table: by which run this transaction writes, whether that goes to the feed, and which columns are being filled.';
+  'For the trigger of an object''s table: by which run this transaction writes, whether that goes to the feed, whether it is what fills columns, and which are being filled.';
+
+create or replace function hubspot_private.change_shown(changed jsonb, filling text[], is_fill boolean)
+returns jsonb
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Whoever reads a row whole before the fill comes to it, gives it its first values too.
+  select change_shown.changed - array(
+    select f from unnest(change_shown.filling) f where change_shown.is_fill or change_shown.changed -> f -> 0 = 'null');
+$$;
+comment on function hubspot_private.change_shown(jsonb, text[], boolean) is
+  'What of an update goes to the feed: no first values of columns that are being filled, but what is changed of them later.';
 
 create or replace function hubspot_private.change_columns(columns text[], is_pair boolean)
 returns text
@@ -155,12 +177,26 @@ as $$
     format('Trigger: writes what changed in %s to the feed.', change_function.table_name))
   from (
     select 'old_rows o join new_rows n on n.id = o.id' as both,
-      format('(''{'' || %s || ''}'')::jsonb - v_source.filling', hubspot_private.change_columns(columns, true)) as pairs,
-      format('(''{'' || %s || ''}'')::jsonb', hubspot_private.change_columns(columns, false)) as all_of_new,
-      'jsonb_strip_nulls(to_jsonb(o))' as all_of_old,
+      format($pairs$(
+          select case when v_source.filling = '{}' then x.changed else hubspot_private.change_shown(x.changed, v_source.filling, v_source.is_fill) end
+          from (select ('{' || %s || '}')::jsonb as changed offset 0) x)$pairs$, hubspot_private.change_columns(l.live, true)) as pairs,
+      format('(''{'' || %s || ''}'')::jsonb', hubspot_private.change_columns(l.live, false)) as all_of_new,
+      format('jsonb_strip_nulls(to_jsonb(o)) - %L::text[]', l.next) as all_of_old,
       -- A row that was marked has columns that are no longer chosen too.
-      'coalesce((select jsonb_object_agg(e.key, jsonb_build_array(null, e.value))
-         from jsonb_each(jsonb_strip_nulls(to_jsonb(n)) - ''{id,_created_at,_updated_at,_archived_at,_synced_at}''::text[]) e), ''{}'')' as all_that_is
+      format('coalesce((select jsonb_object_agg(e.key, jsonb_build_array(null, e.value))
+         from jsonb_each(jsonb_strip_nulls(to_jsonb(n)) - %L::text[]) e), ''{}'')',
+        '{id,_created_at,_updated_at,_archived_at,_synced_at}'::text[] || l.next) as all_that_is
+    from (
+      -- What is to take the place of a column is nobody's until it has.
+      select n.next, array(select c from unnest(columns) with ordinality u (c, i) where c <> all (n.next) order by i) as live
+      from (
+        select array(
+          select p.next_column::text from hubspot_private.properties p
+          join hubspot_private.objects o on o.name = p.object
+          where o.number = change_function.object_number and p.next_column is not null
+          order by p.next_column) as next
+      ) n
+    ) l
   ) c;
 $$;
 comment on function hubspot_private.change_function(integer, text, text[], boolean) is

@@ -172,10 +172,14 @@ export async function workerStop(db: Database, id: string): Promise<void> {
 
 /** Wakes what nobody holds, and keeps the change feed's days; returns how many streams were woken. */
 export async function sweep(db: Database): Promise<number> {
-  // In a transaction of its own: it may hold the feed for a moment.
-  await db.pool.query('select hubspot_private.changes_keep()')
-  const { rows } = await db.pool.query<{ woken: number }>('select hubspot_private.sweep() as woken')
-  return rows[0]!.woken
+  let woken = 0
+  try {
+    // In a transaction of its own: it may hold the feed for a moment. Whatever is wrong with that, the sweep is done.
+    await db.pool.query('select hubspot_private.changes_keep()')
+  } finally {
+    woken = (await db.pool.query<{ woken: number }>('select hubspot_private.sweep() as woken')).rows[0]!.woken
+  }
+  return woken
 }
 
 /** Streams that nobody holds and that are due; since a time: all that everything due then still needs. */
