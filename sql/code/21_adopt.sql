@@ -27,6 +27,7 @@ declare
   v_count bigint;
   v_queue constant name := (select i.queue_schema from hubspot_private.installation i);
 begin
+  perform hubspot_private.deliveries_requeue();
   -- Jobs that were under way are nobody's here, and would come back after hours.
   execute format(
     'select %1$I.force_unlock_workers(array(
