@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { openDatabase } from '../src/db/database.ts'
+import { migrate } from '../src/db/migrate.ts'
 import { deliver } from '../src/sync/deliver.ts'
 import { type FreshDatabase, freshDatabase } from './support/cluster.ts'
 import { allFinal } from './support/feed.ts'
@@ -121,6 +122,33 @@ test('that fails holds up its record alone, as a problem, and goes on once it is
   ])
   await it.db.query('select hubspot.off_change($1)', [it.id])
   expect(await it.db.query(`select from graphile_worker.jobs where task_identifier = 'note'`)).toEqual([])
+})
+
+test('gets anew what waited in a queue that was lost; jobs of the one made in its place are not taken for those', async () => {
+  await using it = await prepared('tasks_lost')
+  const jobs = () => it.db.query("select t.identifier as task, payload -> 'record_id' as record from graphile_worker._private_jobs j join graphile_worker._private_tasks t on t.id = j.task_id where t.identifier <> 'hubspot:deliver' order by 1, 2::text")
+  await it.write([1, 2])
+  await allFinal(it.db)
+  await it.look()
+  const lose = async () => {
+    await it.db.query('drop schema graphile_worker cascade')
+    await migrate(it.db.url)
+    // Among them the ids that its jobs had.
+    await it.db.query("select graphile_worker.add_job('another', '{}') from generate_series(1, 20)")
+  }
+  const others = Array.from({ length: 20 }, () => ({ task: 'another', record: null }))
+  await lose()
+  await it.look()
+  expect(await jobs()).toEqual([...others, { task: 'note', record: '1' }, { task: 'note', record: '2' }])
+  await it.db.query("select graphile_worker.complete_jobs(array(select id from graphile_worker.jobs where task_identifier = 'note'))")
+  await it.look()
+  expect(await it.db.query('select from hubspot_private.deliveries union all select from hubspot_private.delivery_changes')).toEqual([])
+  await it.write([3])
+  await allFinal(it.db)
+  await it.look()
+  await lose()
+  await it.db.query("select hubspot_private.changes_forget('contacts', '{3}'), hubspot.off_change($1)", [it.id])
+  expect(await jobs()).toEqual(others)
 })
 
 test('gets a change too whose id is lower than one that it has already, of a transaction that is later', async () => {

@@ -34,6 +34,22 @@ as $$
 $$;
 comment on function hubspot_private.home_differs() is 'What makes this database a copy; null: it is none.';
 
+create or replace function hubspot_private.queue_made_at()
+returns timestamptz
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_made_at timestamptz;
+begin
+  execute format('select min(m.ts) from %I.migrations m', (select i.queue_schema from hubspot_private.installation i)) into v_made_at;
+  return v_made_at;
+end;
+$$;
+comment on function hubspot_private.queue_made_at() is
+  'When the queue was made, by the server''s clock then: a dump keeps it, and one that was lost and made anew has another.';
+
 create or replace function hubspot_private.home_check()
 returns boolean
 language plpgsql

@@ -115,6 +115,29 @@ $$;
 comment on function hubspot_private.changes_empty() is
   'Empties the feed: on another server its transaction ids mean nothing. Whoever reads on from a place of before gets SH117; subscriptions go on from here, with what they had taken out of it.';
 
+create or replace function hubspot_private.deliveries_requeue(subscription bigint default null)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_made_at constant timestamptz := hubspot_private.queue_made_at();
+begin
+  update hubspot_private.deliveries d
+  set job_id = null, job_until = null, erased_job_id = null, queue_made_at = null, not_before = hubspot_private.clock()
+  where d.job_id is not null and d.queue_made_at is distinct from v_made_at and d.subscription = coalesce(subscription, d.subscription);
+  if found then
+    delete from hubspot_private.deliveries d
+    where d.job_id is null and d.subscription = coalesce(subscription, d.subscription) and not exists (
+      select from hubspot_private.delivery_changes c where (c.subscription, c.record_id) = (d.subscription, d.record_id));
+  end if;
+end;
+$$;
+comment on function hubspot_private.deliveries_requeue(bigint) is
+  'Deliveries whose jobs were lost with the queue, of one subscription or of all, are to be queued again. Asked before a job is looked for by its id: another may have that now.';
+
 create or replace function hubspot_private.delivery_jobs_end(subscription bigint default null)
 returns void
 language plpgsql
@@ -130,6 +153,7 @@ begin
   then
     return;
   end if;
+  perform hubspot_private.deliveries_requeue(subscription);
   -- What its task said of it goes with it.
   for v_ended in execute format(
     'with waiting as (
@@ -138,7 +162,7 @@ begin
        where d.erased_job_id = d.job_id and d.subscription = coalesce($1, d.subscription)),
      ended as (select c.id from %1$I.complete_jobs(array(select w.job_id from waiting w)) c)
      update hubspot_private.deliveries d
-     set job_id = null, job_until = null, erased_job_id = null, error = null, not_before = hubspot_private.clock()
+     set job_id = null, job_until = null, erased_job_id = null, queue_made_at = null, error = null, not_before = hubspot_private.clock()
      from ended e
      where d.erased_job_id = e.id
      returning d.subscription, d.record_id', (select i.queue_schema from hubspot_private.installation i))

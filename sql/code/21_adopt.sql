@@ -1,5 +1,5 @@
 -- Adopting a copy: it becomes a database of its own, beside the original or in its place.
-create or replace function hubspot_private.home_move(is_other_server boolean)
+create or replace function hubspot_private.home_move(is_other_server boolean, read_only boolean)
 returns void
 language plpgsql
 volatile
@@ -11,11 +11,16 @@ begin
   end if;
   -- Transaction ids of the other server mean nothing here: a mark might be some user's transaction, a change never or twice be seen.
   update hubspot_private.streams s set writer = null where s.writer is not null;
+  if not home_move.read_only then
+    -- Nobody else delivers what is still in it. By the order of that server's ids, which mean something to one another.
+    perform hubspot_private.subscriptions_read_all();
+  end if;
   perform hubspot_private.changes_empty();
-  raise notice 'the change feed is emptied: its transaction ids are another server''s. Whoever reads it begins anew, with changes_after(null).';
+  raise notice 'the change feed is emptied: its transaction ids are another server''s. Whoever reads it begins anew, with changes_after(null)%',
+    case when home_move.read_only then '' else '; subscriptions of on_change() get what was in it' end;
 end;
 $$;
-comment on function hubspot_private.home_move(boolean) is 'Forgets what only the server of the original could know.';
+comment on function hubspot_private.home_move(boolean, boolean) is 'Forgets what only the server of the original could know.';
 
 create or replace function hubspot_private.deliveries_leave()
 returns bigint
@@ -27,6 +32,7 @@ declare
   v_count bigint;
   v_queue constant name := (select i.queue_schema from hubspot_private.installation i);
 begin
+  perform hubspot_private.deliveries_requeue();
   -- Jobs that were under way are nobody's here, and would come back after hours.
   execute format(
     'select %1$I.force_unlock_workers(array(
@@ -66,7 +72,7 @@ begin
   end if;
   select i.* into strict v_home from hubspot_private.installation i for update;
   v_is_new := not v_was_home or not v_home.is_read_only;
-  perform hubspot_private.home_move(v_home.system_identifier <> v_server);
+  perform hubspot_private.home_move(v_home.system_identifier <> v_server, adopt.read_only);
   if adopt.read_only and v_is_new and exists (select from hubspot_private.subscriptions) then
     perform hubspot_private.deliveries_leave();
     raise notice 'what was to be delivered to subscriptions is left to the original; here they begin with the next change';
@@ -93,4 +99,4 @@ begin
 end;
 $$;
 comment on function hubspot.adopt(boolean) is
-  'Makes a copy of the database (a clone, a restore elsewhere) one of its own: until then its worker does nothing. read_only => true: the original goes on, so this one never writes to HubSpot, renews no OAuth token that it has now, and delivers no change from before. false: it takes the original''s place. On another server the change feed is emptied. Run again, it changes read_only. SH104.';
+  'Makes a copy of the database (a clone, a restore elsewhere) one of its own: until then its worker does nothing. read_only => true: the original goes on, so this one never writes to HubSpot, renews no OAuth token that it has now, and delivers no change from before. false: it takes the original''s place. On another server the change feed is emptied; what it had for subscriptions is delivered where this takes the original''s place. Run again, it changes read_only. SH104.';

@@ -117,7 +117,7 @@ as $$
 $$;
 comment on function hubspot_private.subscription_property(bigint) is 'How problems name a subscription.';
 
-create or replace function hubspot_private.subscription_read(s hubspot_private.subscriptions)
+create or replace function hubspot_private.subscription_read(s hubspot_private.subscriptions, is_all boolean default false)
 returns boolean
 language plpgsql
 volatile
@@ -126,7 +126,7 @@ set timezone = 'UTC'
 as $$
 #variable_conflict use_column
 declare
-  v_horizon constant xid8 := pg_snapshot_xmin(pg_current_snapshot());
+  v_horizon constant xid8 := case when is_all then '18446744073709551615' else pg_snapshot_xmin(pg_current_snapshot()) end;
   v_columns constant text[] := hubspot_private.subscription_columns(s);
   v_last record;
   v_count bigint;
@@ -175,5 +175,25 @@ begin
   return v_count = 1000;
 end;
 $$;
-comment on function hubspot_private.subscription_read(hubspot_private.subscriptions) is
-  'Takes what a subscription wants out of the feed, from where it stands; true where there may be more.';
+comment on function hubspot_private.subscription_read(hubspot_private.subscriptions, boolean) is
+  'Takes what a subscription wants out of the feed, from where it stands; true where there may be more. is_all: what nobody writes to any more is final to its end.';
+
+create or replace function hubspot_private.subscriptions_read_all()
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_id bigint;
+  s hubspot_private.subscriptions;
+begin
+  for v_id in select x.id from hubspot_private.subscriptions x order by x.id for no key update loop
+    loop
+      select x.* into strict s from hubspot_private.subscriptions x where x.id = v_id;
+      exit when not hubspot_private.subscription_read(s, true);
+    end loop;
+  end loop;
+end;
+$$;
+comment on function hubspot_private.subscriptions_read_all() is 'Takes what all subscriptions want out of a feed that ends here.';

@@ -122,6 +122,7 @@ declare
 begin
   -- A step that runs ends first: what it queues goes too.
   perform from hubspot_private.subscriptions s where s.id = off_change.id for update;
+  perform hubspot_private.deliveries_requeue(id);
   -- Before the row goes: jobs that wait in the queue go too, one under way ends.
   execute format(
     'select count(*) from %1$I.complete_jobs(array(

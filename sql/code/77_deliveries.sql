@@ -44,7 +44,7 @@ begin
   where p.resolved_at is null and p.object = s.object and p.code = 'SH224' and p.property = hubspot_private.subscription_property(s.id)
     and p.record_id = any (ids);
   update hubspot_private.deliveries d
-  set attempts = 0, not_before = hubspot_private.clock(), job_id = null, job_until = null, error = null
+  set attempts = 0, not_before = hubspot_private.clock(), job_id = null, job_until = null, queue_made_at = null, error = null
   where d.subscription = s.id and d.record_id = any (ids);
   delete from hubspot_private.deliveries d
   where d.subscription = s.id and d.record_id = any (ids) and not exists (
@@ -142,10 +142,12 @@ as $$
 #variable_conflict use_variable
 declare
   v_queue constant name := (select i.queue_schema from hubspot_private.installation i);
+  v_made_at constant timestamptz := hubspot_private.queue_made_at();
   v_done bigint[];
   v_delivery record;
   v_job bigint;
 begin
+  perform hubspot_private.deliveries_requeue(s.id);
   -- What succeeded is gone from the queue; what failed, even for good, stays there.
   execute format(
     'select array_agg(d.record_id order by d.record_id) from hubspot_private.deliveries d
@@ -187,7 +189,7 @@ begin
     using s.task,
       json_build_object('subscription', s.id, 'object', s.object, 'record_id', v_delivery.record_id::text, 'changes', v_delivery.changes),
       format('hubspot:on_change:%s:%s', s.id, v_delivery.record_id);
-    update hubspot_private.deliveries d set job_id = v_job, job_until = v_delivery.last_seq
+    update hubspot_private.deliveries d set job_id = v_job, job_until = v_delivery.last_seq, queue_made_at = v_made_at
     where d.subscription = s.id and d.record_id = v_delivery.record_id;
   end loop;
 end;
