@@ -95,7 +95,8 @@ test('that fails holds up its record alone, as a problem, and goes on once it is
   try {
     await it.write([1], 'bad')
     await it.write([1, 2, 2], 'good')
-    await it.until(`exists (select from hubspot.problems where code = 'SH224') and (select count(*) from public.got) = 2`)
+    await it.until(`exists (select from hubspot.problems where code = 'SH224') and (select count(*) from public.got) = 2
+      and not exists (select from hubspot_private.deliveries where record_id = 2)`)
     expect(await it.db.query('select record_id from got')).toEqual([{ record_id: '2' }, { record_id: '2' }])
     expect(await open()).toEqual([{ code: 'SH224', record_id: '1', property: `on_change ${it.id}`, message: expect.stringContaining('not this one') as string }])
     expect(await it.db.query('select records_waiting, records_failing, last_error from hubspot.change_subscriptions')).toEqual([{ records_waiting: '1', records_failing: '1', last_error: 'not this one' }])

@@ -136,3 +136,24 @@ test('a copy that is adopted to read only leaves what was pending to the origina
   await both()
   expect([await got(world), await tasks()]).toMatchObject([[{}, { firstname: ['two', 'four'] }], [{ name: 'three' }, { name: 'four' }]])
 })
+
+test('a copy that takes the place of an original on another server goes on with all that the feed had for it', async () => {
+  await using world = await contacts('moved')
+  const [a = ''] = idsOf(world)
+  const id = await subscribe(world, `'contacts', function_name => 'public.take'`)
+  await edited(world, a, { firstname: 'taken' })
+  await deliver(world.deps, id)
+  // More than is looked through at once.
+  await world.db.query(`insert into hubspot.changes (at, object, record_id, op, changed)
+    select hubspot_private.clock(), 'contacts', 1, 'update', jsonb_build_object('n', n) from generate_series(1, 1500) n`)
+  await world.db.query('update hubspot_private.installation set system_identifier = system_identifier + 1')
+  await world.db.query('select hubspot.adopt(read_only => false)')
+  expect(await world.db.query('select from hubspot.changes')).toEqual([])
+  await edited(world, a, { firstname: 'later' })
+  await deliver(world.deps, id, 60_000)
+  // In order by record; records go side by side.
+  const all = await got(world)
+  expect(all.filter((changed) => 'n' in changed)).toEqual(Array.from({ length: 1_500 }, (_, n) => ({ n: n + 1 })))
+  expect(all.filter((changed) => 'firstname' in changed)).toEqual([{ firstname: [expect.anything(), 'taken'] }, { firstname: ['taken', 'later'] }])
+  expect(all).toHaveLength(1_502)
+})
