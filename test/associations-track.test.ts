@@ -140,6 +140,25 @@ test('a table goes when nothing of a user\'s depends on it; else the verb says w
   expect(await tables(graph)).toEqual([])
 })
 
+test.each(['delete', 'mark'] as const)('a record that is not here, and of which HubSpot tells page by page, is asked for once (%s)', async (onDelete) => {
+  await using graph = await startGraph({ deals: 4, contacts: 6 }, { pairs: [['deals', 'contacts']], settings: { associationPage: 2 }, onDelete })
+  const { db, store } = graph
+  const [back = ''] = graph.ids('deals')
+  store.archive('deals', back)
+  await graph.pass(2 * HOUR, HOUR)
+  store.restore('deals', back)
+  for (const contact of graph.ids('contacts')) store.associate('deals', back, 'contacts', contact)
+  const [pair] = await db.query<{ pair: number }>(
+    `insert into hubspot_private.association_dirty (pair, from_id, not_before)
+     select p.number, $1, now() - interval '1 minute' from hubspot_private.pairs p where p.from_object = 'deals' returning pair`, [back])
+  store.resetCalls()
+  await graph.run('deals', 'associations', pair!.pair)
+  expect(await db.query('select from_id from hubspot_private.association_dirty')).toEqual([])
+  expect(store.calls({ kind: 'associations' })).toHaveLength(1)
+  await graph.pass(2 * HOUR, HOUR)
+  expect(await graph.differing()).toEqual([])
+})
+
 test('a pair has its own schedule, and a table that someone dropped is made anew', async () => {
   await using graph = await deals()
   await graph.db.query("select hubspot.schedule('deals', 'associations', every => '5 minutes')")

@@ -138,6 +138,8 @@ begin
   else
     execute pg_catalog.format('select array_agg(t.id) from %s and t.id = any ($1)', hubspot_private.live_rows(v_from))
     into v_live using array(select i::bigint from pg_catalog.jsonb_object_keys(v_states) i);
+    -- Of one that is not here, or not any more, nothing is kept, whatever was said of it.
+    v_done := v_done || array(select i from pg_catalog.unnest(v_part || v_unsaid) i where i <> all (coalesce(v_live, '{}')));
     v_part := array(select i from pg_catalog.unnest(v_part) i where i = any (v_live));
     v_unsaid := array(select i from pg_catalog.unnest(v_unsaid) i where i = any (v_live));
     v_wide := array(select (q ->> 'id')::bigint from pg_catalog.jsonb_array_elements(request -> 'inputs') q where q ? 'after');
