@@ -127,6 +127,40 @@ test('a webhook\'s word is kept while nothing can be read, for months', async ()
   expect(await world.db.query('select * from hubspot_private.erasures')).toEqual([])
 })
 
+test.for(['paused', 'all paused', 'parked'])('a privacy deletion that cannot be looked at says why: %s', async (how) => {
+  await using world = await worldOf()
+  await using site = siteOf(world)
+  const [id = ''] = idsOf(world)
+  const sweep = async () => {
+    await world.drain()
+    await world.db.query('select hubspot_private.inbox_sweep()')
+  }
+  const told = () => world.db.query("select record_id, message, hint from hubspot.problems where code = 'SH234' and object = 'contacts' and resolved_at is null")
+  if (how === 'paused') await world.db.query("select hubspot.pause('contacts')")
+  else if (how === 'all paused') await world.db.query('select hubspot.pause()')
+  else world.store.addFault({ match: { object: 'contacts' }, fault: '403' })
+  world.store.gdprDelete(id)
+  await site.send([erased(world, id)])
+  await site.caughtUp()
+  await sweep()
+  expect(await told()).toEqual([])
+  await world.pass(2 * HOUR, 10 * 60_000)
+  await sweep()
+  const [why, then] = { 'paused': ['contacts is paused', "Run select hubspot.resume('contacts');"], 'all paused': ['all reading is paused', 'Run select hubspot.resume();'],
+    'parked': ['HubSpot refuses to show contacts', 'See select * from hubspot.problems where resolved_at is null for what is to be done;'] }[how]!
+  expect(await told()).toEqual([{
+    record_id: null, message: expect.stringContaining(`record ${id} of contacts was deleted for privacy, and not erased yet, since it cannot be read: ${why}; since 20`) as string,
+    hint: `${then} then it is erased by itself. Or erase it without asking HubSpot: select hubspot.forget('contacts', ${id});`,
+  }])
+  expect(await world.db.query("select ok from hubspot.health() where name = 'problems'")).toEqual([{ ok: false }])
+  if (how === 'parked') world.store.removeFaults()
+  await world.db.query(how === 'paused' ? "select hubspot.resume('contacts')" : 'select hubspot.resume()')
+  await world.pass(60_000, 10_000)
+  expect(await world.row('contacts', id)).toBeUndefined()
+  await sweep()
+  expect(await told()).toEqual([])
+})
+
 describe('who has a copy hears of it, and what has a copy loses it', () => {
   test('a subscription to some columns', async () => {
     await using world = await worldOf()
@@ -177,6 +211,59 @@ describe('who has a copy hears of it, and what has a copy loses it', () => {
     expect(await world.db.query("select code from hubspot.problems where message like '%Unmistakable%' and record_id is null")).toEqual([{ code: 'SH009' }])
     for (const id of ids) await world.db.query("select hubspot.forget('contacts', $1)", [id])
     expect(await traces(world, 'Unmistakable')).toEqual([])
+  })
+
+  test('what a subscription\'s function said of all changes', async () => {
+    await using world = await worldOf()
+    await world.db.query(`create function take(c hubspot.changes) returns void language plpgsql as $$ begin
+      execute format('insert into %I values (1)', c.changed #>> '{firstname,1}'); end $$`)
+    const [row] = await world.db.query<{ id: string }>("select hubspot.on_change('contacts', function_name => 'take') as id")
+    const [id = ''] = idsOf(world)
+    world.store.edit('contacts', id, { firstname: 'Unmistakable' })
+    await refresh(world, id)
+    await allFinal(world.db)
+    await deliver(world.deps, Number(row!.id))
+    expect(await world.db.query("select code from hubspot.problems where message like '%Unmistakable%' and record_id is null")).toEqual([{ code: 'SH224' }])
+    await world.db.query('update hubspot_private.problems set resolved_at = hubspot_private.clock()')
+    await world.db.query("select hubspot.forget('contacts', $1)", [id])
+    expect(await traces(world, 'Unmistakable')).toEqual([])
+  })
+
+  test('why a column cannot follow its property', async () => {
+    await using world = await startWorld('erasures', { sandbox: { objects: { contacts: 6 } } })
+    const [id = ''] = idsOf(world)
+    world.store.edit('contacts', id, { firstname: 'Unmistakable' })
+    await world.load('contacts', ['firstname', 'email'], 'mark')
+    world.store.archive('contacts', id)
+    await world.pass(2 * HOUR, HOUR / 2)
+    await world.db.query(`create function mine() returns trigger language plpgsql as $$ begin
+      if new.id = ${id} then raise exception 'not %', old.firstname; end if; return new; end $$`)
+    await world.db.query('create trigger mine before update on hubspot.contacts for each row execute function mine()')
+    await world.db.query("select hubspot.retype_column('contacts', 'firstname', 'text[]')")
+    await world.pass(HOUR, 5 * 60_000)
+    expect(await traces(world, 'not Unmistakable')).toContain('hubspot_private.properties')
+    expect(await world.db.query("select code from hubspot.problems where message like '%not Unmistakable%' and resolved_at is null")).toEqual([{ code: 'SH221' }])
+    await world.db.query("select hubspot.forget('contacts', $1)", [id])
+    expect(await traces(world, 'Unmistakable')).toEqual([])
+    await world.pass(HOUR, 5 * 60_000)
+    expect(await traces(world, 'Unmistakable')).toEqual([])
+    // Nothing keeps the column any more.
+    expect(await world.db.query("select column_type from hubspot.properties where object = 'contacts' and property = 'firstname'")).toEqual([{ column_type: 'text[]' }])
+    expect(await open(world)).toEqual([])
+  })
+
+  test('what names a record of an association, and who else has its id', async () => {
+    await using world = await worldOf()
+    const [id = ''] = idsOf(world)
+    await world.db.query("select hubspot.track_associations('deals', 'contacts')")
+    await world.db.query(`select hubspot_private.problem_report('SH009', 'deals', 'Key (deal_id, contact_id)=(7, ${id}) is there'),
+      hubspot_private.problem_report('SH209', 'deals', 'value of record ${id} of deals', null, ${id}),
+      hubspot_private.problem_report('SH203', 'deals', '1${id}')`)
+    await world.db.query("select hubspot.forget('contacts', $1)", [id])
+    expect(await world.db.query('select code, message from hubspot.problems where resolved_at is null order by code')).toEqual([
+      { code: 'SH009', message: 'what it said was erased, with a record that it may have named' },
+      { code: 'SH203', message: `1${id}` }, { code: 'SH209', message: `value of record ${id} of deals` },
+    ])
   })
 })
 

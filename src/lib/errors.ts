@@ -80,6 +80,7 @@ export const ERRORS = {
   SH230: 'webhook_portal_differs',
   SH231: 'live_behind',
   SH232: 'live_late',
+  SH234: 'erasure_waits',
   SH301: 'throttled',
   SH302: 'daily_spent',
   SH901: 'bug',
