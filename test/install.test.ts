@@ -65,6 +65,28 @@ describe('installing', () => {
     expect(await catalogue(crowded)).toEqual(await catalogue(alone))
   })
 
+  test.each(['40P01', '55P03'])('begins again when Postgres ends it for others\' locks (%s), and tells after five times', async (state) => {
+    const url = await emptyDatabase()
+    await migrate(url)
+    const before = await catalogue(url)
+    const admin = at(adminUrl, new URL(url).pathname.slice(1))
+    // A sequence keeps what a transaction that is undone took of it.
+    await query(admin, `create sequence public.tries; grant all on sequence public.tries to public;
+      create table public.most (n integer); insert into public.most values (4); grant all on table public.most to public;
+      create function public.refuse() returns event_trigger language plpgsql as $$ begin
+        if pg_catalog.nextval('public.tries') <= (select m.n from public.most m) then raise exception using errcode = '${state}', message = 'in a circle'; end if; end $$;
+      create event trigger refuse on ddl_command_start when tag in ('CREATE FUNCTION') execute function public.refuse()`)
+    await query(url, `update hubspot_private.schema_files set hash = 'older' where name = 'code'`)
+    expect(await migrate(url)).toMatchObject({ isCodeApplied: true })
+    await query(admin, "update public.most set n = 1000000; select setval('public.tries', 1)")
+    await query(url, `update hubspot_private.schema_files set hash = 'older' where name = 'code'`)
+    await expect(migrate(url)).rejects.toMatchObject({ code: state })
+    expect(await query(admin, 'select last_value::integer as tries from public.tries')).toEqual([{ tries: 6 }])
+    await query(admin, 'drop event trigger refuse; drop function public.refuse(); drop sequence public.tries; drop table public.most')
+    await migrate(url)
+    expect(await catalogue(url)).toEqual(before)
+  })
+
   test('refuses a database of a newer version, and changes nothing there', async () => {
     const url = await emptyDatabase()
     await migrate(url)

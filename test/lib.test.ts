@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from 'node:util'
 import fc from 'fast-check'
 import { describe, expect, test, vi } from 'vitest'
 import { backoffMs } from '../src/lib/backoff.ts'
@@ -122,6 +123,19 @@ describe('the log', () => {
       { time: '2026-11-23T12:00:00.123Z', level: 'info', message: 'a page\nof two lines', stream: 'poll', object: 'deals', rows: '100' },
     ])
     expect(lines[0]).toMatch(/^[^\n]*\n$/)
+  })
+
+  test('for people is a line that a terminal only shows; for machines it is exact', () => {
+    const text = 'a\u001b[2J\r\nb\u009b\u202ec\u007f\td'
+    const people = logging({ pretty: true })
+    people.log.info(text, { value: text, more: [text], [text]: 1 })
+    const [line = ''] = people.lines
+    const shown = 'a\\u001b[2J b\\u009b\\u202ec\\u007f d'
+    expect(stripVTControlCharacters(line)).toMatch(/^[ -~]*\n$/)
+    expect(line.split(shown)).toHaveLength(4)
+    const { lines, log } = logging()
+    log.info(text, { value: text })
+    expect(JSON.parse(lines[0]!)).toMatchObject({ message: text, value: text })
   })
 
   test('shows of an error what helps: code, hint and detail of ours, the stack of a fault', () => {

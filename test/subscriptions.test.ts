@@ -1,3 +1,4 @@
+import pg from 'pg'
 import { expect, test } from 'vitest'
 import { deliver } from '../src/sync/deliver.ts'
 import { allFinal } from './support/feed.ts'
@@ -156,4 +157,43 @@ test('a copy that takes the place of an original on another server goes on with 
   expect(all.filter((changed) => 'n' in changed)).toEqual(Array.from({ length: 1_500 }, (_, n) => ({ n: n + 1 })))
   expect(all.filter((changed) => 'firstname' in changed)).toEqual([{ firstname: [expect.anything(), 'taken'] }, { firstname: ['taken', 'later'] }])
   expect(all).toHaveLength(1_502)
+})
+
+test('a transaction that is left open in another database of the server holds changes up: health and metrics tell, and name it', async () => {
+  await using world = await contacts('elsewhere')
+  const id = await subscribe(world, `'contacts', function_name => 'take'`)
+  const checks = () => world.db.query<{ name: string; ok: boolean; message: string; hint: string | null }>(
+    "select name, ok, message, hint from hubspot.health() where name in ('feed', 'subscriptions')")
+  const lags = async () => (await world.db.query<{ value: number }>(
+    "select value from hubspot_private.metrics() where name in ('feed_lag_seconds', 'subscription_lag_seconds') order by name")).map(({ value }) => value)
+  const url = new URL(world.db.adminUrl)
+  url.pathname = '/postgres'
+  const other = new pg.Client(url.href)
+  await other.connect()
+  try {
+    const { rows: [row] } = await other.query<{ pid: number; xid: string; role: string }>('begin; select pg_current_xact_id()').then(() =>
+      other.query<{ pid: number; xid: string; role: string }>('select pg_backend_pid() as pid, pg_current_xact_id()::text as xid, current_user as role'))
+    world.store.edit('contacts', idsOf(world)[0]!, { firstname: 'late' })
+    await world.advance(1)
+    await world.db.query('select hubspot.refresh($1, array[$2::bigint])', ['contacts', idsOf(world)[0]])
+    await world.pass(120_000, 10_000)
+    expect((await checks()).map(({ ok }) => ok)).toEqual([true, true])
+    await world.pass(600_000, 60_000)
+    await deliver(world.deps, id)
+    expect(await got(world)).toEqual([])
+    expect(await checks()).toEqual([
+      { name: 'feed', ok: false, hint: `End that transaction where it runs; or, as its role or a superuser: select pg_terminate_backend(${row!.pid});`,
+        message: expect.stringMatching(new RegExp(`^changes of the last 00:1\\d:\\d\\d reach nobody: transaction ${row!.xid}, which began before them, is not over: session ${row!.pid} in database postgres, of role ${row!.role}$`)) as string },
+      { name: 'subscriptions', ok: false, message: expect.stringMatching(/^1 to changes; late by up to 00:1/) as string, hint: expect.stringContaining('check feed') as string },
+    ])
+    for (const lag of await lags()) expect(lag).toBeGreaterThan(600)
+    await other.query('commit')
+  } finally {
+    await other.end()
+  }
+  await allFinal(world.db)
+  await deliver(world.deps, id)
+  expect(await got(world)).toHaveLength(1)
+  expect((await checks()).map(({ ok }) => ok)).toEqual([true, true])
+  expect(await lags()).toEqual([0, 0])
 })

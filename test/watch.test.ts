@@ -6,7 +6,7 @@ import type { Out } from '../src/cli/support/screen.ts'
 import { Picture } from '../src/cli/support/screen.ts'
 import { page, type Status } from '../src/cli/support/status-page.ts'
 import { type Database, openDatabase } from '../src/db/database.ts'
-import { startCli } from './support/cli.ts'
+import { runCli, startCli } from './support/cli.ts'
 import { pagesOf, startWorld, type World } from './support/sync.ts'
 
 // contacts is live with a problem, deals half loaded, a worker lives.
@@ -91,6 +91,24 @@ describe('status --watch', () => {
     expect(terminal.written.at(-1)).toBe('\x1b[?25h')
     // Never cleared before it is drawn.
     expect(terminal.written.filter((one) => one.includes('\x1b[2J'))).toEqual([])
+  })
+
+  test('shows what messages quote, and does none of what that asks of a terminal', async () => {
+    const value = 'x\u001b]0;PWNED\u0007\u001b[2J\u001b[31mfake\r\nline two\u009b2J\u202egnp.exe'
+    await world.db.query(`insert into hubspot_private.problems (object, record_id, property, code, message, first_seen_at, last_seen_at)
+      values ('contacts', 1, 'amount', 'SH209', $1, now(), now() + interval '1 minute')`, [value])
+    try {
+      const terminal = new Terminal()
+      await watch(terminal, 2)
+      expect(terminal.text()).toContain('x\\u001b]0;PWNED\\u0007\\u001b[2J\\u001b[31mfake line two\\u009b2J\\u202egnp.exe')
+      expect(terminal.written.join('')).not.toMatch(/\u001b\]|\u0007|\u009b|\u202e|\r\n|\u001b\[31mfake/) // oxlint-disable-line no-control-regex -- none of them is to be there
+      const [{ seen }] = (await world.db.query(`select jsonb_build_object('objects', '[]'::jsonb, 'health', jsonb_build_array(jsonb_build_object('name', 'account', 'ok', false, 'message', $1::text, 'hint', null))) as seen`, [value])) as [{ seen: Status }]
+      expect(page(seen)).toContain('account: x\\u001b]0;PWNED')
+      const { stdout } = await runCli(['status', '--json'], { env: { DATABASE_URL: world.db.url } })
+      expect((JSON.parse(stdout) as Status).problems.map(({ message }) => message)).toContain(value)
+    } finally {
+      await world.db.query("delete from hubspot_private.problems where property = 'amount'")
+    }
   })
 
   test('a shorter picture leaves nothing of a longer one; a terminal of another width is drawn anew; what does not fit is cut', () => {

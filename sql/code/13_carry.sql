@@ -124,7 +124,11 @@ begin
       hubspot_private.unfilled_rows(v_object.table_name, p))
     into v_ids using coalesce((s.cursor ->> 'id')::bigint, -1);
   end if;
+  -- What was said of a record that was erased since, was erased with it.
   v_refusal := s.cursor ->> 'refusal';
+  v_refusal := case when not exists (
+    select from hubspot_private.tombstones g
+    where g.object = s.object and g.erased_at is not null and g.id = substring(v_refusal from '^record (\d{1,18}): ')::bigint) then v_refusal end;
   if v_ids is null then
     -- Null where others are left, which someone held: those are tried again soon.
     update hubspot_private.properties q set carry_refusal = v_refusal where q.object = s.object and q.property = v_property and q.next_seq is not null;

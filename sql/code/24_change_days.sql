@@ -211,7 +211,7 @@ declare
   v_detail text;
   v_refusal text;
 begin
-  if not pg_try_advisory_xact_lock(hashtext('hubspot.changes')) then
+  if not hubspot_private.turn_take('changes') then
     return;
   end if;
   -- By a clock that was set far ahead all of it would be old: what HubSpot last told is the later bound.

@@ -33,6 +33,16 @@ as $$
 $$;
 comment on function hubspot_private.subscriptions_sweep() is 'Every 20 s: looks at each subscription.';
 
+create or replace function hubspot_private.subscription_turn(id bigint)
+returns text
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select format('deliver %s', subscription_turn.id);
+$$;
+comment on function hubspot_private.subscription_turn(bigint) is 'What a turn to deliver to a subscription is named.';
+
 create or replace function hubspot_private.subscription_later(id bigint)
 returns void
 language sql

@@ -9,12 +9,9 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- A page that inserts and a read that found ids gone must not pass each other unseen: the second takes the lock alone.
-  if is_deleting then
-    perform pg_advisory_xact_lock(hashtext('hubspot.object'), object_number);
-  else
-    perform pg_advisory_xact_lock_shared(hashtext('hubspot.object'), object_number);
-  end if;
+  -- A page that inserts and a read that found ids gone must not pass each other unseen: the second takes the lock alone. That of a
+  -- table: nothing is written for it, and nobody else may take it.
+  execute format('lock table hubspot_private.lock_%s in %s mode', object_number % 32, case when is_deleting then 'exclusive' else 'row share' end);
 end;
 $$;
 comment on function hubspot_private.object_lock(integer, boolean) is

@@ -228,7 +228,7 @@ declare
   v_most double precision := (select greatest(floor(b.max_requests * b.share), 1) from hubspot_private.budgets_now() b where b.name = 'daily');
 begin
   -- One at a time is enough, and nobody waits for someone who leaves his transaction open: the next sweep makes it again.
-  if not pg_try_advisory_xact_lock(hashtext('hubspot.forecast')) then
+  if not hubspot_private.turn_take('forecast') then
     return;
   end if;
   with plan as materialized (select p.* from hubspot_private.forecast_plan() p),

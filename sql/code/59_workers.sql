@@ -235,7 +235,7 @@ declare
   v_count integer;
 begin
   -- One sweep at a time is enough.
-  if not pg_try_advisory_xact_lock(hashtext('hubspot.sweep')) then
+  if not hubspot_private.turn_take('sweep') then
     return 0;
   end if;
   -- A worker holds an advisory lock while its process lives (src/db/presence.ts): free, it was killed. Frozen, or behind a
@@ -275,6 +275,7 @@ begin
       null;
     end;
   end loop;
+  update hubspot_private.turns t set done_at = hubspot_private.clock() where t.name = 'sweep';
   return v_count;
 end;
 $$;

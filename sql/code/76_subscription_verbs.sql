@@ -47,6 +47,7 @@ begin
     end,
     pg_snapshot_xmin(pg_current_snapshot()), 0, hubspot_private.clock())
   returning id into v_id;
+  insert into hubspot_private.turns (name) values (hubspot_private.subscription_turn(v_id));
   perform hubspot_private.subscription_wake(v_id);
   return v_id;
 end;
@@ -121,6 +122,7 @@ declare
   v_object text;
 begin
   -- A step that runs ends first: what it queues goes too.
+  perform hubspot_private.turn_take(hubspot_private.subscription_turn(off_change.id), true);
   perform from hubspot_private.subscriptions s where s.id = off_change.id for update;
   perform hubspot_private.deliveries_requeue(id);
   -- Before the row goes: jobs that wait in the queue go too, one under way ends.
@@ -133,6 +135,7 @@ begin
   if not found then
     perform hubspot_private.fail('subscription_unknown', coalesce(id::text, 'null'));
   end if;
+  delete from hubspot_private.turns t where t.name = hubspot_private.subscription_turn(id);
   update hubspot_private.problems p set resolved_at = hubspot_private.clock()
   where p.object = v_object and p.property = hubspot_private.subscription_property(id) and p.resolved_at is null;
 end;

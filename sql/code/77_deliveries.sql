@@ -257,10 +257,8 @@ begin
     return false;
   end if;
   -- One at a time, so that slow functions do not take all of a worker; who comes second comes again.
-  if is_careful then
-    -- The step that was refused told so before it gave its lock back.
-    perform pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtext('hubspot.deliver'), (s.id % 2147483647)::integer);
-  elsif not pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtext('hubspot.deliver'), (s.id % 2147483647)::integer) then
+  -- When it is careful: the step that was refused told so before it gave its turn back.
+  if not hubspot_private.turn_take(hubspot_private.subscription_turn(s.id), is_careful) then
     perform hubspot_private.subscription_later(s.id);
     return false;
   end if;

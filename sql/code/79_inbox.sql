@@ -267,6 +267,7 @@ begin
   where e.asked_at < hubspot_private.clock() - interval '35 days' and o.name = e.object and o.is_tracked
     and not exists (select from hubspot_private.fetch_queue q where (q.object, q.id) = (e.object, e.id))
     and not exists (select from hubspot_private.tombstones g where (g.object, g.id) = (e.object, e.id));
+  perform hubspot_private.erasures_tell();
   -- Other portals' webhooks come or they do not: nothing tells that it is over but time.
   update hubspot_private.problems p set resolved_at = hubspot_private.clock()
   where p.code in ('SH229', 'SH230') and p.resolved_at is null and p.last_seen_at < hubspot_private.clock() - interval '1 day';

@@ -41,6 +41,49 @@ comment on function hubspot_private.edges_erase(text, text, integer, bigint[]) i
   'Deletes all associations of records, and what of them is half read. 55P03 where someone holds one.';
 revoke all on function hubspot_private.edges_erase(text, text, integer, bigint[]) from public;
 
+create or replace function hubspot_private.is_named(ids bigint[], words text)
+returns boolean
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select exists (select from regexp_matches(is_named.words, '\m\d{1,18}\M', 'g') m where m[1]::bigint = any (is_named.ids));
+$$;
+comment on function hubspot_private.is_named(bigint[], text) is 'Whether a text names one of these ids.';
+
+create or replace function hubspot_private.words_erase(o hubspot_private.objects, ids bigint[])
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_others constant text[] := array(
+    select case when p.from_object = o.name then p.to_object else p.from_object end
+    from hubspot_private.pairs p where o.name in (p.from_object, p.to_object));
+begin
+  delete from hubspot_private.problems p where p.object = o.name and p.record_id = any (ids);
+  -- What the database, or a function of the user's, said of all of an object may quote any of its records; what names a record of
+  -- this one, one of its associations among others, quotes that.
+  update hubspot_private.problems p
+  set message = 'what it said was erased, with a record that it may have named', hint = case when not hubspot_private.is_named(ids, p.hint) then p.hint end
+  where p.object = o.name and (p.record_id is null and p.code in ('SH009', 'SH224', 'SH901') or p.code = 'SH221' and p.message ~ ': record \d+: ')
+    -- A record of another object may have its id.
+    or p.object = any (o.name || v_others) and (p.record_id = any (ids)) is not true
+      and (hubspot_private.is_named(ids, p.message) or hubspot_private.is_named(ids, p.hint));
+  update hubspot_private.runs r set error = null
+  where r.error is not null and (
+    r.object = o.name and r.error_code in ('SH009', 'SH901') or r.object = any (o.name || v_others) and hubspot_private.is_named(ids, r.error));
+  update hubspot_private.deliveries d set error = null
+  from hubspot_private.subscriptions s
+  where s.id = d.subscription and s.object = any (o.name || v_others) and hubspot_private.is_named(ids, d.error);
+  update hubspot_private.properties p set carry_refusal = 'a record that was erased'
+  where p.object = o.name and p.carry_refusal is not null;
+end;
+$$;
+comment on function hubspot_private.words_erase(hubspot_private.objects, bigint[]) is
+  'Erases problems of records, and what others said that may quote them.';
+
 create or replace function hubspot_private.record_erase(object text, stream text, range integer, ids bigint[])
 returns bigint
 language plpgsql
@@ -89,7 +132,7 @@ begin
   delete from hubspot_private.hints h where h.object = v_object.name and h.id = any (v_ids);
   -- The row above left a change just now. A delivery that is waited for may leave a problem.
   perform hubspot_private.changes_forget(v_object.name, v_ids);
-  delete from hubspot_private.problems p where p.object = v_object.name and p.record_id = any (v_ids);
+  perform hubspot_private.words_erase(v_object, v_ids);
   delete from hubspot_private.inbox i
   where i.ids <@ v_ids and i.object_type = any (array(
     select t from (select distinct n.object_type as t from hubspot_private.inbox n) n
@@ -97,11 +140,6 @@ begin
   -- What it was merged into itself tells of it as long as that is there, and would not be read again for this.
   delete from hubspot.merges m where m.object = v_object.name and m.kept_id = any (v_ids);
   delete from hubspot_private.erasures e where e.object = v_object.name and e.id = any (v_ids);
-  -- What the database said of a whole page may quote any of its records.
-  update hubspot_private.problems p set message = 'what it said was erased, with a record that it may have named'
-  where p.object = v_object.name and p.record_id is null and p.code in ('SH009', 'SH901');
-  update hubspot_private.runs r set error = null
-  where r.object = v_object.name and r.error is not null and r.error_code in ('SH009', 'SH901');
   return v_deleted;
 end;
 $$;

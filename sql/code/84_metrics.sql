@@ -27,6 +27,22 @@ end;
 $$;
 comment on function hubspot_private.jobs_count() is 'Jobs of this product that could run now and that no worker has taken.';
 
+create or replace function hubspot_private.feed_lag()
+returns table (lag interval, xid xid8)
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Of this server, in whatever database, the oldest transaction that has a number: changes from it on are not final.
+  select hubspot_private.clock() - c.at, h.xid
+  from (select pg_snapshot_xmin(pg_current_snapshot()) as xid) h
+  left join lateral (
+    select x.at from hubspot.changes x where (x.xid, x.id) >= (h.xid, 0) order by x.xid, x.id limit 1
+  ) c on true;
+$$;
+comment on function hubspot_private.feed_lag() is
+  'For how long changes have waited for a transaction that began before them, and the number of that; null where none waits.';
+
 create or replace function hubspot_private.metrics()
 returns table (name text, labels jsonb, value double precision)
 language sql
@@ -86,6 +102,16 @@ as $$
   cross join lateral (values
     ('run_duration_seconds', extract(epoch from r.finished_at - r.started_at)),
     ('run_finished_timestamp_seconds', extract(epoch from r.finished_at))
+  ) v (name, value)
+  union all
+  select 'sweep_finished_timestamp_seconds', '{}', extract(epoch from t.done_at) from hubspot_private.turns t where t.name = 'sweep' and t.done_at is not null
+  union all
+  select 'feed_lag_seconds', '{}', coalesce(extract(epoch from f.lag), 0) from hubspot_private.feed_lag() f
+  union all
+  select v.name, jsonb_build_object('subscription', s.id, 'object', s.object), v.value
+  from hubspot.change_subscriptions s
+  cross join lateral (values
+    ('subscription_lag_seconds', coalesce(extract(epoch from s.lag), 0)::double precision), ('subscription_records_failing', s.records_failing)
   ) v (name, value)
   union all
   select 'jobs_waiting', '{}', hubspot_private.jobs_count()

@@ -133,24 +133,80 @@ as $$
 $$;
 comment on function hubspot_private.health_writes() is 'Whether anything here may write to HubSpot.';
 
+create or replace function hubspot_private.health_sweep()
+returns table (ok boolean, message text, hint text)
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  -- A worker that has just begun is given time.
+  select s.since is null or coalesce(s.done_at, s.since) > n.at - interval '2 minutes',
+    coalesce('the last one was done ' || date_trunc('second', n.at - s.done_at) || ' ago', 'none was done yet'),
+    'Workers make one every 20 s, and take over what dead ones left: their logs say what fails. One that hangs: select * from pg_stat_activity where query like ''%hubspot_private.sweep%'';'
+  from (select hubspot_private.clock() as at) n
+  cross join lateral (
+    select t.done_at, (
+      select min(w.started_at) from hubspot_private.workers w where w.beat_at > n.at - interval '30 seconds') as since
+    from hubspot_private.turns t where t.name = 'sweep'
+  ) s;
+$$;
+comment on function hubspot_private.health_sweep() is 'Whether the workers that live sweep.';
+
+create or replace function hubspot_private.health_feed()
+returns table (ok boolean, message text, hint text)
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  -- The locks of numbers show to everyone, pg_stat_activity hides whose they are from a plain role. Replication slots hold up no change.
+  select f.is_ok,
+    case
+      when f.is_ok then 'changes can be read when they are committed'
+      else format('changes of the last %s reach nobody: transaction %s, which began before them, is not over: %s',
+        date_trunc('second', f.lag), f.xid, case
+          when p.gid is not null then format('prepared as %L in database %s', p.gid, p.database)
+          when l.pid is not null then format('session %s in database %s, of role %s', l.pid, a.datname, a.usename)
+          else 'it does not show' end)
+    end,
+    case
+      when p.gid is not null then format('Connected to database %s run rollback prepared %L; or commit prepared.', p.database, p.gid)
+      when l.pid is not null then format('End that transaction where it runs; or, as its role or a superuser: select pg_terminate_backend(%s);', l.pid)
+      else 'Look again: it may be over by now.'
+    end
+  from (select g.*, coalesce(g.lag < interval '5 minutes', true) as is_ok from hubspot_private.feed_lag() g) f
+  left join pg_locks l on not f.is_ok and l.locktype = 'transactionid' and l.transactionid = f.xid::xid and l.mode = 'ExclusiveLock' and l.granted
+  left join pg_stat_activity a on a.pid = l.pid
+  left join pg_prepared_xacts p on not f.is_ok and p.transaction = f.xid::xid
+  limit 1;
+$$;
+comment on function hubspot_private.health_feed() is 'Whether changes become final, and whose transaction keeps them from it.';
+
 create or replace function hubspot_private.health_subscriptions()
 returns table (ok boolean, message text, hint text)
 language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-  select count(*) filter (where not o.has_changes) = 0,
+  select c.mute is null and not c.is_late,
     case
-      when count(*) filter (where not o.has_changes) = 0 then format('%s to changes', count(*))
-      else format('%s get nothing: changes of %s are not written', count(*) filter (where not o.has_changes),
-        string_agg(distinct s.object, ', ') filter (where not o.has_changes))
-    end,
-    format('Run select hubspot.enable_changes(%L); or end them: select hubspot.off_change(%s);',
-      min(s.object) filter (where not o.has_changes), min(s.id) filter (where not o.has_changes))
-  from hubspot_private.subscriptions s
-  left join hubspot_private.objects o on o.name = s.object;
+      when c.mute is not null then format('%s get nothing: changes of %s are not written', c.mute_count, c.mute)
+      else format('%s to changes', c.count)
+    end || case when c.is_late then format('; late by up to %s', date_trunc('second', c.lag)) else '' end,
+    case
+      when c.mute is not null then format('Run select hubspot.enable_changes(%L); or end them: select hubspot.off_change(%s);', c.mute_object, c.mute_id)
+      else 'See table hubspot.change_subscriptions: what it names fails, or what check feed or worker says holds them up.'
+    end
+  from (
+    select count(*) as count, count(*) filter (where not o.has_changes) as mute_count, max(u.lag) as lag,
+      string_agg(distinct s.object, ', ') filter (where not o.has_changes) as mute,
+      min(s.object) filter (where not o.has_changes) as mute_object, min(s.id) filter (where not o.has_changes) as mute_id,
+      coalesce(max(u.lag) > interval '5 minutes', false) as is_late
+    from hubspot_private.subscriptions s
+    left join hubspot_private.objects o on o.name = s.object
+    left join hubspot.change_subscriptions u on u.id = s.id
+  ) c;
 $$;
-comment on function hubspot_private.health_subscriptions() is 'Whether what hubspot.on_change() asked for is written.';
+comment on function hubspot_private.health_subscriptions() is 'Whether what hubspot.on_change() asked for is written, and delivered in time.';
 
 create or replace function hubspot.health()
 returns table (name text, ok boolean, message text, hint text)
@@ -174,24 +230,28 @@ as $$
     select 6, 'worker', count(*) > 0, format('%s running', count(*)), 'Start one with: npx pg-hubspot worker'
     from hubspot_private.workers w where w.beat_at > hubspot_private.clock() - interval '30 seconds'
     union all
-    select 7, 'writes', h.ok, h.message, h.hint from hubspot_private.health_writes() h
+    select 7, 'sweep', h.ok, h.message, h.hint from hubspot_private.health_sweep() h
     union all
-    select 8, 'objects', count(*) filter (where s.state = 'parked') = 0,
+    select 8, 'writes', h.ok, h.message, h.hint from hubspot_private.health_writes() h
+    union all
+    select 9, 'objects', count(*) filter (where s.state = 'parked') = 0,
       format('%s tracked, %s parked', count(*), count(*) filter (where s.state = 'parked')),
       'See select * from hubspot.problems where resolved_at is null;'
     from hubspot.status s
     union all
-    select 9, 'budgets', coalesce(bool_and(hubspot_private.quota_slowness(b, hubspot_private.clock()) < 2), true),
+    select 10, 'budgets', coalesce(bool_and(hubspot_private.quota_slowness(b, hubspot_private.clock()) < 2), true),
       format('%s requests left today', (select q.remaining from hubspot.quota q where q.budget = 'daily')),
       'HubSpot has just refused requests, another app may be using the limits: table hubspot.quota; they recover by themselves.'
     from hubspot_private.budgets b
     union all
-    select 10, 'problems', count(*) = 0, format('%s open', count(*)), 'See select * from hubspot.problems where resolved_at is null;'
+    select 11, 'problems', count(*) = 0, format('%s open', count(*)), 'See select * from hubspot.problems where resolved_at is null;'
     from hubspot_private.problems p where p.resolved_at is null
     union all
-    select 11, 'subscriptions', h.ok, h.message, h.hint from hubspot_private.health_subscriptions() h
+    select 12, 'feed', h.ok, h.message, h.hint from hubspot_private.health_feed() h
+    union all
+    select 13, 'subscriptions', h.ok, h.message, h.hint from hubspot_private.health_subscriptions() h
   ) c (n, name, ok, message, hint)
   order by c.n;
 $$;
 comment on function hubspot.health() is
-  'Checks by name: identity, account, token, scopes, secrets, worker, writes, objects, budgets, problems, subscriptions; each ok or with a hint what to do.';
+  'Checks by name: identity, account, token, scopes, secrets, worker, sweep, writes, objects, budgets, problems, feed, subscriptions; each ok or with a hint what to do.';

@@ -57,6 +57,53 @@ $$;
 comment on function hubspot_private.erasures_forget() is
   'Erases what HubSpot says was deleted for privacy, of objects that are no longer tracked: nobody reads them, its word is enough.';
 
+create or replace function hubspot_private.erasures_tell()
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_now constant timestamptz := hubspot_private.clock();
+  v_late record;
+begin
+  for v_late in
+    select o.name, w.why, w.how, count(*) as count, min(e.id) as id, min(e.asked_at) as since
+    from hubspot_private.erasures e
+    join hubspot_private.objects o on o.name = e.object and o.is_tracked
+    cross join hubspot_private.account a
+    cross join hubspot_private.pauses p
+    left join hubspot_private.streams s on (s.object, s.stream, s.range) = (o.name, 'fetch', 0)
+    -- What reads them in time, and what HubSpot shows still, is none.
+    cross join lateral (select
+      case
+        when p.is_paused then 'all reading is paused'
+        when o.is_paused then format('%s is paused', o.name)
+        when not a.is_connected then 'no account is connected'
+        when o.archived_at is not null then 'HubSpot has the object no more'
+        when s.parked_at is not null then format('HubSpot refuses to show %s', o.name)
+      end as why,
+      case
+        when p.is_paused then 'Run select hubspot.resume();'
+        when o.is_paused then format('Run select hubspot.resume(%L);', o.name)
+        else 'See select * from hubspot.problems where resolved_at is null for what is to be done;'
+      end as how) w
+    where e.asked_at < v_now - interval '1 hour' and w.why is not null
+    group by o.name, w.why, w.how
+    order by o.name
+  loop
+    perform hubspot_private.problem_report('SH234', v_late.name,
+      format('record %s of %s%s deleted for privacy, and not erased yet, since it cannot be read: %s; since %s', v_late.id, v_late.name,
+        case when v_late.count > 1 then format(' and %s more were', v_late.count - 1) else ' was' end, v_late.why,
+        to_char(v_late.since at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')),
+      format('%s then it is erased by itself. Or erase it without asking HubSpot: select hubspot.forget(%L, %s);', v_late.how, v_late.name, v_late.id));
+  end loop;
+  update hubspot_private.problems p set resolved_at = v_now where p.code = 'SH234' and p.resolved_at is null and p.last_seen_at < v_now;
+end;
+$$;
+comment on function hubspot_private.erasures_tell() is
+  'What was deleted for privacy an hour ago or longer, and cannot be looked at: a problem of its object, which is over when it can.';
+
 create or replace function hubspot_private.record_await(object text, ids bigint[])
 returns void
 language plpgsql

@@ -41,7 +41,7 @@ begin
   -- A page of ours that writes these rows is done in a moment, and may have asked before this one. A user's lock is not waited for.
   if exists (
     select from pg_locks l
-    where l.locktype = 'advisory' and l.classid = hashtext('hubspot.object')::oid and l.objid = o.number::oid and l.objsubid = 2
+    where l.locktype = 'relation' and l.relation = to_regclass(format('hubspot_private.lock_%s', o.number % 32))
       and l.database = (select d.oid from pg_database d where d.datname = current_database()) and l.granted and l.pid <> pg_backend_pid())
   then
     execute format('select from hubspot.%I t where t.id in (select d.differing_id from hubspot_private.differing_%s($1, null) d) order by t.id for update',

@@ -7,6 +7,7 @@ import { installed } from '../db/installed.ts'
 import { createClient } from '../hubspot/client.ts'
 import { authoriseUrl, exchangeCode } from '../hubspot/oauth.ts'
 import { Misuse } from '../lib/errors.ts'
+import { printable } from '../lib/printable.ts'
 import * as time from '../lib/time.ts'
 import { createCaller } from '../sync/call.ts'
 import { createSecrets } from '../sync/secrets.ts'
@@ -70,7 +71,7 @@ where that is set; else it is asked for, unseen, or read from standard input. Te
     else await db.pool.query('select hubspot.connect(access_token => $1)', [secrets.seal(token, 'access_token')])
     const outcome = await checked(db)
     if (json) console.log(JSON.stringify(outcome))
-    else console.log([outcome.message, outcome.hint].filter((line) => line !== null).join('\n'))
+    else console.log([outcome.message, outcome.hint].filter((line) => line !== null).map(printable).join('\n'))
     return outcome.state === 'refused' ? EXIT.error : EXIT.ok
   },
 })

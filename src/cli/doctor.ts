@@ -1,5 +1,6 @@
 import { type Check, isWell } from './doctor/check.ts'
 import { examine } from './doctor/examine.ts'
+import { printableAll } from '../lib/printable.ts'
 import { command, EXIT, flag } from './support/command.ts'
 import { paint } from './support/screen.ts'
 
@@ -25,7 +26,8 @@ Returns 0 when all is well, 1 when something is wrong. What only might be better
   },
 })
 
-function line({ name, ok, message, hint, isAdvice }: Check): string {
+function line(check: Check): string {
+  const { name, ok, message, hint, isAdvice } = printableAll(check)
   const mark = ok ? paint('green', '✓') : isAdvice === true ? paint('yellow', '!') : paint('red', '✗')
   return `${mark} ${name.padEnd(12)} ${message}${hint === null || hint === '' ? '' : `\n${' '.repeat(15)}${hint}`}`
 }

@@ -5,6 +5,7 @@ import { lookAtEnvironment } from './support/environment.ts'
 import { helpOf, overview } from './support/help.ts'
 import { nearest } from './support/near.ts'
 import { createLog, LOG_LEVELS } from '../lib/log.ts'
+import { printableLines } from '../lib/printable.ts'
 import { VERSION } from '../lib/version.ts'
 
 // Each is loaded when it is called: all of them take half a second, most of it for what the others need.
@@ -49,7 +50,7 @@ export async function main([name, ...args]: string[]): Promise<number> {
     const { explain, failureLines } = await import('./support/failure.ts')
     const failure = explain(error, process.env['DATABASE_URL'])
     process.stderr.write(failureLines(failure))
-    if (isDebug && error instanceof Error) process.stderr.write(`${error.stack}\n`)
+    if (isDebug && error instanceof Error) process.stderr.write(`${printableLines(error.stack ?? '')}\n`)
     return failure.exit
   }
 }

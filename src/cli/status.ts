@@ -1,4 +1,5 @@
 import { type Database, isConnectionLost, openDatabase } from '../db/database.ts'
+import { printable } from '../lib/printable.ts'
 import { sleep } from '../lib/time.ts'
 import { command, duration, flag, value } from './support/command.ts'
 import { databaseUrl } from './support/environment.ts'
@@ -53,7 +54,7 @@ export async function watchStatus(db: Database, { intervalMs, json, signal, out 
     else {
       const text = [
         ...(last === undefined ? [] : [page(last, { all: true, out })]),
-        ...(seen instanceof Error ? [`${paint('red', '!', out)} the database is away: ${seen.message}. It is asked again.`] : []),
+        ...(seen instanceof Error ? [`${paint('red', '!', out)} the database is away: ${printable(seen.message)}. It is asked again.`] : []),
       ].join('\n\n')
       if (out.isTTY) picture.show(text)
       else out.write(`${text}\n\n`)

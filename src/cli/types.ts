@@ -3,6 +3,7 @@ import { dirname } from 'node:path'
 import { z } from 'zod'
 import { openDatabase } from '../db/database.ts'
 import { Misuse } from '../lib/errors.ts'
+import { printableLines } from '../lib/printable.ts'
 import { command, EXIT, flag, Usage, value } from './support/command.ts'
 import { databaseUrl } from './support/environment.ts'
 import { checkInstalled } from './support/installed.ts'
@@ -33,7 +34,7 @@ hubspot.grant_read() may run it. The same tables give the same file.
     const { generateTypes } = await import('../types/generate.ts')
     const { text, relations } = await generateTypes(db, { dates, isClosed: closed, hasZod: !noZod })
     if (out === undefined) {
-      process.stdout.write(text)
+      process.stdout.write(process.stdout.isTTY ? printableLines(text) : text)
       return EXIT.ok
     }
     const before = await read(out)
@@ -41,7 +42,7 @@ hubspot.grant_read() may run it. The same tables give the same file.
     if (changed && !verify) await write(out, text)
     if (json) console.log(JSON.stringify({ file: out, relations, changed }))
     if (changed && verify) {
-      process.stderr.write(differences(before ?? '', text))
+      process.stderr.write(printableLines(differences(before ?? '', text)))
       throw new Misuse('SH122', before === undefined ? `${out} is not there` : `${out} is not what the database says`, {
         hint: `Run: pg-hubspot types --out ${out}`,
       })

@@ -1,4 +1,5 @@
 import { openDatabase } from '../db/database.ts'
+import { printable } from '../lib/printable.ts'
 import { command, duration, EXIT, flag, value } from './support/command.ts'
 import { databaseUrl } from './support/environment.ts'
 import { explain, follow, type Run } from './support/run.ts'
@@ -37,7 +38,7 @@ many rows are to be deleted that hubspot.confirm_deletes() has to say so. The re
         `select object, run_id::integer, compared::integer, missing::integer, extra::integer, different::integer, repaired::integer, examples
          from hubspot.audits where run_id = $1`, [id])
       for (const audit of rows) {
-        console.log(json ? JSON.stringify(audit) : line(audit, run))
+        console.log(json ? JSON.stringify(audit) : printable(line(audit, run)))
         if (audit.missing + audit.extra + audit.different > 0) code = Math.max(code, EXIT.error)
       }
     }

@@ -4,6 +4,7 @@ import { runMigrations } from 'graphile-worker'
 import pg from 'pg'
 import { Bug, Misuse } from '../lib/errors.ts'
 import { VERSION } from '../lib/version.ts'
+import { repeatedly } from './database.ts'
 import { dropLeftovers, madeNow } from './leftovers.ts'
 import { checkNames, checkOthers, checkQueueSchema, queueSchemaFault } from './others.ts'
 
@@ -36,9 +37,10 @@ export async function migrate(
     await migrateQueue(client, databaseUrl, schema)
     const hash = digest(code.map((file) => file.name + file.text).join('\n'))
     const isCodeApplied = pending.length > 0 || before.codeHash !== hash
-    if (isCodeApplied) await apply(client, { pending, code, hash, schema })
+    // Workers that run take the same locks in other orders, and Postgres ends one of a circle.
+    if (isCodeApplied) await repeatedly(() => apply(client, { pending, code, hash, schema }), 5)
     // A restore may have left out privileges; grants are rows, and rows it brought.
-    else await client.query('select hubspot_private.grants_apply()')
+    else await repeatedly(() => client.query('select hubspot_private.grants_apply()'), 5)
     return { from: before.version, to: VERSION, files: pending.map((file) => file.name), isCodeApplied, queueSchema: schema }
   } finally {
     await client.end()

@@ -1,5 +1,6 @@
 import { EXIT } from '../cli/support/command.ts'
 import { paint } from '../cli/support/screen.ts'
+import { printable } from '../lib/printable.ts'
 import { formatDuration, sleep } from '../lib/time.ts'
 import { connect, watchLoad } from './load.ts'
 import type { Stage } from './stage.ts'
@@ -49,7 +50,7 @@ async function leaveUnreadable({ db, picture, signal }: Stage): Promise<void> {
     )
     for (const { object, state, message } of rows.filter(({ code }) => code !== null)) {
       if (state !== 'parked') continue
-      picture.above(`${paint('yellow', '!')} ${object} is left out: ${message}`)
+      picture.above(`${paint('yellow', '!')} ${object} is left out: ${printable(message ?? '')}`)
       await db.pool.query('select hubspot.untrack($1, drop_table => true)', [object])
     }
     // Each has shown its first answer once it is past its definitions.

@@ -1,5 +1,6 @@
 import { bar, columns, count, paint } from '../cli/support/screen.ts'
 import { Refused } from '../lib/errors.ts'
+import { printableAll } from '../lib/printable.ts'
 import { formatDuration, sleep } from '../lib/time.ts'
 import type { Stage } from './stage.ts'
 
@@ -55,7 +56,7 @@ export async function watchLoad({ db, picture, signal }: Stage): Promise<Loading
 
 function pictureOf(rows: Loading[]): string {
   return columns(
-    rows.map(({ object, state, rows: read, progress, eta_ms, last_error }) => [
+    printableAll(rows).map(({ object, state, rows: read, progress, eta_ms, last_error }) => [
       `  ${object}`,
       paint(state === 'parked' ? 'red' : 'green', bar(progress)),
       count(read),

@@ -81,6 +81,7 @@ export const ERRORS = {
   SH231: 'live_behind',
   SH232: 'live_late',
   SH233: 'feed_blocked',
+  SH234: 'erasure_waits',
   SH301: 'throttled',
   SH302: 'daily_spent',
   SH901: 'bug',

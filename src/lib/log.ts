@@ -1,5 +1,6 @@
 import { styleText } from 'node:util'
 import { Bug, SyncError } from './errors.ts'
+import { printable } from './printable.ts'
 
 /** From the most to the least talkative. */
 export const LOG_LEVELS = ['debug', 'info', 'warn', 'error'] as const
@@ -117,9 +118,9 @@ const COLOURS = { debug: 'gray', info: 'green', warn: 'yellow', error: 'red' } a
 
 function prettyLine({ time, level, message, ...fields }: Fields & { time: string; level: LogLevel; message: string }) {
   const tail = Object.entries(fields).map(([key, value]) => {
-    const text = typeof value === 'string' ? value : JSON.stringify(value)
-    return ` ${styleText('gray', `${key}=`, { stream: process.stderr })}${text}`
+    const text = typeof value === 'string' ? value : (JSON.stringify(value) ?? '')
+    return ` ${styleText('gray', `${printable(key)}=`, { stream: process.stderr })}${printable(text)}`
   })
   const mark = styleText(COLOURS[level], level.padEnd(5), { stream: process.stderr })
-  return `${time.slice(11, 23)} ${mark} ${message}${tail.join('')}`
+  return `${time.slice(11, 23)} ${mark} ${printable(message)}${tail.join('')}`
 }

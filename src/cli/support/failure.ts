@@ -1,4 +1,5 @@
 import { ERRORS, SyncError } from '../../lib/errors.ts'
+import { printableLines } from '../../lib/printable.ts'
 import { sqlState } from '../../db/database.ts'
 import { EXIT, Usage } from './command.ts'
 
@@ -24,8 +25,8 @@ export function explain(error: unknown, databaseUrl?: string): Failure {
 
 /** One or two lines for standard error. */
 export function failureLines({ message, hint }: Failure): string {
-  const lines = [`pg-hubspot: ${message}`]
-  if (hint !== undefined && hint !== '') lines.push(`  ${hint}`)
+  const lines = [`pg-hubspot: ${printableLines(message)}`]
+  if (hint !== undefined && hint !== '') lines.push(`  ${printableLines(hint)}`)
   return `${lines.join('\n')}\n`
 }
 

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Database } from '../../db/database.ts'
 import { Misuse } from '../../lib/errors.ts'
+import { printable } from '../../lib/printable.ts'
 import { formatDuration } from '../../lib/time.ts'
 import { EXIT } from './command.ts'
 import { bar, count, Picture } from './screen.ts'
@@ -44,10 +45,10 @@ export async function follow(db: Database, id: string, timeout: number): Promise
     if (run === undefined) throw new Misuse('SH101', `run ${id} is gone`, { hint: 'Was the object untracked? See: pg-hubspot status' })
     const isOver = ['done', 'failed', 'stopped'].includes(run.state)
     if (isOver || run.is_parked || run.is_paused || run.held !== null) {
-      picture.end(line(run))
+      picture.end(printable(line(run)))
       return run
     }
-    picture.show(line(run))
+    picture.show(printable(line(run)))
     if (performance.now() > until) {
       throw new Misuse('SH110', `timed out after ${formatDuration(timeout)}; run ${id} goes on`, { hint: `See: select * from hubspot.runs where id = ${id};` })
     }
@@ -64,7 +65,7 @@ export function explain({ id, object, state, error, held, is_parked, is_paused }
         'select * from hubspot.problems where resolved_at is null;',
         is_parked ? EXIT.waits : EXIT.error,
       ]
-  process.stderr.write(`pg-hubspot: run ${id} ${why}\n  ${what}\n`)
+  process.stderr.write(`pg-hubspot: run ${id} ${printable(why)}\n  ${printable(what)}\n`)
   return code
 }
 

@@ -1,3 +1,4 @@
+import { printableAll } from '../../lib/printable.ts'
 import { formatDuration } from '../../lib/time.ts'
 import { bar, columns, count, type Out, paint } from './screen.ts'
 
@@ -26,7 +27,9 @@ export type Status = {
 const COLOURS: Record<string, Parameters<typeof paint>[0]> = { live: 'green', 'list only': 'green', parked: 'red', paused: 'yellow' }
 
 /** The objects as a table, and what is wrong below it; `all`: budgets, workers and problems too. */
-export function page(status: Status, { all = false, out = process.stdout }: { all?: boolean; out?: Out } = {}): string {
+export function page(seen: Status, { all = false, out = process.stdout }: { all?: boolean; out?: Out } = {}): string {
+  // Messages quote values of records, and names are HubSpot's.
+  const status = printableAll(seen)
   const { health } = status
   // Whether secrets are stored is a matter of taste, not of the hour; problems are told one by one.
   const wrong = health.filter(({ name, ok }) => !ok && name !== 'secrets' && !(all && name === 'problems'))
