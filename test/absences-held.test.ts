@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest'
+import { runStream } from '../src/sync/step.ts'
 import { startWorld, type World } from './support/sync.ts'
 
 // How many rows may go unasked, whatever read does not find them.
@@ -80,6 +81,64 @@ describe('rows that wait to be confirmed', () => {
     expect(await run(world, await resync(world))).toEqual({ state: 'done', deleted: 0 })
     expect(await held(world)).toBeUndefined()
     expect(await world.db.query('select from hubspot_private.absences')).toEqual([])
+  })
+})
+
+describe('a full read that ends up held while the next is due', () => {
+  const KEY = { object: 'contacts', stream: 'resync', range: 0 } as const
+  const audit = async (world: World, id: string) =>
+    (await world.db.query('select missing::integer, extra::integer, different::integer, repaired::integer from hubspot.audits where run_id = $1', [id]))[0]
+  /** One step of a full read, of 400 contacts of which every second is gone. */
+  async function begun(ask: (world: World) => Promise<unknown>): Promise<World> {
+    const world = await contacts(400)
+    await world.pass(70 * 60_000, 10 * 60_000)
+    world.store.purge('contacts', idsOf(world).filter((_, i) => i % 2 === 0))
+    await ask(world)
+    await runStream({ ...world.deps, sliceMs: 0 }, KEY)
+    return world
+  }
+  const verify = async (world: World) => (await world.db.query<{ id: string }>("select hubspot.verify('contacts') as id"))[0]!.id
+
+  test('because it was asked for, gives way to it: each reads every row once', async () => {
+    let first = ''
+    await using world = await begun(async (it) => (first = await verify(it)))
+    const second = await verify(world)
+    expect(second).not.toBe(first)
+    world.store.resetCalls()
+    await world.drain()
+    // Two hundred in two, and before that when they were archived.
+    expect(world.store.calls({ kind: 'batch read' })).toHaveLength(8)
+    for (const id of [first, second]) expect(await audit(world, id)).toEqual({ missing: 0, extra: 200, different: 0, repaired: 0 })
+    expect([await run(world, first), await run(world, second)]).toEqual([{ state: 'stopped', deleted: 0 }, { state: 'waiting', deleted: 0 }])
+    expect((await held(world))!.hint).toContain(`hubspot.confirm_deletes(${second})`)
+    await world.db.query('select hubspot.confirm_deletes($1)', [second])
+    await world.drain()
+    expect(await rows(world)).toEqual(idsOf(world))
+    expect(await audit(world, second)).toEqual({ missing: 0, extra: 200, different: 0, repaired: 200 })
+  })
+
+  test('because it took longer than its schedule allows, gives way to it too', async () => {
+    await using world = await begun(async (it) => {
+      await it.db.query("select hubspot.schedule('contacts', 'resync', every => '10 minutes')")
+      await it.advance(11 * 60_000)
+    })
+    await world.advance(11 * 60_000)
+    world.store.resetCalls()
+    await runStream(world.deps, KEY)
+    expect(world.store.calls({ kind: 'batch read' })).toHaveLength(4)
+    expect(await held(world)).toBeDefined()
+    expect(await rows(world)).toHaveLength(400)
+  })
+
+  test('and takes no answer in while it waits', async () => {
+    await using world = await begun(verify)
+    await world.drain()
+    const [stream] = await world.db.query<{ epoch: string; cursor: object }>("select epoch, cursor from hubspot_private.streams where stream = 'resync'")
+    const asked = { kind: 'read', ids: [idsOf(world)[0]], seqs: [] }
+    expect(await world.db.query(
+      `select outcome from hubspot_private.step_commit('contacts', 'resync', 0, $1, $2, $3,
+         (select column_set from hubspot_private.objects where name = 'contacts'), hubspot_private.clock(), hubspot_private.clock(), '{"results": []}')`,
+      [stream!.epoch, JSON.stringify(stream!.cursor), JSON.stringify(asked)])).toEqual([{ outcome: 'lost' }])
   })
 })
 

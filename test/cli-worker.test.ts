@@ -91,15 +91,22 @@ test('two workers at once: connect, load and resync, each record once', async ()
   expect(unknown).toMatchObject({ code: 1, stderr: expect.stringMatching(/contact5 is not tracked \(SH101\)\n {2}Did you mean contacts\?/) as string })
 })
 
-test('verify tells of rows too many that wait to be confirmed, and does not say that nothing differs', async () => {
+test('verify tells of rows too many that wait to be confirmed, of a pause and of nothing to compare, and does not say that nothing differs', async () => {
   await using many = await startSandbox({ objects: { deals: 260 }, settings: { limits: false, lag: 0 } })
   await using database = await freshDatabase('verify')
   const env = { DATABASE_URL: database.url, HUBSPOT_API_URL: many.url }
+  expect(await runCli(['verify'], { env })).toMatchObject({ code: 2, stdout: '', stderr: expect.stringMatching(/no object is tracked\n {2}select hubspot\.track/) as string })
   await database.query('select hubspot.connect(access_token => $1), hubspot.track($2, $3)', [many.token, 'deals', ['dealname']])
   await using worker = startCli(['worker'], { env })
   await worker.said(/worker started/)
   await until(database, "exists (select from hubspot.status where state = 'live')")
   expect(await runCli(['verify', 'deals'], { env })).toMatchObject({ code: 0, stdout: 'deals: 260 compared, nothing differs\n' })
+  await database.query("select hubspot.pause('deals')")
+  expect(await runCli(['verify', 'deals'], { env })).toMatchObject({
+    code: 2, stdout: 'deals: 0 compared so far; it is paused\n', stderr: expect.stringMatching(/select hubspot\.resume\('deals'\);/) as string,
+  })
+  await database.query("select hubspot.resume('deals')")
+  await until(database, "not exists (select from hubspot.runs where stream = 'resync' and state in ('waiting', 'running'))")
   many.store.purge('deals', [...many.store.records('deals')].slice(0, 130).map(({ id }) => id))
   const held = await runCli(['verify', 'deals'], { env })
   expect(held).toMatchObject({

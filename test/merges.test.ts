@@ -163,3 +163,66 @@ test.for(['a webhook says so', 'a user says so'])('a lost record that is erased 
   await world.db.query("select hubspot.forget('contacts', $1)", [kept])
   expect(await merges(world)).toEqual({})
 })
+
+describe("a user's trigger on hubspot.merges", () => {
+  const open = (world: World) => world.db.query('select record_id, code from hubspot.problems where resolved_at is null order by record_id')
+  const hang = (world: World, body: string, when: string) => world.db.query(
+    `create function public.remap() returns trigger language plpgsql as $f$ begin ${body} end $f$; create ${when} for each row execute function public.remap()`)
+  const RAISE = "raise exception 'my table does not know %', new.lost_id;"
+  const ways = [
+    { what: 'raises', body: RAISE, when: 'trigger remap after insert on hubspot.merges', message: 'my table does not know', mergedRead: 'survivor' },
+    { what: 'raises at the commit', body: RAISE, when: 'constraint trigger remap after insert on hubspot.merges deferrable initially deferred', message: 'my table does not know', mergedRead: 'missing' },
+    { what: 'returns null', body: 'return null;', when: 'trigger remap before insert on hubspot.merges', message: 'a trigger of yours returns null', mergedRead: 'survivor' },
+  ] as const
+
+  test.for(ways)('that $what keeps that merge alone away, and it comes when the trigger lets it', async ({ body, when, message, mergedRead }) => {
+    await using world = await startWorld('remap', { sandbox: { objects: { contacts: 12 }, settings: { mergedRead } } })
+    await world.load('contacts', ['firstname'])
+    await world.pass(70 * 60_000, 10 * 60_000)
+    await hang(world, body, when)
+    const [one = '', two = '', ...others] = idsOf(world)
+    const { id: kept } = world.store.merge('contacts', one, two)
+    const lost = sorted([one, two].filter((id) => id !== kept))
+    await world.pass(60_000, 10_000)
+    world.store.edit('contacts', others.slice(0, 4), { firstname: 'later' })
+    world.store.archive('contacts', others[5]!)
+    await world.db.query("select hubspot.refresh('contacts', $1)", [[others[5]]])
+    await world.pass(20 * 60_000, 5 * 60_000)
+    expect(await world.differences('contacts')).toEqual([])
+    expect(await merges(world)).toEqual({})
+    expect(await open(world)).toEqual(lost.map((id) => ({ record_id: id, code: 'SH213' })))
+    expect(await world.db.query("select distinct message like '%' || $1 || '%' as is_said, count(*) over ()::integer as count from hubspot.problems where code = 'SH213'", [message]))
+      .toEqual([{ is_said: true, count: lost.length }])
+    expect(await world.db.query('select state from hubspot.status')).toEqual([{ state: 'live' }])
+    expect(await world.db.query('select from hubspot_private.streams where failures > 0')).toEqual([])
+    // Asked for every quarter of an hour, and not in a circle.
+    world.store.resetCalls()
+    await world.pass(20 * 60_000, 2 * 60_000)
+    expect(world.store.calls({ kind: 'batch read' }).length).toBeLessThanOrEqual(2 * (1 + lost.length))
+    await world.db.query('drop trigger remap on hubspot.merges')
+    await world.pass(16 * 60_000, 4 * 60_000)
+    expect(await merges(world)).toEqual(Object.fromEntries(lost.map((id) => [id, kept])))
+    expect(await open(world)).toEqual([])
+    expect(await world.db.query('select from hubspot_private.fetch_queue')).toEqual([])
+    expect(await world.differences('contacts')).toEqual([])
+  })
+
+  test('that keeps the row of one that is there after all, keeps that record alone away', async () => {
+    await using world = await contacts(6)
+    const [back = '', kept = '', other = ''] = idsOf(world)
+    await world.db.query(`alter table hubspot.contacts disable trigger user; delete from hubspot.contacts where id = ${back}; alter table hubspot.contacts enable trigger user;
+      insert into hubspot_private.tombstones (object, id, seen_gone_at) values ('contacts', ${back}, hubspot_private.clock());
+      insert into hubspot.merges (object, lost_id, kept_id, merged_at) values ('contacts', ${back}, ${kept}, hubspot_private.clock())`)
+    await hang(world, "raise exception 'mine';", 'trigger remap before delete on hubspot.merges')
+    await world.advance(1_000)
+    world.store.edit('contacts', [back, other], { firstname: 'Ada' })
+    await world.pass(10 * 60_000, 20_000)
+    expect(await world.row('contacts', other)).toMatchObject({ firstname: 'Ada' })
+    expect(await world.row('contacts', back)).toBeUndefined()
+    expect(await open(world)).toEqual([{ record_id: back, code: 'SH213' }])
+    await world.db.query('drop trigger remap on hubspot.merges')
+    await world.pass(16 * 60_000, 4 * 60_000)
+    expect(await world.differences('contacts')).toEqual([])
+    expect([await merges(world), await open(world)]).toEqual([{}, []])
+  })
+})

@@ -46,4 +46,17 @@ describe('settings', () => {
       await db.query(`select hubspot.configure('max_columns', null)`)
     }
   })
+
+  it.each([
+    ['held_deletes', 0, 50_000, -1, 1_000_000_001], ['held_deletes_percent', 0, 100, -1, 101], ['max_columns', 1, 1500, 0, 1501],
+  ] as const)('that are numbers have ranges of their own: %s', async (name, least, most, below, above) => {
+    for (const value of [least, most]) {
+      await db.query('select hubspot.configure($1, $2::integer)', [name, value])
+      expect(await one('select value from hubspot.settings where name = $1', [name])).toEqual({ value })
+    }
+    for (const value of [below, above, '1.5']) {
+      await expect(db.query('select hubspot.configure($1, $2::text)', [name, String(value)])).rejects.toMatchObject({ code: 'SH112', hint: expect.stringContaining(`from ${least} to `) as string })
+    }
+    await db.query('select hubspot.configure($1, null)', [name])
+  })
 })

@@ -24,7 +24,7 @@ select * from (values
   ('held_deletes', '100'::jsonb, 'number',
     'A full read that would delete more records than these, and more of all than held_deletes_percent, waits for hubspot.confirm_deletes(). No other read deletes what it merely does not list.'),
   ('held_deletes_percent', '10'::jsonb, 'number',
-    'See held_deletes; 100: no full read waits.'),
+    'See held_deletes; 100: no full read waits. With both 0, each does that would delete anything.'),
   ('runs_kept', '"14 days"'::jsonb, 'interval',
     'How long hubspot.runs keeps runs that changed something; quiet ones go after an hour.'),
   ('hints_kept', '"1 day"'::jsonb, 'interval',
@@ -108,12 +108,14 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_windows interval[];
+  v_least constant integer := case when setting_check.name like 'held\_deletes%' then 0 else 1 end;
+  v_most constant integer := case setting_check.name when 'held_deletes' then 1000000000 when 'held_deletes_percent' then 100 else 1500 end;
 begin
   if setting_check.kind = 'number' then
-    if jsonb_typeof(setting_check.value) <> 'number' or (setting_check.value #>> '{}')::numeric not between 1 and 1500
+    if jsonb_typeof(setting_check.value) <> 'number' or (setting_check.value #>> '{}')::numeric not between v_least and v_most
       or (setting_check.value #>> '{}')::numeric % 1 <> 0
     then
-      perform hubspot_private.fail('setting_invalid', name, value::text, 'Give a whole number from 1 to 1500.');
+      perform hubspot_private.fail('setting_invalid', name, value::text, format('Give a whole number from %s to %s.', v_least, v_most));
     end if;
   elsif setting_check.kind = 'boolean' then
     if jsonb_typeof(setting_check.value) <> 'boolean' then

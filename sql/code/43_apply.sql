@@ -73,8 +73,7 @@ declare
   v_silent bigint[] := '{}';
   v_incomplete bigint[];
   v_id text;
-  v_one bigint[];
-  v_one_extras jsonb;
+  v_one bigint[]; v_one_extras jsonb;
   v_refused bigint[];
   v_count bigint;
   v_context text;
@@ -147,6 +146,7 @@ begin
               raise exception '% went on as role %', v_triggers, current_user;
             end if;
             perform hubspot_private.session_settle(v_session, v_triggers);
+            delete from hubspot.merges k where k.object = v_object.name and k.lost_id = any (v_one);
             v_written := v_written || v_one;
             v_result.inserted := v_result.inserted + v_count;
             v_extras := coalesce(v_extras, '{}') || coalesce(v_one_extras, '{}');

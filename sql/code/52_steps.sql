@@ -152,7 +152,7 @@ begin
   end if;
   if hubspot_private.stream_is_open(v_stream) and hubspot_private.stream_has_work(v_stream, hubspot_private.clock()) then
     -- The row is held, so this look sees all that was queued before a job could find the lease live.
-    if v_stream.run_id is null then
+    if v_stream.run_id is null or hubspot_private.stream_is_held(v_stream) then
       v_stream := hubspot_private.run_begin(v_stream);
       update hubspot_private.streams t set run_id = v_stream.run_id, cursor = v_stream.cursor
       where (t.object, t.stream, t.range) = (s.object, s.stream, s.range);
@@ -213,8 +213,8 @@ begin
   select s.* into v_stream from hubspot_private.streams s
   where (s.object, s.stream, s.range) = (object, stream, range)
   for update;
-  -- Another holder, or another place: each alone was seen to fail.
-  if not found or v_stream.epoch <> epoch or v_stream.cursor <> cursor then
+  -- Another holder, or another place: each alone was seen to fail. One that waits to be confirmed asks nothing.
+  if not found or v_stream.epoch <> epoch or v_stream.cursor <> cursor or hubspot_private.stream_is_held(v_stream) then
     return query select 'lost', null::jsonb, null::jsonb;
     return;
   end if;

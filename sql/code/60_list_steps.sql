@@ -9,15 +9,18 @@ as $$
 declare
   v_step hubspot_private.step;
   v_object hubspot_private.objects;
+  v_audited bigint[] := '{}';
 begin
   if s.stream = 'resync' and exists (select from hubspot.audits a where a.run_id = s.run_id) then
     select o.* into strict v_object from hubspot_private.objects o where o.name = s.object;
-    perform hubspot_private.audit_page(v_object, s.run_id, answer, asked_at);
-    perform hubspot_private.audit_gone(v_object, s.run_id, missing, answer);
+    v_audited := hubspot_private.audit_page(v_object, s.run_id, answer, asked_at) || hubspot_private.audit_gone(v_object, s.run_id, missing, answer);
   end if;
   v_step.result := hubspot_private.page_apply(s.object, s.stream, s.range, answer, asked_at, s.stream);
   if pg_catalog.cardinality(missing) > 0 then
     v_step.result.deleted := hubspot_private.gone_apply(s.object, s.stream, s.range, missing, asked_at, s.stream);
+  end if;
+  if v_audited <> '{}' then
+    perform hubspot_private.audit_left(s.object, s.run_id, v_audited);
   end if;
   v_step.cursor := pg_catalog.jsonb_build_object('after', after)
     -- A part's first page is the first that shows anything.

@@ -7,6 +7,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_step hubspot_private.step;
+  v_was constant jsonb := (select s.cursor from hubspot_private.streams s where (s.object, s.stream, s.range) = ('*', 'schema', 0));
   v_refused jsonb := coalesce(answer -> 'refused', '{}');
 begin
   -- A part that HubSpot refused is null: what it told before stays. An account without custom objects refuses their schemas: no
@@ -21,8 +22,14 @@ begin
   from jsonb_each(v_refused) r;
   update hubspot_private.problems p set resolved_at = hubspot_private.clock()
   where p.object is null and p.resolved_at is null and p.property in ('owners', 'schemas') and not v_refused ? p.property;
+  v_step.cursor := '{}';
+  -- None at all, where there were some, is believed when it is said again.
   if jsonb_typeof(answer -> 'owners') = 'array' then
-    perform hubspot_private.owners_apply(answer -> 'owners');
+    if not v_was ? 'no_owners' and not jsonb_path_exists(answer, '$.owners[*].results[*]') and exists (select from hubspot.owners) then
+      v_step.cursor := '{"no_owners": true}';
+    else
+      perform hubspot_private.owners_apply(answer -> 'owners');
+    end if;
   end if;
   if jsonb_typeof(answer -> 'schemas') = 'object' then
     perform hubspot_private.schemas_apply(answer -> 'schemas');
@@ -34,7 +41,6 @@ begin
     update hubspot_private.account a set catalogue_at = hubspot_private.clock();
   end if;
   perform hubspot_private.pending_resolve();
-  v_step.cursor := '{}';
   v_step.is_over := true;
   return v_step;
 end;
@@ -131,14 +137,27 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_step hubspot_private.step;
+  v_was constant jsonb := (
+    select s.cursor from hubspot_private.streams s where (s.object, s.stream, s.range) = (schema_step.object, 'schema', 0));
 begin
   perform hubspot_private.properties_apply(object, answer -> 'properties');
   perform hubspot_private.options_apply(object, answer -> 'properties');
-  if jsonb_typeof(answer -> 'pipelines' -> 'results') = 'array' then
-    perform hubspot_private.pipelines_apply(object, answer -> 'pipelines');
+  v_step.cursor := '{}';
+  -- Null: it has none, or they were not asked for.
+  if jsonb_typeof(answer -> 'pipelines') <> 'null' then
+    if jsonb_typeof(answer -> 'pipelines' -> 'results') is distinct from 'array' then
+      perform hubspot_private.fail('answer_unreadable', 'the pipelines have no results');
+    end if;
+    -- As with owners.
+    if not v_was ? 'no_pipelines' and answer #> '{pipelines,results}' = '[]'
+      and exists (select from hubspot.pipelines p where p.object = schema_step.object)
+    then
+      v_step.cursor := '{"no_pipelines": true}';
+    else
+      perform hubspot_private.pipelines_apply(object, answer -> 'pipelines');
+    end if;
   end if;
   perform hubspot_private.selection_apply(object);
-  v_step.cursor := '{}';
   v_step.is_over := true;
   return v_step;
 end;

@@ -246,7 +246,9 @@ begin
   if s.cursor ->> 'absences' = 'delete' then
     if pg_catalog.cardinality(missing) > 0 then
       -- What was counted before it was confirmed counts once.
-      perform hubspot_private.audit_gone(v_object, s.run_id, array(
+      v_here := array(
+        select a.id from hubspot_private.absences a where a.object = s.object and a.id = any (missing) and a.is_gone and not a.is_recent);
+      v_here := v_here || hubspot_private.audit_gone(v_object, s.run_id, array(
         select m from unnest(missing) m
         where not exists (select from hubspot_private.absences a where a.object = s.object and a.id = m and a.is_gone)), answer);
       -- They may go by now: the fetch queue asks for them time and again before it believes it.
@@ -254,6 +256,7 @@ begin
       perform hubspot_private.fetch_enqueue(s.object, v_silent, s.stream, hubspot_private.clock() + interval '1 minute');
       v_step.result.deleted := hubspot_private.gone_apply(s.object, s.stream, s.range,
         array(select m from unnest(missing) m where m <> all (v_silent)), asked_at, s.stream);
+      perform hubspot_private.audit_left(s.object, s.run_id, v_here);
     end if;
     delete from hubspot_private.absences a where a.object = s.object and a.id = any (v_asked);
     v_step.is_over := not exists (select from hubspot_private.absences a where a.object = s.object);

@@ -93,24 +93,54 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
+  v_is_careful constant boolean := current_setting('hubspot.careful', true) is not distinct from 'true';
   v_merge record;
   v_kept bigint;
+  v_context text;
+  v_refused jsonb := '{}';
 begin
+  if v_is_careful then
+    set constraints all immediate;
+  end if;
   for v_merge in select m.key::bigint as lost, m.value::bigint as kept from jsonb_each_text(merged) m order by m.key::bigint loop
     -- To the end of the chain, and what led here leads there now.
     v_kept := coalesce((
       select k.kept_id from hubspot.merges k where k.object = merges_note.object and k.lost_id = v_merge.kept), v_merge.kept);
     continue when v_kept = v_merge.lost;
-    insert into hubspot.merges (object, lost_id, kept_id, merged_at)
-    values (object, v_merge.lost, v_kept, hubspot_private.clock())
-    on conflict on constraint merges_pkey do nothing;
-    update hubspot.merges k set kept_id = v_kept
-    where k.object = merges_note.object and k.kept_id = v_merge.lost;
+    begin
+      insert into hubspot.merges (object, lost_id, kept_id, merged_at)
+      values (object, v_merge.lost, v_kept, hubspot_private.clock())
+      on conflict on constraint merges_pkey do nothing;
+      if not found and not exists (select from hubspot.merges k where k.object = merges_note.object and k.lost_id = v_merge.lost) then
+        -- It would be news with every read of the survivor.
+        raise exception 'a trigger of yours returns null, which leaves the row out';
+      end if;
+      update hubspot.merges k set kept_id = v_kept
+      where k.object = merges_note.object and k.kept_id = v_merge.lost;
+    exception when others then
+      get stacked diagnostics v_context = pg_exception_context;
+      if not v_is_careful then
+        raise;
+      end if;
+      -- That its record is gone has just ended what was said of this before.
+      update hubspot_private.problems p set resolved_at = null
+      where p.resolved_at > hubspot_private.clock() - interval '1 minute' and p.id = (
+        select max(l.id) from hubspot_private.problems l where l.object = merges_note.object and l.record_id = v_merge.lost and l.code = 'SH213');
+      if hubspot_private.refusal_note(object, v_merge.lost, sqlstate, sqlerrm, v_context) is null then
+        raise;
+      end if;
+      v_refused := v_refused || jsonb_build_object(v_merge.lost, v_merge.kept);
+    end;
   end loop;
   -- What the others had may have come to the survivors since they were read.
-  perform hubspot_private.fetch_enqueue(object, array(select distinct m.value::bigint from jsonb_each_text(merged) m), 'merge');
+  perform hubspot_private.fetch_enqueue(object, array(
+    select distinct m.value::bigint from jsonb_each_text(merged) m where not v_refused ? m.key), 'merge');
   perform hubspot_private.associations_dirty(object, array(select distinct m.value::bigint from jsonb_each_text(merged) m), true);
+  -- Either may be the one that tells.
+  perform hubspot_private.fetch_enqueue(object, array(
+    select unnest(array[r.key, r.value])::bigint from jsonb_each_text(v_refused) r), 'refused', hubspot_private.clock() + interval '15 minutes')
+  where v_refused <> '{}';
 end;
 $$;
 comment on function hubspot_private.merges_note(text, jsonb) is
-  'Writes merges down, chains to their end, and reads the survivors again.';
+  'Writes merges down, chains to their end, and reads the survivors again. One that cannot be written is a problem of the record that is lost.';

@@ -101,10 +101,19 @@ begin
   v_step.result := v_result;
   if request ->> 'kind' = 'labels' then
     perform hubspot_private.pair_build(v_pair.number);
-    if answer is not null then
+    v_step.cursor := s.cursor - '{labels,no_labels}'::text[];
+    if answer is not null and pg_catalog.jsonb_typeof(answer -> 'results') is distinct from 'array' then
+      perform hubspot_private.fail('answer_unreadable', 'the labels have no results');
+    end if;
+    -- None at all, where there were some, is believed when it is said again.
+    if answer -> 'results' = '[]' and not s.cursor ? 'no_labels' and exists (
+      select from hubspot.association_types t where (t.from_object, t.to_object) = (v_pair.from_object, v_pair.to_object))
+    then
+      v_step.cursor := v_step.cursor || '{"no_labels": true}';
+    elsif answer is not null then
       perform hubspot_private.labels_apply(v_pair, answer);
     end if;
-    v_step.cursor := s.cursor - 'labels' || pg_catalog.jsonb_build_object('began', hubspot_private.as_ms(
+    v_step.cursor := v_step.cursor || pg_catalog.jsonb_build_object('began', hubspot_private.as_ms(
       case when asked_at > '-infinity' then asked_at else hubspot_private.clock() end + (select a.hubspot_ahead from hubspot_private.account a)));
     return v_step;
   end if;
@@ -204,7 +213,7 @@ begin
     then
       v_result.deleted := v_result.deleted + hubspot_private.orphans_delete(s, v_pair);
     end if;
-    v_step.cursor := pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('batch', v_step.cursor -> 'batch', 'step', v_step.cursor -> 'step',
+    v_step.cursor := pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('batch', v_step.cursor -> 'batch', 'step', v_step.cursor -> 'step', 'no_labels', s.cursor -> 'no_labels',
       -- What HubSpot has still to tell, holds this up until it is a problem of its own.
       'until', case when exists (
         select from hubspot_private.association_dirty d where d.pair = v_pair.number and (d.attempts between 1 and 4 or d.held > 0))

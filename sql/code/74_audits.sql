@@ -38,7 +38,7 @@ $$;
 comment on function hubspot_private.record_version(hubspot_private.objects, jsonb) is 'When HubSpot changed a record, by its own answer.';
 
 create or replace function hubspot_private.audit_page(o hubspot_private.objects, run_id bigint, body jsonb, asked_at timestamptz)
-returns void
+returns bigint[]
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
@@ -54,7 +54,7 @@ declare
 begin
   select a.* into v_audit from hubspot.audits a where a.run_id = run_id for update;
   if not found then
-    return;
+    return '{}';
   end if;
   if v_audit.compared = 0 then
     v_audit.known_until := coalesce(v_audit.known_until, (select c.complete_until from hubspot_private.completeness c where c.object = o.name));
@@ -86,13 +86,14 @@ begin
       'missing', hubspot_private.examples_add(a.examples -> 'missing', v_missing),
       'different', hubspot_private.examples_add(a.examples -> 'different', v_different)) end
   where a.id = v_audit.id;
+  return v_missing || v_different;
 end;
 $$;
 comment on function hubspot_private.audit_page(hubspot_private.objects, bigint, jsonb, timestamptz) is
-  'Counts what a page of a full read finds different, before it is applied; nothing where the run is no audit.';
+  'Counts what a page of a full read finds different, before it is applied, and returns its id; nothing where the run is no audit.';
 
 create or replace function hubspot_private.audit_gone(o hubspot_private.objects, run_id bigint, ids bigint[], answer jsonb)
-returns void
+returns bigint[]
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
@@ -104,7 +105,7 @@ declare
 begin
   select a.* into v_audit from hubspot.audits a where a.run_id = run_id for update;
   if not found or coalesce(cardinality(ids), 0) = 0 then
-    return;
+    return '{}';
   end if;
   execute format('select array_agg(t.id order by t.id) from %s and t.id = any ($1)', hubspot_private.live_rows(o)) into v_extra using ids;
   -- Archived a moment ago, or merged into a record that was changed then, it is on its way.
@@ -120,10 +121,24 @@ begin
   set extra = a.extra + cardinality(v_extra),
     examples = a.examples || jsonb_build_object('extra', hubspot_private.examples_add(a.examples -> 'extra', v_extra))
   where a.id = v_audit.id;
+  return v_extra;
 end;
 $$;
 comment on function hubspot_private.audit_gone(hubspot_private.objects, bigint, bigint[], jsonb) is
-  'Counts the rows that are here of records that a full read found gone, before they go; nothing where the run is no audit.';
+  'Counts the rows that are here of records that a full read found gone, before they go, and returns their ids; nothing where the run is no audit.';
+
+create or replace function hubspot_private.audit_left(object text, run_id bigint, ids bigint[])
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  -- What this step has put there: others may wait there for another reason, or for one that is over.
+  update hubspot_private.fetch_queue q set audited_by = audit_left.run_id
+  where q.object = audit_left.object and q.id = any (audit_left.ids) and q.xmin = pg_current_xact_id()::xid;
+$$;
+comment on function hubspot_private.audit_left(text, bigint, bigint[]) is
+  'Of what an audit found different, once it is applied: what is locked, or refused by a trigger or constraint, and so waits in the fetch queue.';
 
 create or replace function hubspot_private.examples_add(examples jsonb, ids bigint[])
 returns jsonb
@@ -146,10 +161,8 @@ as $$
   update hubspot.audits a
   -- Pages that two parts of the read have taken in, or that were read again from the start, were compared twice, and count once.
   set at = hubspot_private.clock(), compared = least(a.compared, r.rows_read),
-    -- What is locked, or refused by a trigger or constraint, is not right yet: it waits in the fetch queue.
-    repaired = greatest(a.missing + a.different + a.extra - (
-      select count(*) from hubspot_private.fetch_queue q
-      where q.object = a.object and (a.examples -> 'missing') || (a.examples -> 'extra') || (a.examples -> 'different') @> to_jsonb(q.id))
+    repaired = greatest(a.missing + a.different + a.extra
+      - (select count(*) from hubspot_private.fetch_queue q where q.object = a.object and q.audited_by = a.run_id)
       -- Found gone, and here until someone says that it is right.
       - (select count(*) from hubspot_private.absences b where b.object = a.object and b.is_gone and not b.is_recent), 0)
   from hubspot_private.runs r

@@ -16,8 +16,8 @@ export const verify = command({
   about: `
 The same as select hubspot.verify('OBJECT'), for one object or for all that are tracked: a worker reads every record at low priority
 and compares ids, modified dates and values. What HubSpot changed after the table was last complete is on its way and counts as
-no difference. Returns 0 when nothing differed, 1 when something did, or failed, and 2 when the object is parked or paused, or so
-many rows are to be deleted that hubspot.confirm_deletes() has to say so. The results stay in hubspot.audits.`,
+no difference. Returns 0 when nothing differed, 1 when something did, or failed, and 2 when no object is tracked, the object is parked
+or paused, or so many rows are to be deleted that hubspot.confirm_deletes() has to say so. The results stay in hubspot.audits.`,
   options: {
     timeout: value('TIME', duration, 'Give up after this long; 1h by default. It goes on without you.'),
     json: flag('Print the audits as JSON, one object a line.'),
@@ -30,6 +30,10 @@ many rows are to be deleted that hubspot.confirm_deletes() has to say so. The re
         : 'select hubspot.verify($1) as id',
       object === undefined ? [] : [object],
     )
+    if (runs.length === 0) {
+      process.stderr.write("pg-hubspot: nothing was compared: no object is tracked\n  select hubspot.track('contacts');\n")
+      return EXIT.waits
+    }
     let code: number = EXIT.ok
     for (const { id } of runs) {
       const run = await follow(db, id, timeout)
@@ -46,10 +50,11 @@ many rows are to be deleted that hubspot.confirm_deletes() has to say so. The re
   },
 })
 
-function line({ object, compared, missing, extra, different, repaired }: Audit, { state, held }: Run): string {
+function line({ object, compared, missing, extra, different, repaired }: Audit, { state, held, is_paused, is_parked }: Run): string {
   const found = missing + extra + different
-  const soFar = state === 'done' || held !== null ? '' : ' so far'
-  if (found === 0) return `${object}: ${count(compared)} compared, nothing differs${soFar}`
+  const isOver = state === 'done' || held !== null
+  const soFar = isOver ? '' : ` so far; it is ${is_paused ? 'paused' : is_parked ? 'parked' : state}`
+  if (found === 0) return `${object}: ${count(compared)} compared${isOver ? ', nothing differs' : soFar}`
   const waits = held === null ? '' : '; the rest waits for hubspot.confirm_deletes()'
-  return `${object}: ${count(compared)} compared${soFar}, ${count(missing)} missing, ${count(extra)} extra, ${count(different)} different; ${count(repaired ?? 0)} repaired${waits}`
+  return `${object}: ${count(compared)} compared, ${count(missing)} missing, ${count(extra)} extra, ${count(different)} different${isOver ? `; ${count(repaired ?? 0)} repaired` : soFar}${waits}`
 }

@@ -1,4 +1,4 @@
-import { type Command, type ObjectName, OBJECTS, pairsOf, type Scenario } from '../arbitraries.ts'
+import { type Command, isGuarded, type ObjectName, OBJECTS, pairsOf, type Scenario } from '../arbitraries.ts'
 import type { World } from '../sync.ts'
 import { createDefinitions } from './definitions.ts'
 import { createTracking } from './tracking.ts'
@@ -6,7 +6,7 @@ import { createTracking } from './tracking.ts'
 const TYPES = { contacts: '0-1', deals: '0-3', vehicle: 'vehicle' } as const
 
 /** Whoever works in HubSpot and in the database: writes, verbs, faults, locks. */
-export function createHands(world: World, { focus, counts, isAll, onDelete }: Pick<Scenario, 'focus' | 'counts' | 'isAll' | 'onDelete'>, trace: string[]) {
+export function createHands(world: World, { order, focus, counts, isAll, onDelete }: Pick<Scenario, 'order' | 'focus' | 'counts' | 'isAll' | 'onDelete'>, trace: string[]) {
   const { db, store } = world
   /** Records that changed as only a full read sees: calculated anew, or gone without a trace. */
   const unseen = new Set<string>()
@@ -182,7 +182,10 @@ export function createHands(world: World, { focus, counts, isAll, onDelete }: Pi
         case 'toggle': case 'toggle pair':
           await tracking.perform(command)
           break
-        case 'resync': case 'sync': case 'pause': case 'resume':
+        case 'resync':
+          await db.query(`select hubspot.${isGuarded({ order }) ? 'verify' : 'resync'}($1)`, [command.object])
+          break
+        case 'sync': case 'pause': case 'resume':
           await db.query(`select hubspot.${command.do}($1)`, [command.object])
           break
         case 'select': {

@@ -2,7 +2,7 @@ import type { StreamKey } from '../../../src/db/calls.ts'
 import type { Client } from '../../../src/hubspot/client.ts'
 import { createLiveReads } from '../../../src/sync/live.ts'
 import { runStream, type SyncDeps } from '../../../src/sync/step.ts'
-import { type Command, type ObjectName, OBJECTS, pairsOf, type Scenario } from '../arbitraries.ts'
+import { type Command, isGuarded, type ObjectName, OBJECTS, pairsOf, type Scenario } from '../arbitraries.ts'
 import { type Actor, actor, createGates, type Point, prng, settled } from '../interleave.ts'
 import { dueStreams, watchedDatabase, type World } from '../sync.ts'
 import { createHands } from './hands.ts'
@@ -152,10 +152,18 @@ export function createPlay(world: World, scenario: Scenario): Play {
     if (below(4) > 0) await beat()
   }
 
+  /** Says that what full reads found gone may go; false: none waits. */
+  const confirm = async () => {
+    const held = await db.query<{ object: string }>(
+      "select object, hubspot.confirm_deletes(run_id) from hubspot_private.streams where run_id is not null and cursor ->> 'absences' = 'held'")
+    for (const { object: name } of held) trace.push(`  confirmed for ${name}`)
+    return held.length > 0
+  }
+
   const rest = async () => {
     for (let left = MOST_TURNS; ; left -= 1) {
       if (left === 0) throw new Error(`no end: ${JSON.stringify(await dueStreams(db))}, waiting: ${gates.points.map(({ what }) => what).join('; ')}`)
-      if (!(await turn())) return
+      if (!(await turn()) && !(await confirm())) return
     }
   }
 
@@ -167,6 +175,7 @@ export function createPlay(world: World, scenario: Scenario): Play {
     switch (command.do) {
       case 'advance':
         await advance(command.ms)
+        if (isGuarded(scenario) && below(4) === 0) await confirm()
         break
       case 'beat':
         await beat()
