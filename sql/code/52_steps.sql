@@ -177,7 +177,7 @@ comment on function hubspot_private.step_finish(hubspot_private.streams, hubspot
 create or replace function hubspot_private.step_commit(
   object text, stream text, range integer, epoch bigint, cursor jsonb, request jsonb, column_set integer,
   asked_at timestamptz, answered_at timestamptz, answer jsonb, after text default null, asked jsonb default null, requests integer default 1,
-  is_careful boolean default false
+  is_careful boolean default false, repaired bigint[] default null
 )
 returns table (outcome text, next_cursor jsonb, next_request jsonb)
 language plpgsql
@@ -286,10 +286,12 @@ begin
   then
     perform hubspot_private.load_watch(object);
   end if;
+  -- After the page, the writing of which ends what was open.
+  perform hubspot_private.problem_report('SH210', object, null, null, i) from unnest(repaired) i;
 end;
 $$;
 comment on function hubspot_private.step_commit(
-  text, text, integer, bigint, jsonb, jsonb, integer, timestamptz, timestamptz, jsonb, text, jsonb, integer, boolean) is
+  text, text, integer, bigint, jsonb, jsonb, integer, timestamptz, timestamptz, jsonb, text, jsonb, integer, boolean, bigint[]) is
   'Takes in the answer of one step. outcome: more (ask next_request), done (released), lost (another holds the stream: nothing was applied), again (the columns changed: claim anew).';
 revoke all on function hubspot_private.step_commit(
-  text, text, integer, bigint, jsonb, jsonb, integer, timestamptz, timestamptz, jsonb, text, jsonb, integer, boolean) from public;
+  text, text, integer, bigint, jsonb, jsonb, integer, timestamptz, timestamptz, jsonb, text, jsonb, integer, boolean, bigint[]) from public;
