@@ -132,16 +132,6 @@ $$;
 comment on function hubspot_private.fill_list_end(hubspot_private.streams, hubspot_private.objects) is
   'The list of a fill is over: rows that it did not find are read whole, where they are no more than may be deleted unasked.';
 
-create or replace function hubspot_private.extra_of(extra jsonb, properties text[])
-returns jsonb
-language sql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-  select jsonb_object_agg(e.key, e.value) from jsonb_each(extra_of.extra) e where e.key = any (extra_of.properties);
-$$;
-comment on function hubspot_private.extra_of(jsonb, text[]) is 'What of _extra is of these properties; null when nothing.';
-
 create or replace function hubspot_private.fill_judge_statement(o hubspot_private.objects, properties text[])
 returns text
 language sql
