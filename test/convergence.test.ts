@@ -193,7 +193,8 @@ async function untidy(
     )
     if (counted!.rows !== counted!.counted) found.push(`${object}: status says ${counted!.rows} rows, there are ${counted!.counted}`)
     const open = await db.query<{ record_id: string }>("select distinct record_id from hubspot.problems where object = $1 and code = 'SH209' and resolved_at is null order by 1", [object])
-    const misfits = await db.query<{ record_id: string }>(`select id as record_id from hubspot.${object} t where _extra is not null and to_jsonb(t) ->> '_archived_at' is null order by 1`)
+    const misfits = await db.query<{ record_id: string }>(`select id as record_id from hubspot.${object} t
+       where _extra - array(select property from hubspot.properties where object = $1 and archived_at is not null) <> '{}' and to_jsonb(t) ->> '_archived_at' is null order by 1`, [object])
     const said = open.map((row) => row.record_id).join(' ')
     const wanted = misfits.map((row) => row.record_id).join(' ')
     if (said !== wanted) found.push(`${object}: problems of values of ${said || 'none'}, but values that do not fit of ${wanted || 'none'}`)

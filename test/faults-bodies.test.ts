@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import type { Client } from '../src/hubspot/client.ts'
-import { startWorld, type World } from './support/sync.ts'
+import { runStream } from '../src/sync/step.ts'
+import { dueStreams, startWorld, watchedDatabase, type World } from './support/sync.ts'
 
 // Answers that are JSON and not the truth.
 
@@ -149,6 +150,28 @@ test('text that came spoilt and is repaired to what the mirror has is a problem 
   await read()
   expect(await open(world)).toEqual([])
   expect(await world.differences('contacts')).toEqual([])
+})
+
+test('text that is repaired has its problem with the page itself: a worker that dies after it leaves none out', async () => {
+  await using world = await startWorld('repaired', { sandbox: { objects: { contacts: 3 } } })
+  const [bad = ''] = idsOf(world)
+  world.store.edit('contacts', bad, { firstname: 'Ada\u0000Byron' })
+  const seen: number[] = []
+  const db = watchedDatabase(world.deps.db, async (text, _values, query) => {
+    const result = await query()
+    if (!text.includes('step_commit')) return result
+    const [row] = await world.db.query<{ rows: number; problems: number }>(
+      "select (select count(*)::int from hubspot.contacts where firstname = 'AdaByron') as rows, (select count(*)::int from hubspot.problems where code = 'SH210') as problems").catch(() => [])
+    if (row?.rows === 1) seen.push(row.problems)
+    return result
+  })
+  await world.db.query("select hubspot.track('contacts', '{firstname}')")
+  for (let turn = 0; turn < 20 && seen.length === 0; turn += 1) {
+    for (const key of await dueStreams(world.db)) await runStream({ ...world.deps, db }, key)
+    await world.advance(2_000)
+  }
+  expect(seen[0]).toBe(1)
+  expect(await open(world)).toMatchObject([{ code: 'SH210', record_id: bad }])
 })
 
 test.for([['a text', 'x'], ['a number', 7], ['an object', {}]] as const)('a search whose results are %s is an answer that cannot be read, and no refusal of the database', async ([, results]) => {

@@ -100,6 +100,60 @@ test('an object that may not be read at all is parked as before, and no property
   expect(await problems(world)).toEqual([])
 })
 
+test.for(['refused', 'archived'] as const)('what a property that is %s has in _extra stays there, whatever else is read', async (how) => {
+  const world = await startWorld('unreadable', { sandbox: {} })
+  await using _ = world
+  // text_1 is no number, the others are beyond the ceiling.
+  await world.db.query("select hubspot.configure('max_columns', 5)")
+  const names = ['text_0', 'text_1', 'text_2', 'text_3', 'text_4', 'text_5']
+  world.store.addObject({ name: 'thing', properties: names.map((name) => ({ name, filled: false, type: name === 'text_1' ? 'number' : 'string' })) })
+  world.store.create('thing', [0, 1].map((i) => ({ properties: Object.fromEntries(names.map((name) => [name, `${name} of ${i}`])) })))
+  await world.db.query('select hubspot.sync()')
+  await world.drain()
+  await world.load('thing')
+  const [id = ''] = [...world.store.records('thing')].map((record) => record.id)
+  const extra = async () => (await world.row<{ _extra: Record<string, string> }>('thing', id))!._extra
+  const beyond = Object.keys(await extra()).filter((name) => name.startsWith('text_') && name !== 'text_1')
+  expect(beyond.length).toBeGreaterThan(1)
+  expect(await extra()).toHaveProperty('text_1')
+  const [gone = ''] = beyond
+  const change = (isThere: boolean) => {
+    for (const name of [gone, 'text_1']) {
+      if (how === 'refused') world.store.changeProperty('thing', name, { unreadable: isThere ? null : 'named' })
+      else if (isThere) world.store.restoreProperty('thing', name)
+      else world.store.archiveProperty('thing', name)
+    }
+  }
+  change(false)
+  await world.pass(11 * 60_000, 60_000)
+  for (const text_0 of ['touched', 'touched again']) {
+    await world.advance(1_000)
+    world.store.edit('thing', id, { text_0, [beyond[1]!]: text_0 })
+    await world.pass(30_000, 10_000)
+    expect(await world.row('thing', id)).toMatchObject({ text_0 })
+    expect(await extra()).toMatchObject({ [gone]: `${gone} of 0`, text_1: 'text_1 of 0', [beyond[1]!]: text_0 })
+  }
+  await world.db.query("select hubspot.resync('thing')")
+  await world.drain()
+  expect(await world.db.query("select updated from hubspot.runs where stream = 'resync' order by id desc limit 1")).toEqual([{ updated: '0' }])
+  // Nobody can mend the value of a property that is archived.
+  const misfits = (await world.db.query<{ code: string }>("select code from hubspot.problems where resolved_at is null and code = 'SH209'")).length
+  expect(misfits).toBe(how === 'refused' ? 2 : 0)
+  change(true)
+  await world.pass(20 * 60_000, 5 * 60_000)
+  expect(await world.differences('thing')).toEqual([])
+  expect((await world.db.query<{ code: string }>('select code from hubspot.problems where resolved_at is null')).map(({ code }) => code)).toEqual(['SH209', 'SH209'])
+  if (how === 'archived') return
+  // No longer chosen, it is kept no more than any other.
+  change(false)
+  world.store.edit('thing', id, { text_0: 'once more' })
+  await world.pass(11 * 60_000, 60_000)
+  await world.db.query("select hubspot.track('thing', $1)", [names.filter((name) => name !== gone)])
+  await world.drain()
+  expect(await extra()).not.toHaveProperty(gone)
+  expect(await extra()).toHaveProperty('text_1')
+})
+
 test('one that is no longer chosen, or is archived, or goes with its object, is no problem', async () => {
   await using world = await contacts()
   refuse(world, 'unnamed', 'phone', 'city')

@@ -95,6 +95,9 @@ describe('a row of 460 long texts', () => {
     await world.load('thing')
     const [{ source } = { source: '' }] = await world.db.query<{ source: string }>("select hubspot_private.apply_source('thing') as source")
     expect(source).not.toContain('spill')
+    const made = await world.db.query<{ prosrc: string }>("select prosrc from pg_proc where proname ~ '^(write|differing)_[0-9]+$' and prosrc like '%hubspot.thing%'")
+    expect(made).toHaveLength(2)
+    for (const { prosrc } of made) expect(prosrc).not.toMatch(/extra_kept|_extra - /)
     expect(await world.differences('thing')).toEqual([])
   })
 })
@@ -135,6 +138,73 @@ test('what a column held when it was last chosen is not in the way of what is ch
   expect(await world.differences('thing')).toEqual([])
   expect(await open(world)).toEqual([])
   expect((await world.db.query('select count(text_0001)::int as old, count(other_0001)::int as new from hubspot.thing'))[0]).toEqual({ old: 0, new: 2 })
+})
+
+describe('columns that are no longer filled', () => {
+  const long = (name: string, record: number) => `${name}: The quick brown fox jumps over the lazy dog ${record}`
+
+  test('lose nothing to a value that an index refuses', async () => {
+    await using world = await thing(names(4).map((name) => ({ name })), 3, long)
+    await world.load('thing')
+    await world.db.query('create index on hubspot.thing (text_0000)')
+    world.store.archiveProperty('thing', 'text_0002')
+    await world.pass(11 * 60_000, 60_000)
+    await world.db.query("select hubspot.track('thing', '{text_0000,text_0001}')")
+    await world.drain()
+    const [id = ''] = idsOf(world)
+    const before = await row(world, id)
+    await world.advance(1_000)
+    world.store.edit('thing', id, { text_0000: Array.from({ length: 4_000 }, (_, i) => String.fromCodePoint(0x4e00 + (i * i * 7919) % 20_000)).join('') })
+    await world.pass(30_000, 10_000)
+    expect((await open(world)).map(({ code, record_id }) => [code, record_id])).toEqual([['SH213', id]])
+    expect(before).toMatchObject({ text_0002: long('text_0002', 0), text_0003: long('text_0003', 0) })
+    expect(await row(world, id)).toEqual(before)
+  })
+
+  test.for(['refused', 'archived'] as const)('since HubSpot has them %s keep a row from no edit: what they hold goes to _extra, with a problem, and stays', async (how) => {
+    const kept = names(40)
+    await using world = await thing([...names(430), ...names(30, 'hs_text')].map((name) => ({ name })), 2, long)
+    await world.load('thing')
+    const [id = '', other = ''] = idsOf(world)
+    const change = (unreadable: 'named' | null) => {
+      for (const name of kept) {
+        if (how === 'refused') world.store.changeProperty('thing', name, { unreadable })
+        else if (unreadable === null) world.store.restoreProperty('thing', name)
+        else world.store.archiveProperty('thing', name)
+      }
+    }
+    const all = async (record: string, n: number, present = names(430)) => {
+      const { _extra, ...columns } = await row(world, record)
+      for (const name of present) expect([name, columns[name] ?? _extra?.[name]]).toEqual([name, name === 'text_0429' && n === 0 ? 'another' : long(name, n)])
+      return Object.keys(_extra ?? {})
+    }
+    await world.db.query("select hubspot.enable_changes('thing')")
+    change('named')
+    // The column is kept, and so it is when the definitions are read before any record is.
+    if (how === 'archived') await world.pass(11 * 60_000, 60_000)
+    await world.advance(1_000)
+    world.store.edit('thing', id, { text_0429: 'another' })
+    await world.pass(60_000, 10_000)
+    expect(await row(world, id)).toMatchObject({ text_0429: 'another' })
+    expect(await all(id, 0)).toEqual(expect.arrayContaining(kept))
+    const problems = async () => (await open(world)).filter(({ code }) => code !== 'SH215')
+    expect((await problems()).map(({ code, record_id }) => [code, record_id])).toContainEqual(['SH214', id])
+    expect((await problems()).filter(({ code }) => code !== 'SH214')).toEqual([])
+    // Read again it is as it is.
+    const before = await row(world, id)
+    await world.db.query("select hubspot.resync('thing')")
+    await world.pass(60_000, 10_000)
+    expect(await row(world, id)).toEqual(before)
+    await all(other, 1)
+    // What of it left its column, the feed tells.
+    const [told] = await world.db.query<{ names: string[] }>(
+      "select array_agg(distinct c) as names from hubspot.changes f, jsonb_object_keys(f.changed) c where f.record_id = $1 and f.op = 'update'", [id])
+    expect(told!.names).toEqual(expect.arrayContaining(['_extra', 'text_0000', 'text_0039', 'text_0429']))
+    change(null)
+    await world.pass(20 * 60_000, 5 * 60_000)
+    for (const [n, record] of [id, other].entries()) expect((await all(record, n)).every((name) => name.startsWith('hs_'))).toBe(true)
+    expect((await open(world)).map(({ code }) => code)).toEqual(['SH214', 'SH214'])
+  })
 })
 
 describe('1,700 properties with colliding names of 63 bytes', () => {

@@ -58,7 +58,7 @@ insert into hubspot_private.errors as e (code, name, message, hint) values
   ('SH211', 'object_unavailable', 'HubSpot does not serve object %s to this account', 'Activate it in HubSpot, or run select hubspot.untrack(…).'),
   ('SH212', 'record_unreadable', 'a record of %s cannot be read', 'It is left out: it has no usable id. Report it to HubSpot if it stays.'),
   ('SH213', 'record_refused', 'a record of %s cannot be written', 'Read the message: a row too wide, an index or constraint of yours, or a trigger that raises or returns null. It is tried again every 15 minutes, and when it changes.'),
-  ('SH214', 'row_spilled', 'a record of %s is too wide for a row', 'Texts that did not fit are in _extra, by property. They return when the record is narrower, or when fewer properties are tracked.'),
+  ('SH214', 'row_spilled', 'a record of %s is too wide for a row', 'Texts that did not fit are in _extra, by property. They return when the record is narrower, or when fewer properties are tracked; those of archived properties stay there.'),
   ('SH215', 'property_unreadable', 'HubSpot refuses to show property %s of %s', 'Give the app the permission or scope that it needs. The column keeps what it has; it is tried every 15 minutes.'),
   ('SH216', 'deletes_held', 'a full read of %s found many rows whose records are gone from HubSpot', 'Look at what they are; hubspot.confirm_deletes() deletes them, until then they stay.'),
   ('SH217', 'associations_unsaid', 'HubSpot says nothing of the associations of a record of %s', 'Its rows stay as they were; it is asked again by itself, each hour at the latest. Look at the record in HubSpot.'),

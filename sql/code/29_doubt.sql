@@ -94,3 +94,45 @@ end;
 $$;
 comment on function hubspot_private.step_found(text, text, jsonb, jsonb, jsonb) is
   'What an answer says of ids besides what it answers for: missing (gone), unsure (asked again), merged ({lost id: kept id}), doubtful (asked alone), doubted (not believed yet), back (merged away and here all the same).';
+
+create or replace function hubspot_private.step_missing(request jsonb, asked jsonb, answer jsonb)
+returns bigint[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- What was asked for by id and not answered under that id, or answered as archived.
+  select array(
+    select i::bigint
+    from jsonb_array_elements_text(coalesce(step_missing.asked, step_missing.request -> 'ids')) i
+    where i ~ '^[0-9]{1,18}$' and not exists (
+      select from jsonb_to_recordset(step_missing.answer -> 'results') as r (id text, archived text)
+      where r.id = i and r.archived is distinct from 'true')
+    order by 1);
+$$;
+comment on function hubspot_private.step_missing(jsonb, jsonb, jsonb) is 'Ids that were asked for and not answered.';
+
+create or replace function hubspot_private.step_unsure(missing bigint[], answer jsonb)
+returns bigint[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- An answer may lack records for another reason than that they are gone: then only those that an error names as not found
+  -- are, and the others are asked for again.
+  with errors as (
+    select e.value as error, e.value ->> 'category' is not distinct from 'OBJECT_NOT_FOUND' as is_not_found
+    from jsonb_array_elements(case when jsonb_typeof(step_unsure.answer -> 'errors') = 'array' then step_unsure.answer -> 'errors' else '[]' end) e
+  )
+  select case
+    when (select bool_and(e.is_not_found) from errors e) is not false then '{}'
+    else array(
+      select m from unnest(step_unsure.missing) m
+      where not exists (
+        select from errors e
+        where e.is_not_found and e.error #> '{context,ids}' ? m::text)
+      order by m)
+  end;
+$$;
+comment on function hubspot_private.step_unsure(bigint[], jsonb) is
+  'Of the ids not answered, those that an error of another kind than OBJECT_NOT_FOUND kept back.';

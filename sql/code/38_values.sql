@@ -36,6 +36,27 @@ $$;
 comment on function hubspot_private.extra(text, jsonb) is
   'The raw values of a record that have no place of their own; null when all have.';
 
+create or replace function hubspot_private.extra_of(extra jsonb, properties text[])
+returns jsonb
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_object_agg(e.key, e.value) from jsonb_each(extra_of.extra) e where e.key = any (extra_of.properties);
+$$;
+comment on function hubspot_private.extra_of(jsonb, text[]) is 'What of _extra is of these properties; null when nothing.';
+
+create or replace function hubspot_private.extra_kept(extra jsonb, properties text[], fresh jsonb)
+returns jsonb
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select nullif(coalesce(hubspot_private.extra_of(extra_kept.extra, extra_kept.properties), '{}') || coalesce(extra_kept.fresh, '{}'), '{}');
+$$;
+comment on function hubspot_private.extra_kept(jsonb, text[], jsonb) is
+  'What a record that was read has for _extra, with what these properties had there.';
+
 -- A row must fit into a page of 8 KB: 8,160 bytes, of which 223 are the header of a row with 1,600 columns. Texts that do not
 -- fit are stored elsewhere and leave a pointer of 18 bytes, but not those of up to 24 bytes with their length, and a text that
 -- compresses to so little stays, in up to 27.
@@ -170,7 +191,8 @@ begin
   from jsonb_each(extras) r
   cross join lateral jsonb_each_text(r.value) v
   join hubspot_private.properties p on p.object = values_report.object and p.property = v.key
-  where p.column_name is not null and hubspot_private.misfit(p, v.value) is not null;
+  -- Of an archived one nobody can mend it.
+  where p.column_name is not null and p.archived_at is null and hubspot_private.misfit(p, v.value) is not null;
   -- What fits its column and is here was spilled.
   perform hubspot_private.problem_report('SH214', values_report.object,
     format('record %s of %s is too wide for a row: %s are in _extra', s.key, values_report.object, left(s.names, 1900)), null, s.key::bigint)
@@ -227,12 +249,34 @@ $$;
 comment on function hubspot_private.values_again(hubspot_private.objects) is
   'Reports what does not fit in the rows of a table that was kept while nobody read it: its problems ended with the reading.';
 
-create or replace function hubspot_private.extra_of(extra jsonb, properties text[])
-returns jsonb
-language sql
-immutable
+create or replace function hubspot_private.rows_may_fit(object text)
+returns boolean
+language plpgsql
+stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select jsonb_object_agg(e.key, e.value) from jsonb_each(extra_of.extra) e where e.key = any (extra_of.properties);
+#variable_conflict use_variable
+declare
+  v_codes constant text[] := array(
+    select distinct q.code from hubspot_private.problems q where q.object = object and q.code in ('SH213', 'SH214') and q.resolved_at is null);
+  v_is_spilled boolean;
+begin
+  if 'SH214' <> all (v_codes) or 'SH213' = any (v_codes) then
+    return v_codes <> '{}';
+  end if;
+  -- What properties keep there, no read brings back.
+  execute format(
+    'select exists (
+       select from hubspot_private.problems q
+       join hubspot.%I t on t.id = q.record_id
+       cross join lateral jsonb_object_keys(t._extra) k
+       join hubspot_private.properties p on p.object = q.object and p.property = k
+       where q.object = $1 and q.code = ''SH214'' and q.resolved_at is null
+         and p.column_name is not null and p.archived_at is null and p.unreadable_at is null)', (
+    select o.table_name from hubspot_private.objects o where o.name = object))
+  into v_is_spilled using object;
+  return v_is_spilled;
+end;
 $$;
-comment on function hubspot_private.extra_of(jsonb, text[]) is 'What of _extra is of these properties; null when nothing.';
+comment on function hubspot_private.rows_may_fit(text) is
+  'Whether there are rows that were too wide, and that a read may write otherwise now that fewer properties are chosen.';

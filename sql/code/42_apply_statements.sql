@@ -93,24 +93,19 @@ as $$
 $$;
 comment on function hubspot_private.apply_columns(text) is 'The columns that a page fills, numbered.';
 
-create or replace function hubspot_private.unkept_statement(object text)
-returns text
+create or replace function hubspot_private.kept_properties(object text)
+returns text[]
 language sql
 stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select case
-    when count(*) = 0 then 'select $1'
-    else format('update hubspot.%I t set %s where t.id = $1 and (%s)', min(o.table_name),
-      string_agg(format('%I = null', p.column_name), ', '), string_agg(format('t.%I is not null', p.column_name), ' or '))
-  end
-  from hubspot_private.objects o
-  join hubspot_private.properties p on p.object = o.name
-  join pg_attribute a on a.attrelid = to_regclass(format('hubspot.%I', o.table_name)) and a.attname = p.column_name and not a.attisdropped
-  where o.name = unkept_statement.object and (not p.is_selected or p.archived_at is not null);
+  -- Of these nobody else may have a value any more, or HubSpot does not show it.
+  select array_agg(p.property order by p.property)
+  from hubspot_private.properties p
+  where p.object = kept_properties.object and (p.archived_at is not null or p.unreadable_at is not null);
 $$;
-comment on function hubspot_private.unkept_statement(text) is
-  'SQL text that empties, in the row of id $1, the columns of properties that are no longer chosen, or archived.';
+comment on function hubspot_private.kept_properties(text) is
+  'Properties that no page fills and that keep what they have, in a column or in _extra: archived, or refused; null when there are none.';
 
 -- The three functions of a mirror table. plpgsql keeps the plans of their statements for the session, where text run by
 -- execute is parsed and planned for every page: with a table's columns to look up, that took a fifth of a page's time.
@@ -187,7 +182,7 @@ as $$
       select t.id, s.updated_at < t._updated_at
       from (%2$s) s
       cross join lateral (select x.* from %3$s x where x.id = s.id offset 0) t
-      where (t._created_at, t._updated_at, t._extra%4$s%5$s)
+      where (t._created_at, t._updated_at, %9$s%4$s%5$s)
         is distinct from (s.created_at, s.updated_at, s.extra%6$s%7$s);
     end;
     $differing$;
@@ -196,7 +191,8 @@ as $$
     differing_function.object_number, hubspot_private.apply_source(differing_function.object), differing_function.table_name,
     string_agg(format(', t.%I', c.column_name), '' order by c.n), case when marks then ', t._archived_at' end,
     string_agg(format(', s.c%s', c.n), '' order by c.n), case when marks then ', null::timestamptz' end,
-    format('Which of these records differ from their rows in %s.', differing_function.table_name))
+    format('Which of these records differ from their rows in %s.', differing_function.table_name),
+    coalesce('nullif(t._extra - ' || quote_literal(hubspot_private.kept_properties(differing_function.object)) || '::text[], ''{}'')', 't._extra'))
   from hubspot_private.apply_columns(differing_function.object) c;
 $$;
 comment on function hubspot_private.differing_function(text, integer, text, boolean) is
@@ -244,7 +240,7 @@ as $$
         from (%5$s) s
         on conflict (id) do update set
           _created_at = excluded._created_at, _updated_at = excluded._updated_at,
-          _synced_at = excluded._synced_at, _extra = excluded._extra%6$s%7$s
+          _synced_at = excluded._synced_at, _extra = %9$s%6$s%7$s
         where t._synced_at < $3
         returning t.id, t._extra, t.xmax = 0 as is_inserted
       )
@@ -260,7 +256,9 @@ as $$
     hubspot_private.apply_source(write_function.object),
     string_agg(format(', %1$I = excluded.%1$I', c.column_name), '' order by c.n),
     case when marks then ', _archived_at = null' end,
-    format('Writes the records of a page that were found to differ, or be new, into %s.', write_function.table_name))
+    format('Writes the records of a page that were found to differ, or be new, into %s.', write_function.table_name),
+    coalesce('case when t._extra is null then excluded._extra else hubspot_private.extra_kept(t._extra, '
+      || quote_literal(hubspot_private.kept_properties(write_function.object)) || ', excluded._extra) end', 'excluded._extra'))
   from hubspot_private.apply_columns(write_function.object) c;
 $$;
 comment on function hubspot_private.write_function(text, integer, text, boolean) is 'SQL text that makes write_N, which writes records.';

@@ -137,8 +137,13 @@ begin
       -- Something on this page cannot be written: what it is, is left out, and the rest is not held up by it.
       perform hubspot_private.constraints_check();
       foreach v_id in array v_write loop
-        for v_try in 1..2 loop
+        for v_try in 1..3 loop
           begin
+            -- What columns that no page fills hold may be in the way. Where it was not, the handler has undone this.
+            if v_try > 1 then
+              execute hubspot_private.room_statement(v_object.name, v_try = 3) using v_id::bigint;
+              perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+            end if;
             execute pg_catalog.format('select * from hubspot_private.write_%s($1, $2, $3, $4, false)', v_object.number)
             into v_one, v_one_extras, v_count using body, array[v_id], asked_at, v_now;
             perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
@@ -152,12 +157,7 @@ begin
             v_extras := coalesce(v_extras, '{}') || coalesce(v_one_extras, '{}');
             exit;
           exception when others then
-            -- What columns that are no longer kept still hold may be in the way: it goes first.
-            if sqlstate = '54000' and v_try = 1 then
-              execute hubspot_private.unkept_statement(v_object.name) using v_id::bigint;
-              perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-              continue;
-            end if;
+            continue when sqlstate = '54000' and v_try < 3;
             get stacked diagnostics v_context = pg_exception_context;
             v_sign := hubspot_private.refusal_note(object, v_id::bigint, sqlstate, sqlerrm, v_context);
             if v_sign is null then

@@ -8,7 +8,8 @@ as $$
   select md5(concat(o.table_name, o.modified_property, o.on_delete,
     (select string_agg(format('%s %s %s %s %s', p.property, p.column_name, p.column_type, p.next_column, p.next_type), e'\n' order by p.property)
      from hubspot_private.properties p
-     where p.object = o.name and p.is_selected and p.archived_at is null and p.unreadable_at is null)))
+     where p.object = o.name and p.is_selected and p.archived_at is null and p.unreadable_at is null),
+    hubspot_private.kept_properties(o.name)))
   from hubspot_private.objects o
   where o.name = apply_fingerprint.object;
 $$;
@@ -40,7 +41,7 @@ as $$
   select md5(string_agg(f.prosrc, e'\n' order by f.proname))
   from pg_proc f
   where f.pronamespace = 'hubspot_private'::regnamespace
-    and f.proname in ('apply_source', 'apply_columns', 'judge_function', 'differing_function', 'write_function', 'cast_expression', 'widest', 'row_room',
+    and f.proname in ('apply_source', 'apply_columns', 'kept_properties', 'unfilled_columns', 'judge_function', 'differing_function', 'write_function', 'cast_expression', 'widest', 'row_room',
       'change_function', 'change_insert', 'change_columns');
 $$;
 comment on function hubspot_private.apply_generator() is 'Which text the functions are generated from: an upgrade that changes it generates them anew.';
@@ -55,6 +56,7 @@ declare
   v_object hubspot_private.objects;
   v_table text;
   v_marks boolean;
+  v_emptied text[];
 begin
   update hubspot_private.objects o set column_set = o.column_set + 1
   where o.name = apply_generate.object
@@ -63,11 +65,18 @@ begin
   v_marks := exists (
     select from pg_attribute a
     where a.attrelid = v_table::regclass and a.attname = '_archived_at' and not a.attisdropped);
+  -- In a table that can be too wide, columns that no page fills may be emptied to make room.
+  v_emptied := array(
+    select c.column_name::text from hubspot_private.unfilled_columns(v_object.name) c
+    where hubspot_private.row_room() < (
+      select sum(hubspot_private.widest(w.column_type))
+      from (select a.column_type from hubspot_private.apply_columns(v_object.name) a union all select u.column_type from hubspot_private.unfilled_columns(v_object.name) u) w)
+    order by c.column_name);
   execute hubspot_private.judge_function(v_object.number, v_table);
   execute hubspot_private.differing_function(v_object.name, v_object.number, v_table, v_marks);
   execute hubspot_private.write_function(v_object.name, v_object.number, v_table, v_marks);
   execute hubspot_private.change_function(v_object.number, v_table,
-    array(select c.column_name::text from hubspot_private.apply_columns(v_object.name) c order by c.n) || '{_extra}', v_marks);
+    array(select c.column_name::text from hubspot_private.apply_columns(v_object.name) c order by c.n) || '{_extra}' || v_emptied, v_marks);
   perform hubspot_private.change_triggers(v_table::regclass, format('hubspot_private.changes_%s()', v_object.number), v_object.has_changes);
   insert into hubspot_private.apply_statements as a (object, fingerprint, generator, places)
   values (v_object.name, hubspot_private.apply_fingerprint(v_object.name), hubspot_private.apply_generator(),

@@ -161,7 +161,7 @@ begin
     and p.is_selected is distinct from (wanted is null or p.property = any (wanted));
   -- What is no longer asked for is no longer refused.
   update hubspot_private.properties p
-  set unreadable_at = null
+  set unreadable_at = null, is_untidy = p.is_untidy or p.archived_at is null
   where p.object = selection_mark.object and p.unreadable_at is not null and (not p.is_selected or p.archived_at is not null);
   update hubspot_private.problems q
   set resolved_at = hubspot_private.clock()
@@ -169,6 +169,9 @@ begin
     and (q.code = 'SH103' and (q.property <> all (wanted) or exists (
         select from hubspot_private.properties k
         where k.object = q.object and k.property = q.property and k.archived_at is null))
+      or q.code = 'SH209' and exists (
+        select from hubspot_private.properties k
+        where k.object = q.object and k.property = q.property and k.archived_at is not null)
       or q.code = 'SH215' and not exists (
         select from hubspot_private.properties k
         where k.object = q.object and k.property = q.property and k.unreadable_at is not null));

@@ -8,48 +8,6 @@ end;
 $$;
 comment on type hubspot_private.step is 'What an answer came to: the cursor after it, whether the run is over, the page''s result, ids queued.';
 
-create or replace function hubspot_private.step_missing(request jsonb, asked jsonb, answer jsonb)
-returns bigint[]
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-  -- What was asked for by id and not answered under that id, or answered as archived.
-  select array(
-    select i::bigint
-    from jsonb_array_elements_text(coalesce(step_missing.asked, step_missing.request -> 'ids')) i
-    where i ~ '^[0-9]{1,18}$' and not exists (
-      select from jsonb_to_recordset(step_missing.answer -> 'results') as r (id text, archived text)
-      where r.id = i and r.archived is distinct from 'true')
-    order by 1);
-$$;
-comment on function hubspot_private.step_missing(jsonb, jsonb, jsonb) is 'Ids that were asked for and not answered.';
-
-create or replace function hubspot_private.step_unsure(missing bigint[], answer jsonb)
-returns bigint[]
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-  -- An answer may lack records for another reason than that they are gone: then only those that an error names as not found
-  -- are, and the others are asked for again.
-  with errors as (
-    select e.value as error, e.value ->> 'category' is not distinct from 'OBJECT_NOT_FOUND' as is_not_found
-    from jsonb_array_elements(case when jsonb_typeof(step_unsure.answer -> 'errors') = 'array' then step_unsure.answer -> 'errors' else '[]' end) e
-  )
-  select case
-    when (select bool_and(e.is_not_found) from errors e) is not false then '{}'
-    else array(
-      select m from unnest(step_unsure.missing) m
-      where not exists (
-        select from errors e
-        where e.is_not_found and e.error #> '{context,ids}' ? m::text)
-      order by m)
-  end;
-$$;
-comment on function hubspot_private.step_unsure(bigint[], jsonb) is
-  'Of the ids not answered, those that an error of another kind than OBJECT_NOT_FOUND kept back.';
-
 create or replace function hubspot_private.step_finish(
   s hubspot_private.streams, step hubspot_private.step, requests integer, ids bigint[], absent bigint[], asked_at timestamptz,
   inout cursor jsonb, out outcome text, out request jsonb
@@ -177,7 +135,7 @@ comment on function hubspot_private.step_finish(hubspot_private.streams, hubspot
 create or replace function hubspot_private.step_commit(
   object text, stream text, range integer, epoch bigint, cursor jsonb, request jsonb, column_set integer,
   asked_at timestamptz, answered_at timestamptz, answer jsonb, after text default null, asked jsonb default null, requests integer default 1,
-  is_careful boolean default false
+  is_careful boolean default false, repaired bigint[] default null
 )
 returns table (outcome text, next_cursor jsonb, next_request jsonb)
 language plpgsql
@@ -289,11 +247,13 @@ begin
   then
     perform hubspot_private.load_watch(object);
   end if;
+  -- After the page, the writing of which ends what was open.
+  perform hubspot_private.problem_report('SH210', object, null, null, i) from unnest(repaired) i;
   perform hubspot_private.session_end(v_session);
 end;
 $$;
 comment on function hubspot_private.step_commit(
-  text, text, integer, bigint, jsonb, jsonb, integer, timestamptz, timestamptz, jsonb, text, jsonb, integer, boolean) is
+  text, text, integer, bigint, jsonb, jsonb, integer, timestamptz, timestamptz, jsonb, text, jsonb, integer, boolean, bigint[]) is
   'Takes in the answer of one step. outcome: more (ask next_request), done (released), lost (another holds the stream: nothing was applied), again (the columns changed: claim anew).';
 revoke all on function hubspot_private.step_commit(
-  text, text, integer, bigint, jsonb, jsonb, integer, timestamptz, timestamptz, jsonb, text, jsonb, integer, boolean) from public;
+  text, text, integer, bigint, jsonb, jsonb, integer, timestamptz, timestamptz, jsonb, text, jsonb, integer, boolean, bigint[]) from public;

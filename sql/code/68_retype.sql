@@ -222,14 +222,14 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
   -- It goes where its column has it, and where it is no longer kept at all.
-  select case when p.is_selected and p.archived_at is null
+  select case when p.is_selected
     then format('case when t.%I is not null and hubspot_private.is_castable(%L, t._extra ->> %3$L)%4$s then %3$L end', p.column_name, p.column_type, p.property,
       case when p.next_type is not null then format(' and hubspot_private.is_castable(%L, t._extra ->> %L)', p.next_type, p.property) end)
     else quote_literal(p.property)
   end
   from hubspot_private.properties p
   where p.object = tidy_case.object and p.property = tidy_case.property
-    and (not p.is_selected or p.archived_at is not null or p.column_name is not null);
+    and p.archived_at is null and (not p.is_selected or p.column_name is not null);
 $$;
 comment on function hubspot_private.tidy_case(text, text) is
   'SQL text: the property''s name where a row t need not keep a raw value of it in _extra, else null. Null where every row does.';

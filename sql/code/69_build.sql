@@ -165,10 +165,10 @@ as $$
 declare
   v_run bigint;
 begin
-  -- What _extra kept of a property that went, it need not keep.
+  -- What _extra kept of a property that is no longer chosen, it need not keep: HubSpot has it.
   update hubspot_private.properties p
   set is_untidy = true
-  where p.object = places_follow.object and p.property = any (gone) and (not p.is_selected or p.archived_at is not null)
+  where p.object = places_follow.object and p.property = any (gone) and not p.is_selected and p.archived_at is null
     and (p.column_name is null or exists (
       select from hubspot_private.problems q
       where q.object = p.object and q.property = p.property and q.code = 'SH209' and q.resolved_at is null));
@@ -180,10 +180,7 @@ begin
     update hubspot_private.streams s set rows = 0 where s.object = places_follow.object;
   end if;
   -- Rows that were too wide may fit now: only a full read tells.
-  if not had_table or cardinality(gone) > 0 and exists (
-    select from hubspot_private.problems q
-    where q.object = places_follow.object and q.code in ('SH213', 'SH214') and q.resolved_at is null)
-  then
+  if not had_table or cardinality(gone) > 0 and hubspot_private.rows_may_fit(object) then
     v_run := hubspot_private.run_request(object, 'resync');
     update hubspot_private.properties p set fill_run = v_run where p.object = places_follow.object and p.property = any (filled);
   elsif cardinality(filled) > 0 then

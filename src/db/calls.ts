@@ -89,6 +89,8 @@ export type StepAnswer = {
   requests: number
   /** Record by record: what cannot be written is left out with a problem, where a whole page was refused before. */
   isCareful?: boolean
+  /** Ids of the records whose text was made such as Postgres can hold: SH210. */
+  repaired?: readonly string[]
 }
 
 /** What became of a step; see `step_commit` in sql/code/52_steps.sql. */
@@ -100,14 +102,16 @@ export type StepOutcome = {
 
 /** Takes in an answer in one transaction. */
 export async function stepCommit(db: Database, key: StreamKey, step: StepAnswer): Promise<StepOutcome> {
+  // Rare, and named where it is so alone.
+  const repaired = step.repaired === undefined ? undefined : [step.repaired]
   const rows = await queryWithBody<StepOutcome>(db.pool, {
-    name: 'step_commit',
+    name: repaired ? 'step_commit_repaired' : 'step_commit',
     text: `select * from hubspot_private.step_commit(object => $1, stream => $2, range => $3, epoch => $4, cursor => $5, request => $6,
-      column_set => $7, asked_at => $8, answered_at => $9, answer => $10, after => $11, asked => $12, requests => $13, is_careful => $14)`,
+      column_set => $7, asked_at => $8, answered_at => $9, answer => $10, after => $11, asked => $12, requests => $13, is_careful => $14${repaired ? ', repaired => $15' : ''})`,
     values: [
       key.object, key.stream, key.range, step.epoch, JSON.stringify(step.cursor), JSON.stringify(step.request),
       step.columnSet, step.askedAt, step.answeredAt ?? null, step.body, step.after ?? null,
-      step.asked === undefined ? null : JSON.stringify(step.asked), step.requests, step.isCareful ?? false,
+      step.asked === undefined ? null : JSON.stringify(step.asked), step.requests, step.isCareful ?? false, ...(repaired ?? []),
     ],
   })
   return rows[0]!
@@ -205,14 +209,6 @@ export async function vacuum(db: Database, object: string): Promise<void> {
 export async function clock(db: Database): Promise<string> {
   const { rows } = await db.pool.query<{ now: string }>('select hubspot_private.clock() as now')
   return rows[0]!.now
-}
-
-/** Opens a problem, or counts it again while it is open. */
-export async function problemReport(
-  db: Database,
-  { code, object, recordId }: { code: string; object: string; recordId: string },
-): Promise<void> {
-  await db.pool.query('select hubspot_private.problem_report(code => $1, object => $2, record_id => $3)', [code, object, recordId])
 }
 
 /** HubSpot refuses to show these properties: they are left out. How many of them are. */

@@ -1,6 +1,6 @@
 import { asJsonb, type Database, isBodyRefused, isCatalogueStale, isConnectionLost, isRecordRefused, isWorthRepeating, mayBeOneRecords, sqlState } from '../db/database.ts'
 import {
-  type Claim, type Held, type Plan, problemReport, stepCommit, type StepOutcome, streamClaim, streamFail, streamRelease,
+  type Claim, type Held, type Plan, stepCommit, type StepOutcome, streamClaim, streamFail, streamRelease,
   type StreamKey, type StreamRequest, tableMend,
 } from '../db/calls.ts'
 import { repairBody } from '../hubspot/body.ts'
@@ -161,15 +161,12 @@ async function commitRepaired(deps: SyncDeps, key: StreamKey, answer: Answer, bo
   if (repair === undefined) {
     throw new Transient('SH208', 'an answer of HubSpot is not JSON', { cause, hint: 'Nothing to do: it is asked again.' })
   }
-  const step = { ...answer, body: asJsonb(repair.body) }
-  const outcome = await stepCommit(deps.db, key, step).catch((error: unknown) => {
+  // One whose id is no number has a problem of its own.
+  const step = { ...answer, body: asJsonb(repair.body), repaired: repair.repaired.filter((id) => /^\d{1,18}$/.test(id)) }
+  return stepCommit(deps.db, key, step).catch((error: unknown) => {
     if (!mayBeOneRecords(error)) throw error
     return stepCommit(deps.db, key, { ...step, isCareful: true })
   })
-  for (const id of outcome.outcome === 'lost' ? [] : repair.repaired) {
-    await problemReport(deps.db, { code: 'SH210', object: key.object, recordId: id })
-  }
-  return outcome
 }
 
 /**

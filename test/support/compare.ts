@@ -26,7 +26,9 @@ export async function differences(
   if (columns.length === 0 || unknown.length > 0) {
     return [`${object}: columns of no property: ${unknown.map(({ property }) => property).join(', ') || 'none at all'}`]
   }
-  const mirror = await readMirror(db, object, columns)
+  // As their columns do, what they had in _extra stays.
+  const archived = await db.query<{ property: string }>('select property from hubspot.properties where object = $1 and archived_at is not null', [object])
+  const mirror = await readMirror(db, object, columns, archived.map(({ property }) => property))
   const found: string[] = []
   for (const record of sandbox.store.records(object)) {
     if (ignore(record.id)) continue
@@ -75,14 +77,15 @@ export async function edgeDifferences(db: Pick<FreshDatabase, 'query'>, sandbox:
 /** A row as text: `_created_at` and `_updated_at` in ms, `_extra` with its keys in order, a property by its name. */
 type Row = Record<string, string | null>
 
-async function readMirror(db: Pick<FreshDatabase, 'query' | 'pool'>, object: string, columns: readonly Column[]): Promise<Map<string, Row>> {
+async function readMirror(db: Pick<FreshDatabase, 'query' | 'pool'>, object: string, columns: readonly Column[], archived: string[]): Promise<Map<string, Row>> {
   const [type] = await db.query<{ table_name: string }>('select table_name from hubspot.object_types where object = $1', [object])
   const placed = columns.filter((column) => column.column_name !== null)
   const list = placed.map(({ column_name, column_type }) => asText(`t."${column_name!.replaceAll('"', '""')}"`, column_type))
   const { rows } = await db.pool.query<(string | null)[]>({
     rowMode: 'array',
+    values: [archived],
     text: `select ${[
-      't.id::text', asText('t._created_at', 'timestamptz'), asText('t._updated_at', 'timestamptz'), 't._extra::text', ...list,
+      't.id::text', asText('t._created_at', 'timestamptz'), asText('t._updated_at', 'timestamptz'), "nullif(t._extra - $1::text[], '{}')::text", ...list,
     ].join(', ')} from hubspot."${type!.table_name}" t where to_jsonb(t) ->> '_archived_at' is null`,
   })
   return new Map(
