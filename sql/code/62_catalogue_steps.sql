@@ -20,7 +20,7 @@ begin
     format('%s: %s', r.key, r.value ->> 'message'), r.value ->> 'hint', null, r.key)
   from jsonb_each(v_refused) r;
   update hubspot_private.problems p set resolved_at = hubspot_private.clock()
-  where p.object is null and p.resolved_at is null and p.property in ('owners', 'schemas') and not v_refused ? p.property;
+  where p.object is null and p.resolved_at is null and p.property in ('owners', 'schemas') and p.code <> 'SH218' and not v_refused ? p.property;
   if jsonb_typeof(answer -> 'owners') = 'array' then
     perform hubspot_private.owners_apply(answer -> 'owners');
   end if;
