@@ -94,7 +94,7 @@ describe('what a user holds is left for the next read', () => {
     await using world = await deals()
     const user = await world.db.pool.connect()
     await user.query('begin; select from hubspot.property_options for share')
-    const [{ property = '' } = {}] = await world.db.query<{ property: string }>("select min(property) as property from hubspot.property_options where object = 'deals'")
+    const property = (await world.db.query<{ property: string }>("select min(property) as property from hubspot.property_options where object = 'deals'"))[0]!.property
     world.store.addProperty('deals', { name: 'fresh', type: 'enumeration', fieldType: 'select', options: ['p', 'q'] })
     world.store.changeProperty('deals', property, { options: ['x', 'y'] })
     await world.pass(11 * MINUTE)

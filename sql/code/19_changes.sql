@@ -100,7 +100,7 @@ language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-  truncate hubspot.changes;
+  select hubspot_private.ddl_run('{truncate hubspot.changes}', '{hubspot.changes}');
   update hubspot_private.feed set era = era + 1, gone_xid = '0', gone_id = 0;
   update hubspot_private.subscriptions
   set at_xid = pg_snapshot_xmin(pg_current_snapshot()), at_id = 0, began = pg_current_snapshot();
