@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { runMigrations } from 'graphile-worker'
+import pg from 'pg'
 import { afterEach, describe, expect, inject, test } from 'vitest'
 import { migrate, uninstall } from '../src/db/migrate.ts'
 import { VERSION } from '../src/lib/version.ts'
@@ -278,6 +279,30 @@ test('uninstalling drops nothing of others that rests on the mirror, unless told
   expect(await query(url, 'select from public.people')).toEqual([])
   await uninstall(url, { withOthers: true })
   expect(await query(url, `select to_regclass('public.orders')::text as kept, to_regclass('public.few') as gone`)).toEqual([{ kept: 'orders', gone: null }])
+})
+
+test.for(['installing', 'uninstalling'] as const)('%s waits long for nobody who reads, and so holds up nobody', async (what) => {
+  const url = await emptyDatabase()
+  await migrate(url)
+  await query(url, `update hubspot_private.schema_files set hash = 'another' where name = 'code'`)
+  const [user, reader] = [new pg.Client(url), new pg.Client(url)]
+  await Promise.all([user.connect(), reader.connect()])
+  await user.query('begin; select from hubspot.status')
+  let isOver = false
+  const doing = (what === 'installing' ? migrate(url) : uninstall(url)).finally(() => (isOver = true))
+  const began = performance.now()
+  setTimeout(() => void user.query('rollback'), 7_000)
+  let slowest = 0
+  while (!isOver) {
+    const from = performance.now()
+    // Once it is uninstalled there is nothing to read.
+    await reader.query('select from hubspot.status').catch(() => undefined)
+    slowest = Math.max(slowest, performance.now() - from)
+  }
+  await doing
+  expect(performance.now() - began).toBeGreaterThan(7_000)
+  expect(slowest).toBeLessThan(4_000)
+  await Promise.all([user.end(), reader.end()])
 })
 
 test('uninstalling leaves the jobs and tables of others', async () => {

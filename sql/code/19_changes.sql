@@ -102,7 +102,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 begin
   begin
-    truncate hubspot.changes;
+    perform hubspot_private.ddl_run('{truncate hubspot.changes}', '{hubspot.changes}');
   exception when feature_not_supported then
     -- A user's key refers to it.
     delete from hubspot.changes;

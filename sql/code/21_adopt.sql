@@ -99,4 +99,4 @@ begin
 end;
 $$;
 comment on function hubspot.adopt(boolean) is
-  'Makes a copy of the database (a clone, a restore elsewhere) one of its own: until then its worker does nothing. read_only => true: the original goes on, so this one never writes to HubSpot, renews no OAuth token that it has now, and delivers no change from before. false: it takes the original''s place. On another server the change feed is emptied; what it had for subscriptions is delivered where this takes the original''s place. Run again, it changes read_only. SH104.';
+  'Makes a copy of the database (a clone, a restore elsewhere) one of its own: until then its worker does nothing. read_only => true: the original goes on, so this one never writes to HubSpot, renews no OAuth token that it has now, and delivers no change from before. false: it takes the original''s place. On another server the change feed is emptied; what it had for subscriptions is delivered where this takes the original''s place. Run again, it changes read_only. SH104, SH220.';

@@ -167,7 +167,7 @@ declare
   v_detail text;
 begin
   if hubspot_private.name_holder(name) is null then
-    execute format('drop table if exists hubspot.%I', name);
+    perform hubspot_private.ddl_run(array[format('drop table if exists hubspot.%I', name)], array[format('hubspot.%I', name)]);
   end if;
 exception when dependent_objects_still_exist then
   get stacked diagnostics v_detail = pg_exception_detail;
@@ -175,7 +175,7 @@ exception when dependent_objects_still_exist then
 end;
 $$;
 comment on function hubspot_private.table_drop(name) is
-  'Drops a table of ours, if it is there; SH127 with what depends on it, where something of a user''s does.';
+  'Drops a table of ours, if it is there; SH127 with what depends on it, where something of a user''s does; SH220.';
 
 create or replace function hubspot_private.schemas_apply(schemas jsonb)
 returns void

@@ -159,7 +159,7 @@ begin
   where a.attrelid = format('hubspot.%I', table_name)::regclass and a.attname = '_archived_at';
 end;
 $$;
-comment on function hubspot_private.marks_build(name) is 'Gives a table the column that on_delete => ''mark'' needs.';
+comment on function hubspot_private.marks_build(name) is 'Gives a table, which is held for it, the column that on_delete => ''mark'' needs.';
 
 create or replace function hubspot_private.table_lock(object text)
 returns void
@@ -214,6 +214,8 @@ begin
     perform hubspot_private.grants_apply(v_object.table_name);
   end if;
   if v_object.on_delete = 'mark' then
+    perform hubspot_private.table_lock(object)
+    where not exists (select from pg_attribute a where a.attrelid = v_table::regclass and a.attname = '_archived_at' and not a.attisdropped);
     perform hubspot_private.marks_build(v_object.table_name);
   end if;
   select string_agg(format('add column %I %s', p.column_name, p.column_type), ', '

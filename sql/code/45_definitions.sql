@@ -40,6 +40,127 @@ end;
 $$;
 comment on function hubspot_private.properties_apply(text, jsonb) is 'Takes in an object''s property definitions.';
 
+create or replace function hubspot_private.definitions_write(statement text, rows jsonb, out refused integer, out why text)
+returns record
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_half constant integer := jsonb_array_length(rows) / 2;
+  v_detail text;
+  v_part record;
+begin
+  refused := 0;
+  begin
+    execute statement using rows;
+    set constraints all immediate;
+    return;
+  exception when others then
+    -- A server that stops or is full, a bug: no row's fault.
+    if sqlstate ~ '^(08|53|57|58|XX)' then
+      raise;
+    end if;
+    get stacked diagnostics v_detail = pg_exception_detail;
+    why := concat_ws(': ', sqlerrm, nullif(v_detail, ''));
+  end;
+  if v_half = 0 then
+    refused := 1;
+    return;
+  end if;
+  -- By halves: few rows are refused, and a block for each of thousands costs more than the rows.
+  why := null;
+  for v_part in
+    select w.refused, w.why
+    from (
+      select jsonb_agg(r.value order by r.ordinality) as rows
+      from jsonb_array_elements(rows) with ordinality r
+      group by r.ordinality > v_half
+    ) h
+    cross join lateral hubspot_private.definitions_write(statement, h.rows) w
+  loop
+    refused := refused + v_part.refused;
+    why := coalesce(why, v_part.why);
+  end loop;
+end;
+$$;
+comment on function hubspot_private.definitions_write(text, jsonb) is
+  'Runs a statement over rows ($1); where something refuses it, over those that nothing refuses. How many were, and by what.';
+
+create or replace function hubspot_private.definitions_follow(table_name name, keys text[], scope text, rows jsonb, object text, property text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+-- Nobody holds up the rest of an answer for longer.
+set lock_timeout = '100ms'
+as $$
+#variable_conflict use_variable
+declare
+  v_table constant text := format('hubspot.%I', table_name);
+  v_now constant text := format('jsonb_populate_recordset(null::%s, $1) n', v_table);
+  v_key constant text := (select string_agg(format('t.%1$I = n.%1$I', k), ' and ') from unnest(keys) k);
+  -- Columns that someone else gave the table are his.
+  v_columns constant text[] := coalesce(nullif(array(select jsonb_object_keys(rows -> 0)), '{}'), keys);
+  v_names text;
+  v_set text;
+  v_write record;
+  v_rows jsonb;
+  v_part record;
+  v_left integer := 0;
+  v_why text;
+begin
+  select string_agg(quote_ident(c), ', '), string_agg(format('%1$I = n.%1$I', c), ', ') filter (where c <> all (keys)) into v_names, v_set from unnest(v_columns) c;
+  begin
+    execute format('lock table %s in row exclusive mode', v_table);
+  exception when lock_not_available then
+    perform hubspot_private.problem_report('SH218', object,
+      format('%s stays as it is: another transaction holds the table', v_table), null, null, property);
+    return;
+  end;
+  for v_write in execute format(
+    'select d.op, jsonb_agg(d.row) as rows, case d.op when ''insert'' then %1$L when ''update'' then %2$L else %3$L end as statement
+     from (
+       select case when t.%4$I is null then ''insert'' when n.%4$I is null then ''delete'' else ''update'' end as op,
+         case when n.%4$I is null then to_jsonb(t) else to_jsonb(n) end as row
+       from (select %5$s from %6$s t where %7$s) t
+       full join (select %5$s from %8$s) n on %9$s
+       where t is distinct from n
+     ) d
+     group by d.op
+     order by d.op desc',
+    format('insert into %s (%s) select %2$s from %3$s', v_table, v_names, v_now),
+    format('update %s t set %s from %s where %s', v_table, v_set, v_now, v_key),
+    format('delete from %s t using %s where %s', v_table, v_now, v_key),
+    keys[1], v_names, v_table, scope, v_now, v_key) using rows
+  loop
+    v_rows := v_write.rows;
+    if v_write.op <> 'insert' then
+      execute format(
+        'select coalesce(jsonb_agg(to_jsonb(l)), ''[]'') from (select %s from %s join %s t on %s order by t.%s for %s of t skip locked) l',
+        (select string_agg('n.' || quote_ident(c), ', ') from unnest(v_columns) c), v_now, v_table, v_key, array_to_string(keys, ', t.'),
+        case v_write.op when 'update' then 'no key update' else 'update' end)
+      into v_rows using v_write.rows;
+      v_left := v_left + jsonb_array_length(v_write.rows) - jsonb_array_length(v_rows);
+    end if;
+    continue when v_rows = '[]';
+    select w.* into v_part from hubspot_private.definitions_write(v_write.statement, v_rows) w;
+    v_left := v_left + v_part.refused;
+    v_why := coalesce(v_why, v_part.why);
+  end loop;
+  if v_left = 0 then
+    perform hubspot_private.problem_resolve('{SH218}', object, null, property);
+  else
+    perform hubspot_private.problem_report('SH218', object,
+      format('%s: %s %s as before: %s', v_table, v_left, case v_left when 1 then 'row stays' else 'rows stay' end,
+        left(coalesce(v_why, 'another transaction holds them'), 1500)), null, null, property);
+  end if;
+end;
+$$;
+comment on function hubspot_private.definitions_follow(name, text[], text, jsonb, text, text) is
+  'Makes the rows of a table of definitions, those t that scope names, what HubSpot says. What something of a user''s refuses or holds stays as it was until the next read, with a problem, SH218.';
+
 create or replace function hubspot_private.options_apply(object text, answer jsonb)
 returns void
 language sql
@@ -48,24 +169,16 @@ set search_path = pg_catalog, pg_temp
 as $$
   with now_there as (
     select distinct on (d ->> 'name', o ->> 'value')
-      d ->> 'name' as property, o ->> 'value' as value, o ->> 'label' as label,
+      options_apply.object, d ->> 'name' as property, o ->> 'value' as value, o ->> 'label' as label,
       hubspot_private.whole_number(o ->> 'displayOrder')::integer as display_order, coalesce(hubspot_private.cast_boolean(o ->> 'hidden'), false) as is_hidden
     from jsonb_array_elements(answer -> 'results') d
     cross join lateral jsonb_array_elements(case when jsonb_typeof(d -> 'options') = 'array' then d -> 'options' else '[]' end) o
     where d ->> 'name' <> '' and o ->> 'value' is not null
     order by d ->> 'name', o ->> 'value'
-  ),
-  gone as (
-    delete from hubspot.property_options p
-    where p.object = options_apply.object
-      and not exists (select from now_there n where n.property = p.property and n.value = p.value)
   )
-  insert into hubspot.property_options as p (object, property, value, label, display_order, is_hidden)
-  select options_apply.object, n.property, n.value, n.label, n.display_order, n.is_hidden
-  from now_there n
-  on conflict (object, property, value) do update
-  set label = excluded.label, display_order = excluded.display_order, is_hidden = excluded.is_hidden
-  where (p.label, p.display_order, p.is_hidden) is distinct from (excluded.label, excluded.display_order, excluded.is_hidden);
+  select hubspot_private.definitions_follow('property_options', '{object,property,value}', format('t.object = %L', options_apply.object),
+    coalesce(jsonb_agg(n), '[]'), options_apply.object, 'property_options')
+  from now_there n;
 $$;
 comment on function hubspot_private.options_apply(text, jsonb) is 'Takes in the options of an object''s enumeration properties.';
 
@@ -76,42 +189,25 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
   with p_now as (
-    select distinct on (p ->> 'id') p ->> 'id' as id, p ->> 'label' as label, hubspot_private.whole_number(p ->> 'displayOrder')::integer as display_order,
+    select distinct on (p ->> 'id') pipelines_apply.object, p ->> 'id' as id, p ->> 'label' as label, hubspot_private.whole_number(p ->> 'displayOrder')::integer as display_order,
       coalesce(hubspot_private.cast_boolean(p ->> 'archived'), false) as is_archived, p as body,
       hubspot_private.cast_timestamptz(p ->> 'createdAt') as created_at, hubspot_private.cast_timestamptz(p ->> 'updatedAt') as updated_at
     from jsonb_array_elements(answer -> 'results') p
     where p ->> 'id' is not null
   ),
   s_now as (
-    select distinct on (p.id, s ->> 'id') p.id as pipeline_id, s ->> 'id' as id, s ->> 'label' as label,
+    select distinct on (p.id, s ->> 'id') pipelines_apply.object, p.id as pipeline_id, s ->> 'id' as id, s ->> 'label' as label,
       hubspot_private.whole_number(s ->> 'displayOrder')::integer as display_order, s -> 'metadata' as metadata,
       coalesce(hubspot_private.cast_boolean(s ->> 'archived'), false) as is_archived,
       hubspot_private.cast_timestamptz(s ->> 'createdAt') as created_at, hubspot_private.cast_timestamptz(s ->> 'updatedAt') as updated_at
     from p_now p
     cross join lateral jsonb_array_elements(case when jsonb_typeof(p.body -> 'stages') = 'array' then p.body -> 'stages' else '[]' end) s
     where s ->> 'id' is not null
-  ),
-  s_gone as (
-    delete from hubspot.pipeline_stages t
-    where t.object = pipelines_apply.object and not exists (select from s_now n where n.pipeline_id = t.pipeline_id and n.id = t.id)
-  ),
-  p_gone as (
-    delete from hubspot.pipelines t
-    where t.object = pipelines_apply.object and not exists (select from p_now n where n.id = t.id)
-  ),
-  p_new as (
-    insert into hubspot.pipelines as t (object, id, label, display_order, is_archived, created_at, updated_at)
-    select pipelines_apply.object, n.id, n.label, n.display_order, n.is_archived, n.created_at, n.updated_at from p_now n
-    on conflict (object, id) do update set label = excluded.label, display_order = excluded.display_order,
-      is_archived = excluded.is_archived, created_at = excluded.created_at, updated_at = excluded.updated_at
-    where t is distinct from excluded
   )
-  insert into hubspot.pipeline_stages as t (object, pipeline_id, id, label, display_order, metadata, is_archived, created_at, updated_at)
-  select pipelines_apply.object, n.pipeline_id, n.id, n.label, n.display_order, n.metadata, n.is_archived, n.created_at, n.updated_at
-  from s_now n
-  on conflict (object, pipeline_id, id) do update set label = excluded.label, display_order = excluded.display_order,
-    metadata = excluded.metadata, is_archived = excluded.is_archived, created_at = excluded.created_at, updated_at = excluded.updated_at
-  where t is distinct from excluded;
+  select hubspot_private.definitions_follow('pipelines', '{object,id}', format('t.object = %L', pipelines_apply.object),
+      (select coalesce(jsonb_agg(to_jsonb(n) - 'body'), '[]') from p_now n), pipelines_apply.object, 'pipelines'),
+    hubspot_private.definitions_follow('pipeline_stages', '{object,pipeline_id,id}', format('t.object = %L', pipelines_apply.object),
+      (select coalesce(jsonb_agg(n), '[]') from s_now n), pipelines_apply.object, 'pipeline_stages');
 $$;
 comment on function hubspot_private.pipelines_apply(text, jsonb) is 'Takes in an object''s pipelines and stages; what is gone there goes here.';
 
@@ -132,19 +228,11 @@ as $$
     cross join lateral jsonb_array_elements(case when jsonb_typeof(p -> 'results') = 'array' then p -> 'results' else '[]' end) o
     where o ->> 'id' ~ '^[0-9]{1,18}$'
     order by (o ->> 'id')::bigint, coalesce(hubspot_private.cast_boolean(o ->> 'archived'), false)
-  ),
-  gone as (
-    delete from hubspot.owners t where not exists (select from now_there n where n.id = t.id)
   )
-  insert into hubspot.owners as t (id, email, first_name, last_name, type, user_id, teams, is_archived, created_at, updated_at)
-  select n.* from now_there n
-  on conflict (id) do update set email = excluded.email, first_name = excluded.first_name, last_name = excluded.last_name,
-    type = excluded.type, user_id = excluded.user_id, teams = excluded.teams, is_archived = excluded.is_archived,
-    created_at = excluded.created_at, updated_at = excluded.updated_at
-  where t is distinct from excluded;
+  select hubspot_private.definitions_follow('owners', '{id}', 'true', coalesce(jsonb_agg(n), '[]'), '*', 'owners')
+  from now_there n;
 $$;
-comment on function hubspot_private.owners_apply(jsonb) is
-  'Takes in all pages of owners, active and archived. The columns are in the order of hubspot.owners.';
+comment on function hubspot_private.owners_apply(jsonb) is 'Takes in all pages of owners, active and archived.';
 
 create or replace function hubspot_private.selection_mark(object text, wanted text[])
 returns void

@@ -57,6 +57,7 @@ declare
   v_object hubspot_private.objects := hubspot_private.object_find(object);
   v_unknown text;
   v_rows bigint := 0;
+  v_is_marked boolean;
 begin
   if object is null or v_object.name is null and object !~ '^[A-Za-z0-9_\-]{1,200}$' then
     perform hubspot_private.fail('object_unknown', coalesce(object, 'null'), hubspot_private.object_hint(coalesce(object, '')));
@@ -103,12 +104,16 @@ begin
   if v_object.column_set > 0 and not v_object.is_tracked and hubspot_private.mirror_table(v_object.table_name) is not null then
     execute format('select count(*) from hubspot.%I', v_object.table_name) into v_rows;
   end if;
+  v_is_marked := v_object.column_set > 0 and v_object.on_delete <> on_delete and hubspot_private.mirror_table(v_object.table_name) is not null;
+  if v_is_marked then
+    perform hubspot_private.table_take(v_object.name);
+    perform hubspot_private.marks_build(v_object.table_name);
+  end if;
   update hubspot_private.objects o
   set is_tracked = true, wanted = properties, on_delete = track.on_delete,
     tracked_at = case when o.is_tracked then o.tracked_at else hubspot_private.clock() end
   where o.name = v_object.name;
-  if v_object.column_set > 0 and v_object.on_delete <> on_delete and hubspot_private.mirror_table(v_object.table_name) is not null then
-    perform hubspot_private.marks_build(v_object.table_name);
+  if v_is_marked then
     perform hubspot_private.apply_generate(v_object.name);
     perform hubspot_private.live_follow(v_object.table_name);
   end if;
@@ -126,7 +131,7 @@ begin
 end;
 $$;
 comment on function hubspot.track(text, text[], text) is
-  'Mirrors an object into table hubspot.<object>: a standard one by name, a custom one by name, fully qualified name or type id. properties: null for all. on_delete: delete rows, or mark them in _archived_at, from now on. Again with other properties: changes the choice. SH020, SH102, SH103, SH104.';
+  'Mirrors an object into table hubspot.<object>: a standard one by name, a custom one by name, fully qualified name or type id. properties: null for all. on_delete: delete rows, or mark them in _archived_at, from now on. Again with other properties: changes the choice. SH020, SH102, SH103, SH104, SH220.';
 
 create or replace function hubspot.untrack(object text, drop_table boolean default false)
 returns void
@@ -138,10 +143,22 @@ as $$
 #variable_conflict use_variable
 declare
   v_object hubspot_private.objects := hubspot_private.object_find(object);
+  v_tables text[];
 begin
   -- What is no longer tracked may still have its table.
   if v_object.name is null or not (v_object.is_tracked or drop_table and v_object.column_set > 0) then
     v_object := hubspot_private.object_tracked(object);
+  end if;
+  if drop_table then
+    select array_agg(t.name) into v_tables
+    from (
+      select hubspot_private.mirror_table(v_object.table_name)
+      union all
+      select hubspot_private.mirror_table(p.table_name) from hubspot_private.pairs p where p.from_object = v_object.name
+    ) t (name)
+    where t.name is not null;
+    perform hubspot_private.object_lock(v_object.number, true);
+    perform hubspot_private.ddl_run(array(select format('lock table %s in access exclusive mode', t) from unnest(v_tables) t), v_tables);
   end if;
   delete from hubspot_private.streams s where s.object = v_object.name;
   delete from hubspot_private.schedules s where s.object = v_object.name;
@@ -178,7 +195,7 @@ begin
 end;
 $$;
 comment on function hubspot.untrack(text, boolean) is
-  'Stops mirroring an object; its table stays as it is, or goes with drop_table => true. So do the tables of its records'' associations, which are read again once it is tracked again; those of other objects with it go on. SH101, SH127.';
+  'Stops mirroring an object; its table stays as it is, or goes with drop_table => true. So do the tables of its records'' associations, which are read again once it is tracked again; those of other objects with it go on. SH101, SH127, SH220.';
 
 create or replace function hubspot_private.property_placed(o hubspot_private.objects, property text)
 returns hubspot_private.properties
@@ -217,27 +234,17 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_object hubspot_private.objects;
-  v_timeout constant text := current_setting('lock_timeout');
+  v_table text;
 begin
   select o.* into strict v_object from hubspot_private.objects o where o.name = table_take.object;
   -- Pages of our own are waited for: they are over in a moment.
   perform hubspot_private.object_lock(v_object.number, true);
-  for v_try in 1..10 loop
-    begin
-      -- Whoever waits for it holds up every query that comes after.
-      perform set_config('lock_timeout', '100ms', true);
-      execute format('lock table hubspot.%I in access exclusive mode', v_object.table_name);
-      perform set_config('lock_timeout', v_timeout, true);
-      return;
-    exception when lock_not_available then
-      perform pg_sleep(0.1);
-    end;
-  end loop;
-  perform hubspot_private.fail('table_held', quote_ident(v_object.table_name));
+  v_table := format('hubspot.%I', v_object.table_name);
+  perform hubspot_private.ddl_run(array[format('lock table %s in access exclusive mode', v_table)], array[v_table]);
 end;
 $$;
 comment on function hubspot_private.table_take(text) is
-  'Takes a mirror table for a verb that changes its columns, in ten tries of a tenth of a second; SH220 where others hold it.';
+  'Takes a mirror table for a verb that changes its columns; SH220 where others hold it.';
 
 create or replace function hubspot.rename_column(object text, property text, column_name text)
 returns void
@@ -272,13 +279,16 @@ begin
       v_object.table_name, array_to_string(hubspot_private.reserved_names(), ', ')));
   end if;
   if column_name <> v_property.column_name then
-    perform hubspot_private.table_take(v_object.name);
-    execute format('alter table %s rename column %I to %I', v_table, v_property.column_name, column_name);
+    perform hubspot_private.object_lock(v_object.number, true);
+    -- The live table first: who reads it may read this one through it next, a deadlock that nobody would see.
+    perform hubspot_private.ddl_run(
+      array[hubspot_private.live_rename_statement(v_object.table_name, v_property.column_name, column_name),
+        format('alter table %s rename column %I to %I', v_table, v_property.column_name, column_name)],
+      array[format('hubspot_live.%I', v_object.table_name), format('hubspot.%I', v_object.table_name)]);
     update hubspot_private.properties p
     set column_name = rename_column.column_name, locked_at = hubspot_private.clock()
     where p.object = v_object.name and p.property = v_property.property;
     perform hubspot_private.apply_generate(v_object.name);
-    perform hubspot_private.live_rename(v_object.table_name, v_property.column_name, column_name);
   end if;
 end;
 $$;

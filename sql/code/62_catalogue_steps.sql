@@ -21,7 +21,7 @@ begin
     format('%s: %s', r.key, r.value ->> 'message'), r.value ->> 'hint', null, r.key)
   from jsonb_each(v_refused) r;
   update hubspot_private.problems p set resolved_at = hubspot_private.clock()
-  where p.object is null and p.resolved_at is null and p.property in ('owners', 'schemas') and not v_refused ? p.property;
+  where p.object is null and p.resolved_at is null and p.property in ('owners', 'schemas') and p.code <> 'SH218' and not v_refused ? p.property;
   v_step.cursor := '{}';
   -- None at all, where there were some, is believed when it is said again.
   if jsonb_typeof(answer -> 'owners') = 'array' then

@@ -172,20 +172,15 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
   with now_there as (
-    select distinct on (2, 1) (t ->> 'typeId')::bigint as type_id, coalesce(t ->> 'category', 'HUBSPOT_DEFINED') as category, t ->> 'label' as label
+    select distinct on (4, 3) p.from_object, p.to_object, (t ->> 'typeId')::bigint as type_id, coalesce(t ->> 'category', 'HUBSPOT_DEFINED') as category, t ->> 'label' as label
     from jsonb_array_elements(labels_apply.answer -> 'results') t
     where t ->> 'typeId' ~ '^[0-9]{1,18}$'
-    order by 2, 1, 3
-  ),
-  gone as (
-    delete from hubspot.association_types a
-    where a.from_object = p.from_object and a.to_object = p.to_object
-      and not exists (select from now_there n where n.type_id = a.type_id and n.category = a.category)
+    order by 4, 3, 5
   )
-  insert into hubspot.association_types as a (from_object, to_object, type_id, category, label)
-  select p.from_object, p.to_object, n.type_id, n.category, n.label from now_there n
-  on conflict (from_object, to_object, type_id, category) do update set label = excluded.label
-  where a.label is distinct from excluded.label;
+  select hubspot_private.definitions_follow('association_types', '{from_object,to_object,type_id,category}',
+    format('t.from_object = %L and t.to_object = %L', p.from_object, p.to_object), coalesce(jsonb_agg(n), '[]'),
+    p.from_object, format('association_types %s %s', p.from_object, p.to_object))
+  from now_there n;
 $$;
 comment on function hubspot_private.labels_apply(hubspot_private.pairs, jsonb) is 'Takes in the types that a pair''s associations may have.';
 

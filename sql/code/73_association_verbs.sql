@@ -113,7 +113,8 @@ begin
   update hubspot_private.runs r set state = 'stopped', finished_at = hubspot_private.clock()
   where r.object = v_from and r.stream = 'associations' and r.range = v_pair.number and r.state in ('waiting', 'running');
   update hubspot_private.problems q set resolved_at = hubspot_private.clock()
-  where q.object in (v_from, v_to) and q.property = v_pair.table_name and q.code = 'SH217' and q.resolved_at is null;
+  where q.object in (v_from, v_to) and q.resolved_at is null
+    and (q.property = v_pair.table_name and q.code = 'SH217' or q.property = format('association_types %s %s', v_from, v_to) and q.code = 'SH218');
   perform hubspot_private.pair_clear(v_pair.number);
   delete from hubspot.association_types a where a.from_object = v_from and a.to_object = v_to;
   update hubspot_private.pairs p set is_tracked = false where p.number = v_pair.number;
@@ -130,7 +131,7 @@ begin
 end;
 $$;
 comment on function hubspot.untrack_associations(text, text, boolean) is
-  'Stops mirroring the associations of a pair; their table stays as it is, or goes with drop_table => true. SH115, SH127.';
+  'Stops mirroring the associations of a pair; their table stays as it is, or goes with drop_table => true. SH115, SH127, SH220.';
 
 create or replace view hubspot.association_pairs as
 select p.from_object, p.to_object, p.table_name, p.is_tracked,

@@ -9,8 +9,21 @@ as $$
 declare
   v_object hubspot_private.objects := hubspot_private.object_tracked(object);
   v_pair hubspot_private.pairs;
+  v_tables text[];
 begin
-  -- A trigger is made under a lock that lets readers pass and waits for pages: after this all changes are written, or none.
+  -- Pages of our own are waited for: after this all changes are written, or none.
+  perform hubspot_private.object_lock(v_object.number, true);
+  select array_agg(t.name) into v_tables
+  from (
+    select hubspot_private.mirror_table(v_object.table_name)
+    union all
+    select hubspot_private.mirror_table(p.table_name) from hubspot_private.pairs p where p.from_object = v_object.name
+  ) t (name)
+  where (select count(*) from pg_trigger g where g.tgrelid = t.name and g.tgname ~ '^_100_changes_(insert|update|delete)$')
+    <> case when is_on then 3 else 0 end;
+  -- Triggers are made beside readers, and taken without any.
+  perform hubspot_private.ddl_run(array(
+    select format('lock table %s in %s mode', t, case when is_on then 'share row exclusive' else 'access exclusive' end) from unnest(v_tables) t), v_tables);
   if hubspot_private.mirror_table(v_object.table_name) is not null then
     perform hubspot_private.change_triggers(hubspot_private.mirror_table(v_object.table_name),
       format('hubspot_private.changes_%s()', v_object.number), is_on);
@@ -36,7 +49,7 @@ as $$
   select hubspot_private.changes_switch(enable_changes.object, true);
 $$;
 comment on function hubspot.enable_changes(text) is
-  'Writes an object''s changes, and those of its associations, to hubspot.changes again from now on, after hubspot.disable_changes(). SH101.';
+  'Writes an object''s changes, and those of its associations, to hubspot.changes again from now on, after hubspot.disable_changes(). SH101, SH220.';
 
 create or replace function hubspot.disable_changes(object text)
 returns void
@@ -58,7 +71,7 @@ begin
 end;
 $$;
 comment on function hubspot.disable_changes(text) is
-  'No longer writes an object''s changes, nor tells of them, at no cost to its table: for objects that change much and whose changes nobody reads. What was written stays. SH101.';
+  'No longer writes an object''s changes, nor tells of them, at no cost to its table: for objects that change much and whose changes nobody reads. What was written stays. Where others hold a table it gives up within seconds. SH101, SH220.';
 
 do $$
 begin

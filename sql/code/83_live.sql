@@ -164,20 +164,18 @@ $$;
 comment on function hubspot_private.live_follow(name) is
   'Makes a live table, or all of them, as their tables are: new, changed, renamed by the verb, or gone. What cannot be done is a problem and tried again. Does nothing while live tables are off.';
 
-create or replace function hubspot_private.live_rename(table_name name, was name, now name)
-returns void
-language plpgsql
-volatile
+create or replace function hubspot_private.live_rename_statement(table_name name, was name, now name)
+returns text
+language sql
+stable
 set search_path = pg_catalog, pg_temp
 as $$
-#variable_conflict use_variable
-begin
-  if hubspot_private.live_is_on() and exists (select from hubspot_private.live_columns('hubspot_live', table_name) l where l.name = was) then
-    execute format('alter foreign table hubspot_live.%I rename column %I to %I', table_name, was, now);
-  end if;
-end;
+  select format('alter foreign table hubspot_live.%I rename column %I to %I', live_rename_statement.table_name, l.name, live_rename_statement.now)
+  from hubspot_private.live_columns('hubspot_live', live_rename_statement.table_name) l
+  where l.name = live_rename_statement.was and hubspot_private.live_is_on();
 $$;
-comment on function hubspot_private.live_rename(name, name, name) is 'Renames a column of a live table with its table''s, so that views on it go on.';
+comment on function hubspot_private.live_rename_statement(name, name, name) is
+  'Renames a column of a live table with its table''s, so that views on it go on; null where there is none.';
 
 create or replace function hubspot_private.live_options(was text[], wanted jsonb, kept jsonb)
 returns text

@@ -107,16 +107,14 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_table name;
   v_role text;
   v_detail text;
 begin
   if not hubspot_private.live_is_on() then
     return;
   end if;
-  for v_table in select m.table_name from hubspot_private.live_made() m loop
-    execute format('drop foreign table hubspot_live.%I', v_table);
-  end loop;
+  perform hubspot_private.ddl_run(array_agg(format('drop foreign table %s', m.name)), array_agg(m.name))
+  from (select format('hubspot_live.%I', n.table_name) from hubspot_private.live_made() n) m (name);
   for v_role in
     select case when m.umuser = 0 then 'public' else quote_ident(m.usename) end from pg_user_mappings m where m.srvname = 'hubspot_live'
   loop
@@ -139,7 +137,7 @@ exception when dependent_objects_still_exist then
 end;
 $$;
 comment on function hubspot.disable_live() is
-  'Drops the live tables, their server and its user mappings, and what grant_live() gave on them, which is given again once they are enabled again; extension postgres_fdw stays. The mirror goes on. SH126 where something of yours depends on them.';
+  'Drops the live tables, their server and its user mappings, and what grant_live() gave on them, which is given again once they are enabled again; extension postgres_fdw stays. The mirror goes on. SH126 where something of yours depends on them, SH220 where others hold them.';
 
 create or replace function hubspot.grant_live(role_name name, password text default null)
 returns void

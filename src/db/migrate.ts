@@ -7,13 +7,14 @@ import { VERSION } from '../lib/version.ts'
 import { repeatedly } from './database.ts'
 import { dropLeftovers, madeNow } from './leftovers.ts'
 import { checkNames, checkOthers, checkQueueSchema, queueSchemaFault } from './others.ts'
+import { unhurried } from './unhurried.ts'
 
 /** What `migrate` found and did. */
 export type Migrated = { from: string | null; to: string; files: string[]; isCodeApplied: boolean; queueSchema: string }
 
 /**
  * Installs the product or brings it up to date: pending `sql/schema` files once, in order; all of `sql/code` anew when any of
- * it changed; one transaction. Safe to run again, and by many at once. Misuse SH001, SH002, SH006, SH007, SH010, SH020, SH104.
+ * it changed; one transaction. Safe to run again, and by many at once. Misuse SH001, SH002, SH006, SH007, SH010, SH020, SH104, SH220.
  */
 export async function migrate(
   databaseUrl: string,
@@ -25,6 +26,7 @@ export async function migrate(
   const client = new pg.Client({ connectionString: databaseUrl, application_name: 'pg-hubspot install' })
   await client.connect()
   try {
+    await client.query(PINNED)
     await checkServer(client)
     const schema = await installedQueueSchema(client) ?? queueSchema
     const before = await checkVersion(client)
@@ -37,8 +39,7 @@ export async function migrate(
     await migrateQueue(client, databaseUrl, schema)
     const hash = digest(code.map((file) => file.name + file.text).join('\n'))
     const isCodeApplied = pending.length > 0 || before.codeHash !== hash
-    // Workers that run take the same locks in other orders, and Postgres ends one of a circle.
-    if (isCodeApplied) await repeatedly(() => apply(client, { pending, code, hash, schema }), 5)
+    if (isCodeApplied) await unhurried(client, 'install', () => apply(client, { pending, code, hash, schema }))
     // A restore may have left out privileges; grants are rows, and rows it brought.
     else await repeatedly(() => client.query('select hubspot_private.grants_apply()'), 5)
     return { from: before.version, to: VERSION, files: pending.map((file) => file.name), isCodeApplied, queueSchema: schema }
@@ -57,7 +58,7 @@ async function alone(databaseUrl: string): Promise<AsyncDisposable> {
   // It only waits: what goes wrong with it goes wrong with the others too, and is told there.
   client.on('error', () => undefined)
   try {
-    await client.query(`begin; ${PATIENT}; set local idle_in_transaction_session_timeout = 0`)
+    await client.query(`begin; ${PATIENT}; set local lock_timeout = 0; set local idle_in_transaction_session_timeout = 0`)
     await client.query(`select pg_advisory_xact_lock(hashtext('hubspot.install'))`)
   } catch (error) {
     await client.end()
@@ -71,8 +72,11 @@ async function alone(databaseUrl: string): Promise<AsyncDisposable> {
   }
 }
 
+/** No operator that someone put on the usual path is taken. */
+const PINNED = 'set search_path = pg_catalog, pg_temp'
+
 /** Whatever the role's or the database's own settings are. */
-const PATIENT = 'set local statement_timeout = 0; set local lock_timeout = 0; set local client_min_messages = warning'
+const PATIENT = 'set local statement_timeout = 0; set local client_min_messages = warning'
 
 /**
  * Removes everything but the queue's schema, which others may use; its jobs of ours go. Misuse SH104 where our schemas hold what
@@ -82,22 +86,25 @@ export async function uninstall(databaseUrl: string, { withOthers = false }: { w
   const client = new pg.Client({ connectionString: databaseUrl, application_name: 'pg-hubspot uninstall' })
   await client.connect()
   try {
+    await client.query(PINNED)
     const schema = await installedQueueSchema(client)
-    await client.query('begin')
-    if (!withOthers) await checkOthers(client, texts([...await files('schema'), ...await files('code')]))
-    if (schema !== undefined) {
-      const jobs = `${pg.escapeIdentifier(schema)}.jobs`
-      const { rows } = await client.query<{ ids: string[] }>(
-        `select coalesce(array_agg(id), '{}') as ids from ${jobs} where task_identifier like 'hubspot:%'`,
-      )
-      await client.query(`select ${pg.escapeIdentifier(schema)}.complete_jobs($1)`, [rows[0]?.ids ?? []])
-    }
-    await client.query('drop schema if exists hubspot, hubspot_private, hubspot_live cascade')
-    await client.query('drop server if exists hubspot_live cascade')
-    await client.query('commit')
+    await unhurried(client, 'uninstall', () => remove(client, schema, withOthers))
   } finally {
     await client.end()
   }
+}
+
+async function remove(client: pg.Client, schema: string | undefined, withOthers: boolean): Promise<void> {
+  if (!withOthers) await checkOthers(client, texts([...await files('schema'), ...await files('code')]))
+  if (schema !== undefined) {
+    const jobs = `${pg.escapeIdentifier(schema)}.jobs`
+    const { rows } = await client.query<{ ids: string[] }>(
+      `select coalesce(array_agg(id), '{}') as ids from ${jobs} where task_identifier like 'hubspot:%'`,
+    )
+    await client.query(`select ${pg.escapeIdentifier(schema)}.complete_jobs($1)`, [rows[0]?.ids ?? []])
+  }
+  await client.query('drop schema if exists hubspot, hubspot_private, hubspot_live cascade')
+  await client.query('drop server if exists hubspot_live cascade')
 }
 
 type SqlFile = { name: string; text: string; hash: string }
@@ -233,44 +240,38 @@ async function apply(
   { pending, code, hash, schema }: { pending: SqlFile[]; code: SqlFile[]; hash: string; schema: string },
 ): Promise<void> {
   // Names are written out whole then.
-  await client.query(`begin; ${PATIENT}; set local search_path = pg_catalog, pg_temp`)
-  try {
-    const before = await madeNow(client)
-    await client.query(`
-      create schema if not exists hubspot_private;
-      create table if not exists hubspot_private.schema_files (
-        name text primary key,
-        hash text not null,
-        version text not null,
-        applied_at timestamptz not null default clock_timestamp()
-      )`)
-    for (const file of pending) {
-      await run(client, 'schema', file)
-      await record(client, file.name, file.hash)
-    }
-    await client.query(
-      `insert into hubspot_private.installation (database_name, database_oid, system_identifier, queue_schema)
-       select d.datname, d.oid, (select system_identifier from pg_control_system()), $1
-       from pg_database d where d.datname = current_database()
-       on conflict (is_only) do nothing`,
-      [schema],
-    )
-    for (const file of code) {
-      // The last one sets privileges, which writes everything that is there.
-      if (file === code.at(-1)) await dropLeftovers(client, before)
-      await run(client, 'code', file)
-    }
-    await client.query(
-      `select hubspot_private.table_comment(o.name), hubspot_private.apply_generate(o.name)
-       from hubspot_private.objects o where o.column_set > 0 and to_regclass(format('hubspot.%I', o.table_name)) is not null
-         and hubspot_private.name_holder(o.table_name) is null`,
-    )
-    await record(client, 'code', hash)
-    await client.query('commit')
-  } catch (error) {
-    await client.query('rollback')
-    throw error
+  await client.query(`${PATIENT}; set local search_path = pg_catalog, pg_temp`)
+  const before = await madeNow(client)
+  await client.query(`
+    create schema if not exists hubspot_private;
+    create table if not exists hubspot_private.schema_files (
+      name text primary key,
+      hash text not null,
+      version text not null,
+      applied_at timestamptz not null default clock_timestamp()
+    )`)
+  for (const file of pending) {
+    await run(client, 'schema', file)
+    await record(client, file.name, file.hash)
   }
+  await client.query(
+    `insert into hubspot_private.installation (database_name, database_oid, system_identifier, queue_schema)
+     select d.datname, d.oid, (select system_identifier from pg_control_system()), $1
+     from pg_database d where d.datname = current_database()
+     on conflict (is_only) do nothing`,
+    [schema],
+  )
+  for (const file of code) {
+    // The last one sets privileges, which writes everything that is there.
+    if (file === code.at(-1)) await dropLeftovers(client, before)
+    await run(client, 'code', file)
+  }
+  await client.query(
+    `select hubspot_private.table_comment(o.name), hubspot_private.apply_generate(o.name)
+     from hubspot_private.objects o where o.column_set > 0 and to_regclass(format('hubspot.%I', o.table_name)) is not null
+       and hubspot_private.name_holder(o.table_name) is null`,
+  )
+  await record(client, 'code', hash)
 }
 
 async function run(client: pg.Client, folder: string, file: SqlFile): Promise<void> {

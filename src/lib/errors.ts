@@ -66,6 +66,7 @@ export const ERRORS = {
   SH214: 'row_spilled',
   SH215: 'property_unreadable',
   SH216: 'deletes_held',
+  SH218: 'definition_refused',
   SH220: 'table_held',
   SH221: 'type_kept',
   SH222: 'object_archived',
