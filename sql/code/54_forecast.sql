@@ -78,7 +78,7 @@ as $$
     where b.name = 'daily'
   ),
   turns as (
-    select b.name, greatest(floor(b.max_requests * b.share), 1)
+    select b.name, hubspot_private.quota_own(b)
       / (extract(epoch from b.period) + hubspot_private.quota_spread(b) / 1000) as rate
     from hubspot_private.budgets_now() b
     where b.name <> 'daily'
