@@ -193,3 +193,21 @@ test('deletes_complete_until is when the last whole sweep began, by HubSpot\'s c
   while ((await sweep.commit(await sweep.ask())).outcome === 'more');
   expect(Math.abs(Date.parse((await status(world)).deletes!) - began)).toBeLessThan(1_000)
 })
+
+test('deletes_complete_until stands still while a row that the list showed as archived is held by someone', async () => {
+  await using world = await contacts(5)
+  await world.pass(2 * HOUR, HOUR)
+  const { deletes: known } = await status(world)
+  const [gone = ''] = idsOf(world)
+  const holder = await world.db.pool.connect()
+  await holder.query('begin')
+  await holder.query('select from hubspot.contacts where id = $1 for update', [gone])
+  world.store.archive('contacts', gone)
+  await world.pass(3 * HOUR, HOUR)
+  expect((await status(world)).deletes).toBe(known)
+  await holder.query('commit')
+  holder.release()
+  await world.pass(3 * HOUR, HOUR)
+  expect(await world.row('contacts', gone)).toBeUndefined()
+  expect(Date.parse((await status(world)).deletes!)).toBeGreaterThan(Date.parse(known!) + 4 * HOUR)
+})

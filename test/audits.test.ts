@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest'
-import { pagesOf, startWorld, type World } from './support/sync.ts'
+import { hold, pagesOf, startWorld, type World } from './support/sync.ts'
 
 async function contacts(count: number): Promise<World> {
   const world = await startWorld('audits', { sandbox: { objects: { contacts: count } }, client: pagesOf(5) })
@@ -201,6 +201,19 @@ test('rows that cannot be put right are told, however many, and whatever else th
   expect(last.repaired).toBe(last.different + last.extra)
   expect(last.repaired).toBeGreaterThan(0)
   expect(await world.differences('contacts')).toEqual([])
+})
+
+test('a row that another read wrote since is not counted as compared', async () => {
+  await using world = await contacts(4)
+  const [{ id }] = (await world.db.query<{ id: string }>("select hubspot.verify('contacts') as id")) as [{ id: string }]
+  const reading = (await hold(world, 'contacts', 'resync'))!
+  const got = await reading.ask()
+  await world.advance(20_000)
+  world.store.edit('contacts', idsOf(world)[0]!, { firstname: 'meanwhile' })
+  await world.run('contacts', 'poll')
+  await world.run('contacts', 'fetch')
+  await reading.commit(got)
+  expect(await world.db.query('select compared::integer, different::integer from hubspot.audits where run_id = $1', [id])).toEqual([{ compared: 3, different: 0 }])
 })
 
 test('an object that is not tracked is refused by name, and asked for twice while one waits is one audit', async () => {

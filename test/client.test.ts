@@ -248,7 +248,7 @@ describe('an aborted call', () => {
 
 test('no error shows the token, whatever HubSpot echoes', async () => {
   for (const status of [400, 401, 403, 429, 500]) {
-    const spelled = (one: (code: number) => string) => [...TOKEN].map((character) => one(character.charCodeAt(0))).join('')
+    const spelled = (one: (code: number) => string) => Array.from(TOKEN, (character) => one(character.charCodeAt(0))).join('')
     const escaped = `{"message": "bad ${spelled((code) => String.raw`\u${code.toString(16).padStart(4, '0')}`)}"}`
     const html = `<p>${spelled((code) => `&#${code};`)} ${spelled((code) => `&#x${code.toString(16)};`)} ${spelled((code) => `%${code.toString(16)}`)}</p>`
     for (const body of [{ message: `bad ${TOKEN}`, errors: [{ message: TOKEN }] }, `<p>${TOKEN}</p>`, escaped, html]) {

@@ -1,6 +1,6 @@
 import { describe, expect, test, vi } from 'vitest'
 import { sweep, workerBeat, workerStop } from '../src/db/calls.ts'
-import { startWorld, type World, type WorldOptions } from './support/sync.ts'
+import { hold, startWorld, type World, type WorldOptions } from './support/sync.ts'
 
 // What is known of the time: our clock jumps, HubSpot's Date is wrong or missing, and nothing is claimed that rests on it.
 
@@ -57,6 +57,91 @@ describe('our clock', () => {
     world.store.edit('contacts', world.one, { firstname: 'after' })
     await world.pass(MINUTE, 10_000)
     expect(await world.differences('contacts')).toEqual([])
+  })
+
+  test('was a day ahead for a minute: what was written meanwhile is written again as soon as it changes, and goes when it is archived', async () => {
+    await using world = await contacts()
+    const { db, store, one } = world
+    const another = [...store.records('contacts')][1]!.id
+    const third = [...store.records('contacts')][2]!.id
+    const live = async (ms: number) => {
+      for (let left = ms; left > 0; left -= 10_000) {
+        await world.pass(10_000)
+        await world.beat()
+      }
+    }
+    await live(10_000)
+    await world.jump('1 day')
+    await live(10_000)
+    for (const id of [one, another, third]) store.edit('contacts', id, { firstname: 'meanwhile' })
+    await live(MINUTE)
+    expect(await db.query(`select id from hubspot.contacts where firstname = 'meanwhile'`)).toHaveLength(3)
+    await world.jump('-1 day')
+    await live(10_000)
+    store.edit('contacts', one, { firstname: 'after' })
+    store.archive('contacts', another)
+    await live(30_000)
+    expect((await world.row<{ firstname: string }>('contacts', one))!.firstname).toBe('after')
+    await world.pass(HOUR, 10 * MINUTE)
+    expect(await world.row('contacts', another)).toBeUndefined()
+    // What a full read repairs, it counts.
+    store.edit('contacts', third, { firstname: 'unseen' }, { lag: 30 * 24 * HOUR })
+    await world.pass(2 * HOUR, 10 * MINUTE)
+    await db.query(`select hubspot.verify('contacts')`)
+    await world.drain()
+    expect(await db.query('select compared, different from hubspot.audits')).toEqual([{ compared: '29', different: '1' }])
+    expect(await world.differences('contacts')).toEqual([])
+  })
+
+  test.each(['1 day', '40 seconds'])('is set back by %s while a read is on its way: it overwrites nothing that is later', async (by) => {
+    await using world = await contacts()
+    const { store, one } = world
+    await world.db.query(`select hubspot.schedule('contacts', 'resync', every => '30 days')`)
+    const firstname = async () => (await world.row<{ firstname: string }>('contacts', one))!.firstname
+    // As another stream reads it, asked this moment.
+    const read = () => world.db.query(`select hubspot_private.page_apply('contacts', 'poll', 0, $1, hubspot_private.clock(), 'poll')`,
+      [JSON.stringify({ results: [{ id: one, properties: store.record('contacts', one)!.properties, updatedAt: store.record('contacts', one)!.updatedAt }] })])
+    for (const [written, isNoticed] of [['before', false], ['before', true], ['after', false], ['after', true]] as const) {
+      // Until it is noticed no row is written that is as young as that.
+      await world.pass(80 * HOUR)
+      await world.beat()
+      await world.db.query(`select hubspot.refresh('contacts', array[$1::bigint])`, [one])
+      const held = (await hold(world, 'contacts', 'fetch'))!
+      const got = await held.ask()
+      await world.advance(5_000)
+      const later = `later, written ${written}${isNoticed ? ', noticed' : ''}`
+      store.edit('contacts', one, { firstname: later })
+      if (written === 'before') await read()
+      await world.jump(`-${by}`)
+      if (isNoticed) await world.beat()
+      if (written === 'after') await read()
+      await world.advance(25_000)
+      await held.commit(got)
+      expect(await firstname()).toBe(later)
+      await world.beat()
+      await world.pass(2 * MINUTE, 10_000)
+      await world.pass(10 * MINUTE, MINUTE)
+      expect(await firstname()).toBe(later)
+    }
+    expect(await world.differences('contacts')).toEqual([])
+  })
+
+  test('is set back: what waited goes on waiting as long as it had to, and nothing is said to have begun later than now', async () => {
+    await using world = await contacts()
+    const { db } = world
+    await world.beat()
+    await world.jump('1 day')
+    await world.beat()
+    await world.pass(MINUTE, 10_000)
+    await db.query(`update hubspot_private.objects o set held_since = hubspot_private.clock() where o.name = 'contacts'`)
+    await db.query(`update hubspot_private.credentials c set retry_at = hubspot_private.clock() + interval '1 minute'`)
+    await world.beat()
+    await world.jump('-1 day')
+    await world.beat()
+    expect(await db.query(`
+      select 'held' as what from hubspot_private.objects o where o.held_since > hubspot_private.clock()
+      union all select 'credential' from hubspot_private.credentials c where c.retry_at > hubspot_private.clock() + interval '2 minutes'
+      union all select 'run' from hubspot_private.runs r where r.started_at > hubspot_private.clock()`)).toEqual([])
   })
 
   test('far ahead for a moment costs no day of the change feed', async () => {

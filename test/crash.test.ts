@@ -134,6 +134,32 @@ describe('a worker', () => {
   })
 })
 
+test('a backend that is killed takes the others down with it, and turns that were promised are not given again', async () => {
+  await using house = await openHouse({ name: 'backend', contacts: 1 })
+  const { db } = house
+  await db.query(`select hubspot.set_quota('burst', 100)`)
+  await db.query(`update hubspot_private.budgets set period = '10 seconds' where name = 'burst'`)
+  const take = async () => (await db.query<{ ms: number }>(
+    `select (extract(epoch from asked_at) * 1000)::double precision as ms from hubspot_private.quota_take('burst')`))[0]!.ms
+  let last = 0
+  for (let i = 0; i < 50; i += 1) last = await take()
+  const victim = new pg.Client(db.url)
+  victim.on('error', () => undefined)
+  await victim.connect()
+  const start = 'select pg_postmaster_start_time()::text as at'
+  const before = await db.query(start)
+  process.kill((await victim.query<{ pid: number }>('select pg_backend_pid() as pid')).rows[0]!.pid, 'SIGKILL')
+  let next: number | undefined
+  while (next === undefined) {
+    await moment(200)
+    next = await take().catch(() => undefined)
+  }
+  // The server itself lives on.
+  expect(await db.query(start)).toEqual(before)
+  expect(next).toBeGreaterThan(last)
+  expect(await take()).toBeLessThan(next + 1_000)
+})
+
 type HouseOptions = { name: string; contacts: number; seed?: number; latency?: Span; parts?: number }
 
 /** A database on this file's server and a HubSpot without limits but with a delay, and what the tests ask of both. */

@@ -168,6 +168,17 @@ describe('a share', () => {
     expect(await budget('search')).toMatchObject({ share: '1' })
   })
 
+  test('caps a budget of which it is less than one request a period', async () => {
+    await set(0.05)
+    const turns = await budgets.play('search', [0, 0, 0])
+    // Five a second, of which a twentieth: one each four seconds, and the spread's tenth.
+    expect(turns[2]! - turns[1]!).toBeCloseTo(4_400, 0)
+    await set(0.33)
+    const [first = 0, second = 0] = await budgets.play('search', [20_000, 0])
+    expect(second - first).toBeCloseTo(1_100, 0)
+    await set(1)
+  })
+
   test('of the day is of our own requests: what other apps took is theirs', async () => {
     await reset('2026-05-05T12:00:00Z')
     await client.query(`select hubspot.set_quota('daily', 100), hubspot.set_quota_share(0.05, 'daily')`)

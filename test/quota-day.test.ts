@@ -80,14 +80,56 @@ describe('the daily budget', () => {
     expect(await budget('daily')).toMatchObject({ used: '603' })
   })
 
-  test('that HubSpot calls spent is spent until midnight', async () => {
+  test('that HubSpot calls spent is spent until midnight, as far as one request every 15 minutes shows', async () => {
     await reset('2026-05-05T12:00:00Z')
+    const throttled = () => client.query(`select hubspot_private.quota_throttled('daily', answered_at => hubspot_private.clock())`)
+    const asked = async () => new Date((await take('search')).asked_ms).toISOString()
+    await throttled()
+    expect(await take('burst')).toMatchObject({ is_granted: false, refused_by: 'daily' })
+    expect(await asked()).toMatch(/^2026-05-05T12:15:00/)
+    expect(await budget('daily')).toMatchObject({ used: '250000', remaining: '0' })
+    for (let quarters = 0; quarters < 3; quarters += 1) {
+      await advance(15 * 60_000)
+      expect((await take('burst')).is_granted).toBe(true)
+      // The others wait for what that is answered.
+      expect(await take('search')).toMatchObject({ is_granted: false, refused_by: 'daily' })
+      await throttled()
+      expect((await take('burst')).is_granted).toBe(false)
+    }
+    await reset('2026-05-05T23:50:00Z')
+    await throttled()
+    expect(await asked()).toBe('2026-05-06T00:00:00.000Z')
+    await advance(10 * 60_000)
+    for (let i = 0; i < 3; i += 1) expect((await take('burst')).is_granted).toBe(true)
+    expect(await budget('daily')).toMatchObject({ used: '3' })
+  })
+
+  test('that HubSpot calls spent, and is not: after one request it goes on', async () => {
+    await reset('2026-05-05T12:00:00Z')
+    for (let i = 0; i < 5; i += 1) await take('burst')
     await client.query(`select hubspot_private.quota_throttled('daily')`)
-    const refused = await take('search')
-    expect(refused).toMatchObject({ is_granted: false })
-    expect(new Date(refused.asked_ms).toISOString()).toBe('2026-05-06T00:00:00.000Z')
-    await advance(12 * 3_600_000)
-    expect((await take('search')).is_granted).toBe(true)
+    await advance(15 * 60_000)
+    expect((await take('burst')).is_granted).toBe(true)
+    await advance(10_001)
+    for (let i = 0; i < 3; i += 1) expect((await take('burst')).is_granted).toBe(true)
+    expect(await budget('daily')).toMatchObject({ used: '9', remaining: '249991' })
+  })
+
+  test('that HubSpot called spent yesterday, in an answer that is heard today, is not', async () => {
+    await reset('2026-05-06T00:00:01Z')
+    await client.query(`select hubspot_private.quota_throttled('daily', answered_at => '2026-05-05T23:59:59Z')`)
+    expect((await take('burst')).is_granted).toBe(true)
+    expect(await budget('daily')).toMatchObject({ used: '1', throttled_count: '1' })
+  })
+
+  test('that HubSpot calls spent is asked again when someone says that it is not, or sets another limit', async () => {
+    for (const verb of ['resume()', `set_quota('daily', 100)`]) {
+      await reset('2026-05-05T12:00:00Z')
+      await client.query(`select hubspot_private.quota_throttled('daily')`)
+      expect((await take('burst')).is_granted).toBe(false)
+      await client.query(`select hubspot.${verb}`)
+      expect((await take('burst')).is_granted, verb).toBe(true)
+    }
   })
 })
 

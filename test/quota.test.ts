@@ -101,6 +101,17 @@ describe('a rolling budget', () => {
     expect((await take('search')).delay_ms).toBeGreaterThanOrEqual(1_000)
   })
 
+  test('counts as full for a window after a crash that the server outlived, each budget once', async () => {
+    for (const kind of ['burst', 'search'] as const) await take(kind)
+    await advance(60_000)
+    // As recovery leaves it.
+    await client.query('truncate hubspot_private.server_life')
+    expect((await take('burst')).delay_ms).toBeGreaterThanOrEqual(10_000)
+    expect((await take('search')).delay_ms).toBeGreaterThanOrEqual(1_000)
+    await advance(11_000)
+    for (const kind of ['burst', 'search'] as const) expect((await take(kind)).delay_ms).toBeLessThan(1_000)
+  })
+
   test('slows when HubSpot refuses, by the policy it named, and recovers', async () => {
     const before = await spacing('search')
     await client.query(`select hubspot_private.quota_throttled('search', 2000)`)

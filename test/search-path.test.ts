@@ -40,7 +40,7 @@ describe.each([['public', 'public'], ["a schema named like the owner's role", un
   test('are not run by the sync, nor by a verb; users\' triggers find what they always find there', { timeout: 120_000 }, async () => {
     await using world = await startWorld('traps', { sandbox: { objects: { contacts: { count: 20, properties: 10 }, deals: { count: 5, properties: 5 } } } })
     const { db, store } = world
-    const [{ owner = '' } = {}] = await db.query<{ owner: string }>('select current_user as owner')
+    const [{ owner }] = (await db.query<{ owner: string }>('select current_user as owner')) as [{ owner: string }]
     const schema = named ?? owner
     const role = `layer_${randomBytes(4).toString('hex')}`
     await lay(world, schema, role)
@@ -49,8 +49,8 @@ describe.each([['public', 'public'], ["a schema named like the owner's role", un
     await world.load('contacts', ['email', 'firstname', 'lastname'])
     await world.load('deals', ['dealname'])
     await db.query("select hubspot.track_associations('deals', 'contacts')")
-    const [one = '', two = '', three = ''] = [...store.records('contacts')].map(({ id }) => String(id))
-    const [deal = ''] = [...store.records('deals')].map(({ id }) => String(id))
+    const [one = '', two = '', three = ''] = [...store.records('contacts')].map(({ id }) => id)
+    const [deal = ''] = [...store.records('deals')].map(({ id }) => id)
     await db.query(`create trigger "noted at once" after insert or update or delete on hubspot.contacts for each row execute function ${schema}.note()`)
     await db.query(`create constraint trigger noted_late after insert or update or delete on hubspot.contacts
       deferrable initially deferred for each row execute function ${schema}.note()`)
@@ -58,7 +58,7 @@ describe.each([['public', 'public'], ["a schema named like the owner's role", un
     store.edit('contacts', one, { firstname: 'One' })
     store.edit('contacts', two, { firstname: 'Two' })
     store.archive('contacts', three)
-    store.addProperty('contacts', { name: 'colour', type: 'string', label: 'Colour' } as never)
+    store.addProperty('contacts', { name: 'colour', type: 'string', label: 'Colour' })
     await world.pass(2 * 3_600_000, 600_000)
     await db.query("select hubspot.resync('contacts'), hubspot.verify('deals')")
     await world.drain()

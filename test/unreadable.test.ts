@@ -247,3 +247,18 @@ describe('a property that answers leave out without a word', () => {
     expect(await world.differences('contacts')).toEqual([])
   })
 })
+
+test('what it takes to try them again is forecast, and stretched where the day is short', async () => {
+  await using world = await contacts()
+  refuse(world, 'named', 'phone', 'city', 'company')
+  await world.advance(1_000)
+  world.store.edit('contacts', first(world), { firstname: 'Ada' })
+  await world.pass(11_000)
+  expect(await world.db.query(`select every::text, requests_per_day::float8 as calls from hubspot.forecast where stream = 'probe'`)).toEqual([
+    { every: '00:15:00', calls: 3 * 96 },
+  ])
+  await world.db.query(`select hubspot.set_quota('daily', 2000)`)
+  expect(await world.db.query(`select stretched_every > every as is_stretched, limited_by from hubspot.forecast where stream = 'probe'`)).toEqual([
+    { is_stretched: true, limited_by: 'daily' },
+  ])
+})

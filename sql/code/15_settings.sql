@@ -1,16 +1,4 @@
 -- The clock and the settings: every number that a user may want to change has a row here.
-create or replace function hubspot_private.clock()
-returns timestamptz
-language sql
-volatile
-security definer
-set search_path = pg_catalog, pg_temp
-as $$
-  select clock_timestamp() + coalesce((select i.clock_shift from hubspot_private.installation i), '0');
-$$;
-comment on function hubspot_private.clock() is
-  'The only clock that this product''s SQL asks: real time, plus a shift that only tests set.';
-
 create or replace view hubspot_private.setting_defaults as
 select * from (values
   ('settle_windows', '["10 minutes", "60 minutes"]'::jsonb, 'array',

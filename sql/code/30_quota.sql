@@ -1,8 +1,8 @@
 -- Budgets: what they are and how they learn. 31 gives turns away, 32 is what people see and set.
 insert into hubspot_private.budgets
-  (name, max_requests, period, free_at, slow_at, used_since, postmaster_at)
+  (name, max_requests, period, free_at, slow_at, used_since, postmaster_at, life)
 select b.name, b.max_requests, b.period, hubspot_private.clock(), hubspot_private.clock(), hubspot_private.clock(),
-  pg_postmaster_start_time()
+  pg_postmaster_start_time(), (select l.id from hubspot_private.server_life l)
 from (values
   ('burst', 100, interval '10 seconds'),
   ('search', 5, interval '1 second'),
@@ -58,6 +58,8 @@ begin
       b.max_requests := coalesce(v_choice.max_requests, b.learned_max,
         case b.name when 'burst' then 100 when 'search' then 5 else 250000 end);
       b.share := v_choice.share;
+      -- What HubSpot said of another limit, or what someone says is over, is asked again.
+      b.refused_until := null;
       b.free_at := least(b.free_at, hubspot_private.clock() + b.period);
       b.waiting_until := '{-infinity,-infinity,-infinity,-infinity}';
       b.floor_at := '{-infinity,-infinity,-infinity,-infinity}';
@@ -101,6 +103,17 @@ $$;
 comment on function hubspot_private.quota_slowness(hubspot_private.budgets, timestamptz) is
   'By how much the spacing is stretched after refusals, 1 when not.';
 
+create or replace function hubspot_private.quota_own(b hubspot_private.budgets)
+returns double precision
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Whole requests a period, or less than one.
+  select case when b.max_requests * b.share < 1 then b.max_requests * b.share else floor(b.max_requests * b.share) end::double precision;
+$$;
+comment on function hubspot_private.quota_own(hubspot_private.budgets) is 'Requests a period that this product may make by its share.';
+
 create or replace function hubspot_private.quota_spacing(b hubspot_private.budgets, at timestamptz)
 returns interval
 language sql
@@ -110,7 +123,7 @@ as $$
   -- No limiter without feedback can promise no 429 above W / (W + J): spacing (W + J) / limit comes up to it.
   select make_interval(secs =>
     (extract(epoch from b.period) + hubspot_private.quota_spread(b) / 1000)
-    / greatest(floor(b.max_requests * b.share), 1) * hubspot_private.quota_slowness(b, quota_spacing.at));
+    / hubspot_private.quota_own(b) * hubspot_private.quota_slowness(b, quota_spacing.at));
 $$;
 comment on function hubspot_private.quota_spacing(hubspot_private.budgets, timestamptz) is
   'Time between two requests of a budget.';
@@ -159,7 +172,7 @@ begin
   perform from hubspot_private.budgets b order by b.name for update;
   update hubspot_private.budgets b
   set choice = n.choice, chosen_max = n.chosen_max, max_requests = n.max_requests, share = n.share,
-    free_at = n.free_at, waiting_until = n.waiting_until, floor_at = n.floor_at
+    free_at = n.free_at, refused_until = n.refused_until, waiting_until = n.waiting_until, floor_at = n.floor_at
   from hubspot_private.budgets_now() n
   where n.name = b.name and n.choice <> b.choice;
   if found then
@@ -224,7 +237,9 @@ $$;
 comment on function hubspot_private.quota_observe(text, jsonb) is
   'Takes in what answers told: {first_byte_ms, slowest_ms, burst_max, daily_max, daily_remaining, date}, all optional.';
 
-create or replace function hubspot_private.quota_throttled(budget text, retry_after_ms double precision default null)
+create or replace function hubspot_private.quota_throttled(
+  budget text, retry_after_ms double precision default null, answered_at timestamptz default null
+)
 returns void
 language sql
 volatile
@@ -236,14 +251,19 @@ as $$
     slow_at = hubspot_private.clock(),
     free_at = greatest(b.free_at, hubspot_private.clock()
       + make_interval(secs => least(greatest(coalesce(quota_throttled.retry_after_ms, 1000), 100), 60000) / 1000)),
-    used = case when b.name = 'daily' then greatest(b.used, b.max_requests) else b.used end,
-    used_since = case
-      when b.name = 'daily' then hubspot_private.account_day(hubspot_private.clock()
-        + (select a.hubspot_ahead from hubspot_private.account a))
-      else b.used_since
-    end
+    refused_until = case when d.is_today then hubspot_private.clock() + interval '15 minutes' else b.refused_until end,
+    is_tried = b.is_tried and not d.is_today,
+    used_since = case when d.is_today then d.day else b.used_since end,
+    used = case when d.is_today and b.used_since <> d.day then 0 else b.used end,
+    used_by = case when d.is_today and b.used_since <> d.day then '{0,0,0,0}' else b.used_by end
+  from (
+    -- One of yesterday, heard today, says nothing of today.
+    select n.day, quota_throttled.budget = 'daily'
+      and coalesce(hubspot_private.account_day(quota_throttled.answered_at) = n.day, true) as is_today
+    from hubspot_private.account a
+    cross join lateral (select hubspot_private.account_day(hubspot_private.clock() + a.hubspot_ahead) as day) n
+  ) d
   where b.name = quota_throttled.budget;
 $$;
-comment on function hubspot_private.quota_throttled(text, double precision) is
-  'HubSpot answered 429: the budget pauses (a second, or what Retry-After said), its spacing doubles and recovers by a tenth a second. daily: spent until midnight.';
-
+comment on function hubspot_private.quota_throttled(text, double precision, timestamptz) is
+  'HubSpot answered 429: the budget pauses (a second, or what Retry-After said), its spacing doubles and recovers by a tenth a second. daily: spent until midnight, as far as one request every 15 minutes shows; nothing where the answer is of another day than today.';

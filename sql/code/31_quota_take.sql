@@ -118,6 +118,9 @@ declare
   v_turn record;
   v_daily hubspot_private.budgets;
   v_budget hubspot_private.budgets;
+  v_life uuid;
+  v_tomorrow timestamptz;
+  v_until timestamptz;
 begin
   if v_class is null then
     perform hubspot_private.fail('bug', format('there is no class %s of requests', coalesce(quota_take.class, 'null')));
@@ -150,19 +153,35 @@ begin
     v_daily.used := 0;
     v_daily.used_by := '{0,0,0,0}';
     v_daily.used_since := v_day;
+    v_daily.refused_until := null;
   end if;
+  -- Tried once, and not refused again: it is over.
+  if v_daily.is_tried and v_daily.refused_until <= v_now then
+    v_daily.refused_until := null;
+  end if;
+  v_daily.is_tried := v_daily.is_tried and v_daily.refused_until is not null;
   if v_forecast is not null then
     v_daily.forecast := v_forecast;
     v_daily.forecast_at := v_now;
   end if;
-  if v_budget.postmaster_at <> pg_postmaster_start_time() then
-    -- What was promised just before the restart may be lost: the window counts as full.
+  v_life := (select l.id from hubspot_private.server_life l);
+  if v_life is null then
+    insert into hubspot_private.server_life default values on conflict do nothing;
+    v_life := (select l.id from hubspot_private.server_life l);
+  end if;
+  if v_budget.postmaster_at <> pg_postmaster_start_time() or v_budget.life is distinct from v_life then
+    -- What was promised just before the restart, or crash, may be lost: the window counts as full.
     v_budget.free_at := greatest(v_budget.free_at, v_now + v_budget.period);
   end if;
   v_spacing := hubspot_private.quota_spacing(v_budget, v_now);
-  if hubspot_private.quota_day_left(v_daily, v_class) <= 0 then
+  v_tomorrow := hubspot_private.account_tomorrow(v_day) - v_ahead;
+  v_until := case
+    when hubspot_private.quota_day_left(v_daily, v_class) <= 0 then v_tomorrow
+    when v_daily.refused_until is not null then least(v_daily.refused_until, v_tomorrow)
+  end;
+  if v_until > v_now then
     refused_by := 'daily';
-    asked_at := hubspot_private.account_tomorrow(v_day) - v_ahead;
+    asked_at := v_until;
     v_daily.waiting_until[v_class] := asked_at;
   else
     v_turn := hubspot_private.quota_turn(v_budget, v_class, v_now, v_spacing);
@@ -172,6 +191,11 @@ begin
       v_budget.waiting_until[v_class] := greatest(v_budget.waiting_until[v_class], asked_at);
     else
       asked_at := v_turn.send_at;
+      if v_daily.refused_until is not null then
+        -- A 429 alone says that the day is spent. The others wait for what this one is answered.
+        v_daily.refused_until := asked_at + interval '10 seconds';
+        v_daily.is_tried := true;
+      end if;
       v_daily.used := v_daily.used + 1;
       v_daily.used_by[v_class] := v_daily.used_by[v_class] + 1;
       if v_budget.used_since + v_budget.period <= asked_at then
@@ -188,11 +212,13 @@ begin
   end if;
   update hubspot_private.budgets b
   set used = v_daily.used, used_by = v_daily.used_by, used_since = v_daily.used_since,
+    refused_until = v_daily.refused_until, is_tried = v_daily.is_tried,
     waiting_until = v_daily.waiting_until, forecast = v_daily.forecast, forecast_at = v_daily.forecast_at
   where b.name = 'daily' and (refused_by is distinct from quota_take.kind or v_forecast is not null);
   update hubspot_private.budgets b
   set free_at = v_budget.free_at, used = v_budget.used, used_by = v_budget.used_by, used_since = v_budget.used_since,
-    waiting_until = v_budget.waiting_until, floor_at = v_budget.floor_at, postmaster_at = pg_postmaster_start_time()
+    waiting_until = v_budget.waiting_until, floor_at = v_budget.floor_at, postmaster_at = pg_postmaster_start_time(),
+    life = v_life
   where b.name = quota_take.kind and refused_by is distinct from 'daily';
   is_granted := refused_by is null;
   delay_ms := extract(epoch from asked_at - v_now) * 1000;
@@ -201,4 +227,4 @@ begin
 end;
 $$;
 comment on function hubspot_private.quota_take(text, jsonb, text) is
-  'Takes one request of a budget (burst or search) and of the day, both or none: the caller waits delay_ms, then sends. Not granted: nothing is reserved, ask again at asked_at; refused_by daily: the class has none left today. clock_ms is when delay_ms was counted from.';
+  'Takes one request of a budget (burst or search) and of the day, both or none: the caller waits delay_ms, then sends. Not granted: nothing is reserved, ask again at asked_at; refused_by daily: the class has none left today, or HubSpot says so. clock_ms is when delay_ms was counted from.';

@@ -20,6 +20,18 @@ $$;
 comment on function hubspot_private.quota_change(text, integer, numeric) is
   'Sets a budget''s requests (null: learned), or, where one is given, the share: once it is committed. SH111.';
 
+create or replace function hubspot_private.quota_retry()
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Written where nobody waits for it: whoever takes the next turn acts on it.
+  update hubspot_private.quota_choices c set number = c.number + 1
+  where c.budget = 'daily' and exists (select from hubspot_private.budgets b where b.name = 'daily' and b.refused_until is not null);
+$$;
+comment on function hubspot_private.quota_retry() is 'Someone says that the day is not spent: what a 429 said of it is forgotten.';
+
 create or replace function hubspot.set_quota(budget text, max_requests integer)
 returns void
 language plpgsql
@@ -59,9 +71,9 @@ comment on function hubspot.set_quota_share(numeric, text) is
 
 create or replace view hubspot.quota as
 select b.name as budget, b.max_requests, b.period, b.share,
-  case when u.is_over then 0 else b.used end as used,
+  case when u.is_over then 0 when b.refused_until is not null then greatest(b.used, b.max_requests) else b.used end as used,
   -- The share is of what this product takes, the limit of what all apps take.
-  greatest(case when u.is_over then greatest(floor(b.max_requests * b.share), 1) else least(
+  greatest(case when u.is_over then greatest(floor(b.max_requests * b.share), 1) when b.refused_until is not null then 0 else least(
     greatest(floor(b.max_requests * b.share), 1) - (b.used_by[1] + b.used_by[2] + b.used_by[3] + b.used_by[4]),
     b.max_requests - b.used) end, 0)::bigint as remaining,
   case when b.name <> 'daily' then round(hubspot_private.quota_spread(b)::numeric, 1) end as spread_ms,

@@ -126,7 +126,7 @@ begin
   -- A row that another read wrote meanwhile is there and later. Of the others nothing but a trigger keeps a statement away.
   execute format(
     'select array_agg(i order by i) from unnest($1) i
-     where i is not null and not exists (select from hubspot.%I t where t.id = i and t._synced_at >= $2)', o.table_name)
+     where i is not null and not exists (select from hubspot.%I t where t.id = i and t._synced_at >= $2 and not hubspot_private.is_set_back(t._synced_at, $2))', o.table_name)
   into v_skipped using ids, asked_at;
   perform hubspot_private.refusals_judge(array_fill('P0001'::text, array[coalesce(cardinality(v_skipped), 0)]), is_any_written, v_message);
   perform hubspot_private.problem_report('SH213', o.name, format('record %s of %s cannot be written: %s', i, o.name, v_message), null, i)

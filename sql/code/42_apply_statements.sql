@@ -140,7 +140,9 @@ as $$
         array_agg(x.id::bigint) filter (where x.is_new and not x.is_true)
       into rows_read, unreadable, fresh, known, behind, hidden
       from (
-        select r.id, t.id is null as is_new, $3 > greatest(t._synced_at, g.seen_gone_at, $4) as is_true
+        select r.id, t.id is null as is_new,
+          $3 > greatest(t._synced_at, g.seen_gone_at, $4)
+            or $3 > greatest(g.seen_gone_at, $4) and hubspot_private.is_set_back(t._synced_at, $3) as is_true
         from (
           select distinct case when length(j.id) between 1 and 18 and ltrim(j.id, '0123456789') = '' then j.id end as id
           from jsonb_to_recordset($1 -> 'results') as j (id text, archived text)
@@ -241,7 +243,7 @@ as $$
         on conflict (id) do update set
           _created_at = excluded._created_at, _updated_at = excluded._updated_at,
           _synced_at = excluded._synced_at, _extra = %9$s%6$s%7$s
-        where t._synced_at < $3
+        where t._synced_at < $3 or hubspot_private.is_set_back(t._synced_at, $3)
         returning t.id, t._extra, t.xmax = 0 as is_inserted
       )
       select array_agg(w.id), jsonb_object_agg(w.id, w._extra) filter (where w._extra is not null), count(*) filter (where w.is_inserted)

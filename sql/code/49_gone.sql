@@ -34,7 +34,8 @@ begin
   if asked_at > v_object.resync_started_at then
     execute pg_catalog.format(
       'select array_agg(l.id) from (
-         select t.id from hubspot.%I t where t.id = any ($1) and t._synced_at < $2 order by t.id for update skip locked
+         select t.id from hubspot.%I t
+         where t.id = any ($1) and (t._synced_at < $2 or hubspot_private.is_set_back(t._synced_at, $2)) order by t.id for update skip locked
        ) l', v_object.table_name)
     into v_free using v_held, asked_at;
     -- One of which someone holds an association stays, as one that is held itself.
@@ -115,7 +116,7 @@ begin
     where r.object = v_object.name and r.stream in ('backfill', 'resync') and r.state = 'done'));
   -- All but the archived list asks by id.
   insert into hubspot_private.tombstones as g (object, id, seen_gone_at, not_found_at, alive_at)
-  select v_object.name, i, v_now, case when stream <> 'archive' then asked_at end,
+  select v_object.name, i, v_now, case when stream <> 'archive' and asked_at > '-infinity' then asked_at end,
     case when i = any (v_deleted) and i <> all (v_kept) then v_alive_at end
   from unnest(v_gone) i
   on conflict on constraint tombstones_pkey do update

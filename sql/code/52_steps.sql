@@ -66,7 +66,8 @@ begin
     state = case when v_is_last then 'done' else r.state end,
     finished_at = case when v_is_last then hubspot_private.clock() end
   where r.id = s.run_id
-  returning r.started_at into v_started_at;
+  -- Begun before the clock was set back, it is not long ago.
+  returning least(r.started_at, hubspot_private.clock()) into v_started_at;
   update hubspot_private.streams t
   set cursor = case when step.is_over and t.stream in ('poll', 'settle') and not step.cursor ? 'date' then '{}' else step.cursor end,
     rows = t.rows + coalesce(v_result.inserted, 0)
@@ -149,6 +150,7 @@ declare
   v_step hubspot_private.step;
   v_found record;
   v_absent bigint[];
+  v_known_at constant timestamptz := hubspot_private.asked_known(asked_at);
   v_after constant text := coalesce(after, answer #>> '{paging,next,after}');
   v_session text[];
 begin
@@ -193,7 +195,7 @@ begin
   elsif stream = 'build' then
     v_step := hubspot_private.build_step(v_stream);
   elsif stream = 'associations' then
-    v_step := hubspot_private.associations_step(v_stream, request, answer, asked_at);
+    v_step := hubspot_private.associations_step(v_stream, request, answer, v_known_at);
   else
     select o.* into v_object from hubspot_private.objects o where o.name = object;
     if v_object.column_set <> column_set then
@@ -217,17 +219,17 @@ begin
     end if;
     case
       when stream = 'fetch' then
-        v_step := hubspot_private.fetch_step(v_stream, request, answer, v_found.missing, asked_at);
+        v_step := hubspot_private.fetch_step(v_stream, request, answer, v_found.missing, v_known_at);
       when stream = 'fill' then
-        v_step := hubspot_private.fill_step(v_stream, request, answer, v_after, asked, v_found.missing, asked_at);
+        v_step := hubspot_private.fill_step(v_stream, request, answer, v_after, asked, v_found.missing, v_known_at);
       when stream = 'backfill' then
-        v_step := hubspot_private.backfill_step(v_stream, request, answer, v_after, v_found.missing, asked_at, answered_at);
+        v_step := hubspot_private.backfill_step(v_stream, request, answer, v_after, v_found.missing, v_known_at, answered_at);
       when v_stream.cursor ? 'absences' then
-        v_step := hubspot_private.absences_step(v_stream, request, answer, v_found.missing, asked_at);
+        v_step := hubspot_private.absences_step(v_stream, request, answer, v_found.missing, v_known_at);
       when stream = 'resync' or request ->> 'kind' = 'list' then
-        v_step := hubspot_private.list_step(v_stream, answer, v_after, v_found.missing, asked_at);
+        v_step := hubspot_private.list_step(v_stream, answer, v_after, v_found.missing, v_known_at);
       when stream = 'archive' then
-        v_step := hubspot_private.archive_step(v_stream, answer, v_after, asked_at, answered_at);
+        v_step := hubspot_private.archive_step(v_stream, answer, v_after, v_known_at, answered_at);
       else
         v_step := hubspot_private.search_step(v_stream, request, answer, answered_at);
     end case;
@@ -241,7 +243,8 @@ begin
   return query
   select f.outcome, f.cursor, f.request
   from hubspot_private.step_finish(v_stream, v_step, requests,
-    case when stream in ('backfill', 'resync') and request ->> 'kind' = 'list' then hubspot_private.page_ids(answer, asked) end, v_absent, asked_at, null) f;
+    case when stream in ('backfill', 'resync') and request ->> 'kind' = 'list' then hubspot_private.page_ids(answer, asked) end, v_absent,
+    least(asked_at, hubspot_private.clock()), null) f;
   if v_object.name is not null and v_object.loaded_at is null and stream <> 'backfill'
     and (v_step.result).inserted + (v_step.result).updated + (v_step.result).deleted > 0
   then

@@ -78,7 +78,7 @@ as $$
     where b.name = 'daily'
   ),
   turns as (
-    select b.name, greatest(floor(b.max_requests * b.share), 1)
+    select b.name, hubspot_private.quota_own(b)
       / (extract(epoch from b.period) + hubspot_private.quota_spread(b) / 1000) as rate
     from hubspot_private.budgets_now() b
     where b.name <> 'daily'
@@ -111,7 +111,7 @@ as $$
     from hubspot_private.streams s
     left join hubspot_private.objects o on o.name = s.object
     left join hubspot_private.schedules c on c.object = s.object and c.stream = s.stream
-    where s.stream in ('poll', 'settle', 'archive', 'associations', 'schema', 'resync')
+    where s.stream in ('poll', 'settle', 'archive', 'associations', 'schema', 'resync', 'probe')
       and (s.object = '*' or o.is_tracked and not o.is_paused and o.archived_at is null)
       and (s.stream <> 'settle' or o.has_search)
       -- Parts of a full read are one run.
@@ -123,13 +123,14 @@ as $$
       coalesce(case
         -- Between sweeps a pair's runs read what is dirty.
         when s.stream = 'associations' then ceil(s.total / 1000.0)
+        when s.stream = 'probe' then (select count(*) from hubspot_private.properties p where p.object = s.object and p.unreadable_at is not null)
         when s.stream = 'resync' then (
           select r.requests from hubspot_private.runs r
           where r.object = s.object and r.stream in ('resync', 'backfill') and r.state = 'done'
           order by r.id desc limit 1)
         else l.calls
       end, case s.stream when 'resync' then ceil(s.total / 100.0) when 'schema' then 4 when 'settle' then 1.1 else 1 end) as calls,
-      l.calls is not null or s.stream in ('associations', 'resync') as is_known
+      l.calls is not null or s.stream in ('associations', 'resync', 'probe') as is_known
     from streams s
     cross join lateral (
       -- The middle of them: a rush that took one poll a thousand calls is no measure of the next. Some settle passes run on.

@@ -132,7 +132,7 @@ begin
   if object is null then
     update hubspot_private.pauses p set is_paused = false;
     update hubspot_private.objects o set is_paused = false where o.is_paused;
-    perform hubspot_private.retry_now('*'), hubspot_private.refresh_retry();
+    perform hubspot_private.retry_now('*'), hubspot_private.refresh_retry(), hubspot_private.quota_retry();
   else
     update hubspot_private.objects o set is_paused = false
     where o.name = (hubspot_private.object_tracked(object)).name;

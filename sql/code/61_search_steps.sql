@@ -112,7 +112,8 @@ begin
        select distinct h.id from hubspot_private.hints h
        join hubspot_private.fetch_queue q on (q.object, q.id) = (h.object, h.id)
        join hubspot.%I t on t.id = h.id
-       where h.object = $1 and h.id = any ($2) and h.version > t._updated_at and h.version <= $4 and t._synced_at < $3 and q.attempts < 6
+       where h.object = $1 and h.id = any ($2) and h.version > t._updated_at and h.version <= $4 and q.attempts < 6
+         and (t._synced_at < $3 or hubspot_private.is_set_back(t._synced_at, $3))
          -- It cannot be written.
          and not exists (
            select from hubspot_private.problems p

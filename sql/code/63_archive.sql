@@ -1,7 +1,7 @@
 -- The archived list, read from start to end each time, ids only: what it lists is gone from the mirror; a tombstone in a page's
 -- place that it does not list belongs to a record that was restored, or purged, and is asked for by id.
 --   The cursor: last, the highest id read; began, HubSpot's time of the sweep's first answer; until, that of the last whole sweep;
---   is_shown: it has listed some.
+--   is_shown: it has listed some; is_short: one of these still has its row.
 --   A list that is not in id order is read again with the ids it shows kept (is_listed): only its end tells what it lacks.
 create or replace function hubspot_private.load_begin(object text)
 returns void
@@ -91,6 +91,7 @@ declare
   v_back bigint[];
   v_merged jsonb;
   v_low bigint := coalesce((s.cursor ->> 'last')::bigint, -1);
+  v_is_short boolean;
   v_most constant bigint := 9223372036854775807;
 begin
   select o.* into strict v_object from hubspot_private.objects o where o.name = s.object;
@@ -112,7 +113,7 @@ begin
   v_step.result.rows_read := pg_catalog.cardinality(v_ids);
   v_step.cursor := pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('after', after, 'until', s.cursor -> 'until',
     'began', coalesce(s.cursor -> 'began', pg_catalog.to_jsonb(hubspot_private.as_ms(coalesce(answered_at, hubspot_private.hubspot_now())))),
-    'is_listed', s.cursor -> 'is_listed', 'is_shown', coalesce(s.cursor -> 'is_shown', case when v_ids <> '{}' then 'true'::jsonb end)));
+    'is_listed', s.cursor -> 'is_listed', 'is_short', s.cursor -> 'is_short', 'is_shown', coalesce(s.cursor -> 'is_shown', case when v_ids <> '{}' then 'true'::jsonb end)));
   if not s.cursor ? 'is_listed' and not hubspot_private.ids_ascend(v_ids, v_low) then
     delete from hubspot_private.listed l where l.object = s.object and l.stream = 'archive';
     v_step.cursor := v_step.cursor - 'after' || '{"is_listed": true}';
@@ -131,6 +132,16 @@ begin
   if pg_catalog.cardinality(v_new) > 0 then
     perform hubspot_private.object_lock(v_object.number, true);
     v_step.result.deleted := hubspot_private.gone_apply(s.object, s.stream, s.range, v_new, asked_at, s.stream);
+    -- In doubt, and read again; what a trigger keeps has a problem of its own.
+    execute pg_catalog.format(
+      'select exists (
+         select from %s and t.id = any ($1) and not exists (
+           select from hubspot_private.problems p
+           where p.object = $2 and p.record_id = t.id and p.code = ''SH213'' and p.resolved_at is null))', hubspot_private.live_rows(v_object))
+    into v_is_short using v_new, s.object;
+    if v_is_short then
+      v_step.cursor := v_step.cursor || '{"is_short": true}';
+    end if;
   end if;
   if v_merged is not null then
     perform hubspot_private.merges_note(s.object, v_merged);
@@ -157,7 +168,9 @@ begin
   end if;
   if after is null then
     delete from hubspot_private.listed l where l.object = s.object and l.stream = 'archive';
-    v_step.cursor := pg_catalog.jsonb_build_object('until', v_step.cursor -> 'began');
+    -- Nothing is claimed that is not so: the next sweep tells.
+    v_step.cursor := pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+      'until', v_step.cursor -> case when v_step.cursor ? 'is_short' then 'until' else 'began' end));
     -- A list that shows nothing at all is no evidence.
     v_new := case when s.cursor ? 'is_shown' or v_ids <> '{}' then hubspot_private.erasures_believed(v_object) end;
     if pg_catalog.cardinality(v_new) > 0 then

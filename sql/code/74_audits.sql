@@ -49,6 +49,7 @@ declare
   v_fresh text[];
   v_known text[];
   v_behind text[];
+  v_hidden bigint[];
   v_missing bigint[];
   v_different bigint[];
 begin
@@ -61,8 +62,8 @@ begin
     v_audit.deletes_known_until := coalesce(v_audit.deletes_known_until, (
       select to_timestamp((t.cursor ->> 'until')::bigint / 1000.0) from hubspot_private.streams t where t.object = o.name and t.stream = 'archive'));
   end if;
-  execute format('select j.fresh, j.known, j.behind from hubspot_private.judge_%s($1, $2, $3, $4) j', o.number)
-  into v_fresh, v_known, v_behind using body, o.name, asked_at, o.resync_started_at;
+  execute format('select j.fresh, j.known, j.behind, j.hidden from hubspot_private.judge_%s($1, $2, $3, $4) j', o.number)
+  into v_fresh, v_known, v_behind, v_hidden using body, o.name, asked_at, o.resync_started_at;
   execute format('select array_agg(d.differing_id order by d.differing_id) from hubspot_private.differing_%s($1, $2) d', o.number)
   into v_different using body, v_known;
   -- What changed since the table was complete is on its way; what another has read since says nothing of it.
@@ -78,7 +79,8 @@ begin
         select from hubspot_private.tombstones g where g.object = o.name and g.id = (r.value ->> 'id')::bigint and g.purged_at is null))
   ) i;
   update hubspot.audits a
-  set compared = a.compared + jsonb_array_length(body -> 'results'), known_until = v_audit.known_until,
+  set compared = a.compared + jsonb_array_length(body -> 'results') - coalesce(cardinality(v_behind), 0) - coalesce(cardinality(v_hidden), 0),
+    known_until = v_audit.known_until,
     deletes_known_until = v_audit.deletes_known_until,
     missing = a.missing + coalesce(cardinality(v_missing), 0),
     different = a.different + coalesce(cardinality(v_different), 0),

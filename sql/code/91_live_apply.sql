@@ -76,6 +76,7 @@ begin
   -- What a crash of the server loses of it, the poll finds again: whatever it has recorded since is lost with it.
   perform pg_catalog.set_config('synchronous_commit', 'off', true);
   v_session := hubspot_private.session_state();
+  asked_at := hubspot_private.asked_known(asked_at);
   select o.* into v_object from hubspot_private.objects o where o.name = object and o.is_tracked;
   if not found or v_object.column_set <> column_set then
     outcome := 'again';

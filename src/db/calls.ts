@@ -148,9 +148,11 @@ export async function quotaTake(db: Database, kind: 'burst' | 'search', turn: Qu
   return rows[0]!
 }
 
-/** HubSpot answered 429. */
-export async function quotaThrottled(db: Database, budget: string, retryAfterMs: number | undefined): Promise<void> {
-  await db.pool.query('select hubspot_private.quota_throttled(budget => $1, retry_after_ms => $2)', [budget, retryAfterMs ?? null])
+/** HubSpot answered 429, by its clock at `answeredAt`. */
+export async function quotaThrottled(db: Database, budget: string, retryAfterMs: number | undefined, answeredAt: string | undefined): Promise<void> {
+  await db.pool.query('select hubspot_private.quota_throttled(budget => $1, retry_after_ms => $2, answered_at => $3)', [
+    budget, retryAfterMs ?? null, answeredAt ?? null,
+  ])
 }
 
 /** A stream whose lease a worker holds. */

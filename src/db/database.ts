@@ -36,8 +36,8 @@ export function openDatabase(
     max,
     application_name: applicationName,
     ...(settings !== undefined && { options: settings }),
-    // Neither our statements nor the queue's take an operator that someone put on the usual path; poolers refuse it as an option.
-    onConnect: async (client) => void (await client.query("set search_path = pg_catalog, pg_temp; set hubspot.is_own_session = 'true'")),
+    // The pool waits for what it returns.
+    onConnect: pinPath as (client: pg.ClientBase) => void,
     types: { getTypeParser },
     // An idle half-open connection is found out by the kernel, one with a query under way by cutSilent().
     keepAlive: true,
@@ -57,6 +57,11 @@ export function openDatabase(
     close,
     [Symbol.asyncDispose]: close,
   }
+}
+
+/** Neither our statements nor the queue's take an operator that someone put on the usual path. Poolers refuse it as an option. */
+async function pinPath(client: pg.ClientBase): Promise<void> {
+  await client.query("set search_path = pg_catalog, pg_temp; set hubspot.is_own_session = 'true'")
 }
 
 /** Why a text is no URL of a database; never repeats it, since there is a password in it. */

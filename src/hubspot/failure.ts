@@ -107,7 +107,7 @@ const REFUSED = 'Read HubSpot\'s message: look in HubSpot at what it names, a pr
 
 /** A secret as it is, and as JSON, a URL or HTML may write each of its characters. */
 function spellingsOf(secret: string): RegExp {
-  const characters = [...secret].map((character) => {
+  const characters = Array.from(secret, (character) => {
     const hex = character.codePointAt(0)!.toString(16)
     return String.raw`(?:\\?\u{${hex}}|\\u0*${hex}|%0*${hex}|&#(?:x0*${hex}|0*${character.codePointAt(0)});)`
   })

@@ -57,11 +57,12 @@ export function createCaller({
         news.hear(kind, answer, due)
         return { answer, askedAt: permit.asked_at }
       } catch (error) {
-        if (error instanceof SyncError && isHead(error.detail['answer'])) news.hear(kind, error.detail['answer'], due)
+        const head = error instanceof SyncError && isHead(error.detail['answer']) ? error.detail['answer'] : undefined
+        if (head !== undefined) news.hear(kind, head, due)
         // A turn of its own for what is sent again.
         if (error instanceof Renewed && renewals++ < MOST_RENEWALS) continue
         if (!(error instanceof Throttled)) throw error
-        await quotaThrottled(db, error.policy, error.retryAfterMs)
+        await quotaThrottled(db, error.policy, error.retryAfterMs, head?.date)
         if (++refusals >= MOST_REFUSALS) {
           throw new Transient(error.code, error.message, { retryAfterMs: error.retryAfterMs, hint: error.hint, cause: error })
         }

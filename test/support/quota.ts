@@ -63,7 +63,7 @@ export async function openBudgets(): Promise<Budgets> {
           share = 1, free_at = hubspot_private.clock(), delay_low_ms = null, delay_high_ms = null, delay_seen_at = null, slow_factor = 1,
           slow_at = hubspot_private.clock(), used_by = default, waiting_until = default, floor_at = default, forecast = default,
           forecast_at = '-infinity', used = 0, used_since = hubspot_private.account_day(hubspot_private.clock()), throttled_count = 0,
-          postmaster_at = pg_postmaster_start_time()`)
+          refused_until = null, is_tried = false, postmaster_at = pg_postmaster_start_time()`)
     },
     async advance(ms) {
       await client.query('update hubspot_private.installation set clock_shift = clock_shift + make_interval(secs => $1::double precision / 1000)', [ms])
