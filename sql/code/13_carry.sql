@@ -1,5 +1,5 @@
 -- Rows that no read fills (marked ones, those that a trigger kept or refuses), before a column of another type takes the place of theirs: their values are cast from the old column.
--- Invoker and without SET where users' triggers run. They fire as for any other update of a row: nothing but a superuser keeps them from it.
+-- Triggers of users' fire as for any other update of a row: nothing but a superuser keeps them from it.
 create or replace function hubspot_private.raw_expression(column_type text, value text)
 returns text
 language sql
@@ -148,3 +148,43 @@ $$;
 comment on function hubspot_private.carry_step(hubspot_private.streams) is
   'Carries some rows over to columns that are to take the place of others, in id order, and returns where stream build goes on; null when no property is left.';
 revoke all on function hubspot_private.carry_step(hubspot_private.streams) from public;
+
+-- Columns that no page fills, and how a row that is too wide for what it is to have finds room in them.
+create or replace function hubspot_private.unfilled_columns(object text)
+returns table (property text, column_name name, column_type text, is_kept boolean)
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select p.property, p.column_name, p.column_type, p.archived_at is not null or p.unreadable_at is not null
+  from hubspot_private.objects o
+  join hubspot_private.properties p on p.object = o.name
+  join pg_attribute a on a.attrelid = to_regclass(format('hubspot.%I', o.table_name)) and a.attname = p.column_name and not a.attisdropped
+  where o.name = unfilled_columns.object and (not p.is_selected or p.archived_at is not null or p.unreadable_at is not null);
+$$;
+comment on function hubspot_private.unfilled_columns(text) is
+  'Columns that no page fills: of properties that are no longer chosen, and of those that keep what they have.';
+
+create or replace function hubspot_private.room_statement(object text, is_last boolean)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- What is no longer chosen is still to be had from HubSpot: it goes first.
+  select case
+    when count(*) = 0 then 'select $1'
+    else format('update hubspot.%I t set %s%s where t.id = $1 and (%s)', min(o.table_name), string_agg(format('%I = null', c.column_name), ', '),
+      case when bool_or(c.is_kept) then format(
+        ', _extra = nullif(coalesce(t._extra, ''{}'') || pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_object(%L::text[], array[%s])), ''{}'')',
+        array_agg(c.property order by c.property) filter (where c.is_kept),
+        string_agg(hubspot_private.raw_expression(c.column_type, format('t.%I', c.column_name)), ', ' order by c.property) filter (where c.is_kept))
+      end,
+      string_agg(format('t.%I is not null', c.column_name), ' or '))
+  end
+  from hubspot_private.objects o
+  join hubspot_private.unfilled_columns(o.name) c on room_statement.is_last or not c.is_kept
+  where o.name = room_statement.object;
+$$;
+comment on function hubspot_private.room_statement(text, boolean) is
+  'SQL text that makes room in the row of id $1: it empties the columns of what is no longer chosen and, where is_last, moves what properties keep from columns to _extra.';

@@ -1,4 +1,4 @@
--- How an answer about associations is taken in: only differences are written. Invoker and without SET where users' triggers run.
+-- How an answer about associations is taken in: only differences are written.
 create or replace function hubspot_private.edges_apply(
   s hubspot_private.streams, p hubspot_private.pairs, ids bigint[], edges hubspot_private.edge[], asked_at timestamptz, seqs jsonb, wide bigint[]
 )

@@ -36,8 +36,7 @@ export function openDatabase(
     max,
     application_name: applicationName,
     ...(settings !== undefined && { options: settings }),
-    // The pool waits for what it returns.
-    onConnect: pinPath as (client: pg.ClientBase) => void,
+    onConnect: pinPath, // oxlint-disable-line typescript/no-misused-promises -- the pool does wait for it
     types: { getTypeParser },
     // An idle half-open connection is found out by the kernel, one with a query under way by cutSilent().
     keepAlive: true,
