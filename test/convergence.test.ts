@@ -27,7 +27,7 @@ async function converges(what: Scenario): Promise<void> {
     client: (client, sandbox) => smallPages(client, sandbox, what),
   })
   await world.db.query("select hubspot.configure('max_ranges', $1::integer), hubspot.configure('range_records', 1), hubspot.set_quota('burst', $2)", [what.parts, what.burst])
-  if (isGuarded(what)) await world.db.query("select hubspot.configure('held_deletes', 1), hubspot.configure('held_deletes_percent', 1)")
+  if (isGuarded(what)) await world.db.query("select hubspot.configure('held_deletes', 0), hubspot.configure('held_deletes_percent', 0)")
   const play = createPlay(world, what)
   const names = Object.keys(what.counts) as ObjectName[]
   const feed = followFeed(world.db, names)
@@ -155,7 +155,7 @@ async function untidy(
      left join hubspot_private.pairs p on r.stream = 'associations' and p.number = r.range
      -- What was under way when it was untracked, or waited to be confirmed when the next began.
      where r.state <> 'done'
-       and not (r.state = 'stopped' and (r.stream = 'resync' and hubspot_private.setting('held_deletes') = '1' or r.finished_at <= greatest(o.tracked_at, p.tracked_at) + interval '1 hour'))
+       and not (r.state = 'stopped' and (r.stream = 'resync' and hubspot_private.setting('held_deletes') = '0' or r.finished_at <= greatest(o.tracked_at, p.tracked_at) + interval '1 hour'))
      union all
      select format('audit of %s: %s', a.object, to_jsonb(a))
      from hubspot.audits a
