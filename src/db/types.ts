@@ -89,7 +89,7 @@ export interface Audits {
    */
   at: string;
   /**
-   * Records that HubSpot listed.
+   * Records that HubSpot listed and that were compared: not those that another read wrote, or found gone, after this one was asked.
    */
   compared: Generated<Int8>;
   /**
