@@ -483,7 +483,7 @@ export interface Problems {
 
 export interface Properties {
   /**
-   * When it was seen gone from HubSpot; its column is kept.
+   * When it was seen gone from HubSpot; what its column, or _extra, has of it is kept.
    */
   archived_at: string | null;
   /**
@@ -499,7 +499,7 @@ export interface Properties {
    */
   description: string | null;
   /**
-   * When it was no longer chosen: its column holds what it held then.
+   * When it was no longer chosen: its column holds what it held then, where the row is not too wide for that.
    */
   deselected_at: string | null;
   /**
@@ -547,7 +547,7 @@ export interface Properties {
    */
   type: string | null;
   /**
-   * When HubSpot refused to show it to this token: its column holds what it held then.
+   * When HubSpot refused to show it to this token: its column, or _extra, holds what it held then.
    */
   unreadable_at: string | null;
 }
