@@ -152,6 +152,12 @@ const fault: fc.Arbitrary<Fault> = fc.oneof(
   { weight: 2, arbitrary: fc.constantFrom<Fault>({ type: '401' }, { type: '403' }, { type: '477', retryAfter: 600 }) },
 )
 
+/** Pages that are not as they should be; what a list leaves out, nothing but the next full read tells. */
+const oddPage = fc.oneof(
+  fc.record({ fault: fc.constantFrom<Fault>({ type: 'duplicates' }, { type: 'incomplete' }), kind: fc.constantFrom('list' as const, 'batch read' as const) }),
+  fc.record({ fault: fc.constant<Fault>({ type: 'missing' }), kind: fc.constantFrom('search' as const, 'batch read' as const) }),
+)
+
 const one = (weight: number, arbitrary: fc.Arbitrary<unknown>) => ({ weight, arbitrary: arbitrary as fc.Arbitrary<Command> })
 const act = <T extends Command['do']>(name: T) => fc.constant(name)
 const turns = fc.oneof({ weight: 6, arbitrary: fc.nat({ max: 3 }) }, { weight: 3, arbitrary: fc.nat({ max: 12 }) }, { weight: 1, arbitrary: fc.nat({ max: 40 }) })
@@ -204,6 +210,7 @@ function command(biggest: number): fc.Arbitrary<Command> {
         one(30, fc.record({ do: act('fault'), fault, times: fc.constantFrom(1, 1, 2) })),
         one(20, fc.record({ do: act('fault'), fault, times: fc.constantFrom(1, 1, 2), kind: fc.constantFrom('list', 'search', 'batch read') })),
         one(1, fc.constant({ do: 'fault', fault: { type: '429', policy: 'daily' }, times: 1 })),
+        one(20, oddPage.map((odd) => ({ do: 'fault', times: 1, ...odd }))),
         one(15, fc.record({ do: act('lose'), pick })),
         one(30, fc.record({ do: fc.constantFrom('kill', 'freeze'), worker: fc.nat({ max: 1 }) })),
         one(30, fc.record({ do: act('thaw') })),
