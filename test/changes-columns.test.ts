@@ -123,3 +123,27 @@ test('a column that is new has no first values in the feed, whoever reads them, 
   expect(await told(world, 'lastname')).toEqual([[filled, ['Old', 'New']], [emptied, ['Old', null]], [read, ['First', 'Second']]])
   expect(await told(world, 'firstname')).toEqual([[read, [expect.anything(), 'Ada']]])
 })
+
+test.each(['refused', 'left out'] as const)('a column that was %s for a while tells what was changed meanwhile, once it is filled', async (how) => {
+  await using world = await startWorld('meanwhile', { sandbox: { objects: { deals: 6 } } })
+  const { store, db } = world
+  const [edited = '', emptied = '', filled = ''] = idsOf(world)
+  store.edit('deals', edited, { amount: '1' })
+  store.edit('deals', emptied, { amount: '2' })
+  store.edit('deals', filled, { amount: null })
+  await world.load('deals', ['dealname', 'amount'])
+  const hide = async (isHidden: boolean) => how === 'refused'
+    ? store.changeProperty('deals', 'amount', { unreadable: isHidden ? 'named' : null })
+    : void (await db.query('select hubspot.track($1, $2)', ['deals', isHidden ? ['dealname'] : ['dealname', 'amount']]))
+  await hide(true)
+  await world.advance(1_000)
+  store.edit('deals', edited, { amount: '11', dealname: 'seen' })
+  store.edit('deals', emptied, { amount: null })
+  store.edit('deals', filled, { amount: '3' })
+  await world.pass(20 * MINUTE, MINUTE)
+  expect(await told(world, 'amount')).toEqual([])
+  await hide(false)
+  await world.pass(60 * MINUTE, MINUTE)
+  expect(await world.differences('deals')).toEqual([])
+  expect((await told(world, 'amount')).toSorted()).toEqual([[edited, [1, 11]], [emptied, [2, null]]].toSorted())
+})

@@ -261,4 +261,8 @@ test('what it takes to try them again is forecast, and stretched where the day i
   expect(await world.db.query(`select stretched_every > every as is_stretched, limited_by from hubspot.forecast where stream = 'probe'`)).toEqual([
     { is_stretched: true, limited_by: 'daily' },
   ])
+  await world.db.query(`select hubspot.set_quota('daily', 250000)`)
+  refuse(world, null, 'phone', 'city', 'company')
+  await world.pass(2 * 3_600_000, 600_000)
+  expect(await world.db.query(`select stream from hubspot.forecast where stream = 'probe'`)).toEqual([])
 })

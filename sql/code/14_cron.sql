@@ -76,6 +76,7 @@ create or replace function hubspot_private.cron_every(cron text)
 returns interval
 language plpgsql
 immutable
+strict
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable

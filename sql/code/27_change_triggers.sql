@@ -47,22 +47,16 @@ $$;
 comment on function hubspot_private.changes_told(text, text, bigint[]) is 'Tells whoever listens, and wakes subscriptions, of the changes of one statement.';
 
 create or replace function hubspot_private.change_source(
-  object_number integer, out object text, out run_id bigint, out is_written boolean, out is_fill boolean, out filling text[]
+  object_number integer, out object text, out run_id bigint, out is_written boolean, out filling text[]
 )
 returns record
 language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-  -- Not before the first load is done; and what reads a column for the first time, or tidies up, is no change of HubSpot's. A column
-  -- whose type changes is kept up to date until another takes its place: what a fill finds changed of that, is one.
-  select o.name, s.run_id,
-    o.loaded_at is not null and case s.stream
-      when 'build' then false
-      when 'fill' then exists (
-        select from hubspot_private.properties p where p.object = o.name and p.fill_run = s.run_id and p.next_column is not null)
-      else true end,
-    s.stream is not distinct from 'fill',
+  -- Not before the first load is done; and what tidies up is no change of HubSpot's, nor are first values. What a fill finds changed of
+  -- a column that had values is one: its type changes, or it was not shown, or not chosen, for a while.
+  select o.name, s.run_id, o.loaded_at is not null and s.stream is distinct from 'build',
     array(
       select p.column_name::text from hubspot_private.properties p
       join hubspot_private.runs r on r.id = p.fill_run and r.state in ('waiting', 'running')
@@ -74,9 +68,9 @@ as $$
   where o.number = change_source.object_number;
 $$;
 comment on function hubspot_private.change_source(integer) is
-  'For the trigger of an object''s table: by which run this transaction writes, whether that goes to the feed, whether it is what fills columns, and which are being filled.';
+  'For the trigger of an object''s table: by which run this transaction writes, whether that goes to the feed, and which columns are being filled.';
 
-create or replace function hubspot_private.change_shown(changed jsonb, filling text[], is_fill boolean)
+create or replace function hubspot_private.change_shown(changed jsonb, filling text[])
 returns jsonb
 language sql
 immutable
@@ -84,10 +78,10 @@ set search_path = pg_catalog, pg_temp
 as $$
   -- Whoever reads a row whole before the fill comes to it, gives it its first values too.
   select change_shown.changed - array(
-    select f from unnest(change_shown.filling) f where change_shown.is_fill or change_shown.changed -> f -> 0 = 'null');
+    select f from unnest(change_shown.filling) f where f = '_extra' or change_shown.changed -> f -> 0 = 'null');
 $$;
-comment on function hubspot_private.change_shown(jsonb, text[], boolean) is
-  'What of an update goes to the feed: no first values of columns that are being filled, but what is changed of them later.';
+comment on function hubspot_private.change_shown(jsonb, text[]) is
+  'What of an update goes to the feed: no first values of columns that are being filled, but what is changed of them.';
 
 create or replace function hubspot_private.change_columns(columns text[], is_pair boolean)
 returns text
@@ -178,7 +172,7 @@ as $$
   from (
     select 'old_rows o join new_rows n on n.id = o.id' as both,
       format($pairs$(
-          select case when v_source.filling = '{}' then x.changed else hubspot_private.change_shown(x.changed, v_source.filling, v_source.is_fill) end
+          select case when v_source.filling = '{}' then x.changed else hubspot_private.change_shown(x.changed, v_source.filling) end
           from (select ('{' || %s || '}')::jsonb as changed offset 0) x)$pairs$, hubspot_private.change_columns(l.live, true)) as pairs,
       format('(''{'' || %s || ''}'')::jsonb', hubspot_private.change_columns(l.live, false)) as all_of_new,
       format('jsonb_strip_nulls(to_jsonb(o)) - %L::text[]', l.next) as all_of_old,

@@ -146,6 +146,8 @@ as $$
         limit 20
       ) r
     ) l
+    -- One that nothing calls for has no interval, as a probe of nothing.
+    where s.every is not null
   )
   select c.object, c.stream,
     case when c.stream = 'settle' or c.stream = 'poll' and bool_and(c.has_search) then 'search' else 'burst' end,
