@@ -145,5 +145,7 @@ test.each(['refused', 'left out'] as const)('a column that was %s for a while te
   await hide(false)
   await world.pass(60 * MINUTE, MINUTE)
   expect(await world.differences('deals')).toEqual([])
-  expect((await told(world, 'amount')).toSorted()).toEqual([[edited, [1, 11]], [emptied, [2, null]]].toSorted())
+  const all = await told(world, 'amount')
+  expect(all).toEqual(expect.arrayContaining([[edited, [1, 11]], [emptied, [2, null]]]))
+  expect(all).toHaveLength(2)
 })
