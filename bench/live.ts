@@ -14,6 +14,8 @@ import { connect, loadWhole, workerHere } from './support/worker.ts'
 const RECORDS = Number(process.env['BENCH_RECORDS'] ?? 100_000)
 const SELECTS = 400
 const SESSIONS = 20
+/** What 1 ms over the direct table was of postgres_fdw straight to the database, where the goal comes from: 0.045 and 0.21 ms. */
+const STUDY = 5
 
 /** What a live table costs over the mirror's own, besides HubSpot's call. */
 export async function run(): Promise<Figure[]> {
@@ -77,7 +79,8 @@ export async function run(): Promise<Figure[]> {
     return [
       { number: 15, name: 'live select by id over the direct table and the HubSpot call', value: fresh - direct - call, unit: 'ms', goal: { most: 1 }, from },
       { number: 15, name: 'the same with an answer that may be an hour old, over the direct table', value: aged - direct, unit: 'ms', goal: { most: 1 }, from: `${aged.toFixed(2)} ms` },
-      { number: 15, name: 'the same, of postgres_fdw straight to the database', value: aged / straight, unit: '×', goal: null, from: `${straight.toFixed(2)} ms straight` },
+      { number: 15, name: 'the same, of postgres_fdw straight to the database', value: aged / straight, unit: '×', goal: { most: STUDY }, from: `${straight.toFixed(2)} ms straight` },
+      { number: 15, name: 'the first without the HubSpot call, of postgres_fdw straight to the database', value: (fresh - call) / straight, unit: '×', goal: { most: STUDY }, from: '' },
       { number: 15, name: `live scan of ${RECORDS.toLocaleString('en')} rows, of the direct table's`, value: median(scans.live) / median(scans.direct), unit: '×', goal: null,
         from: `${median(scans.live).toFixed(0)} ms, a search included; direct ${median(scans.direct).toFixed(0)}` },
       { number: 15, name: `live selects by id, ${SESSIONS} sessions`, value: ((ids.length - SELECTS) / all) * 1_000, unit: 'rows/s', goal: null, from: `${ids.length - SELECTS} selects` },

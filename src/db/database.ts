@@ -36,7 +36,6 @@ export function openDatabase(
     max,
     application_name: applicationName,
     ...(settings !== undefined && { options: settings }),
-    onConnect: pinPath, // oxlint-disable-line typescript/no-misused-promises -- the pool does wait for it
     types: { getTypeParser },
     // An idle half-open connection is found out by the kernel, one with a query under way by cutSilent().
     keepAlive: true,
@@ -45,7 +44,11 @@ export function openDatabase(
   })
   // An idle connection that breaks is replaced by the next query; nobody else would catch this event.
   pool.on('error', onError)
-  pool.on('connect', (client) => client.on('error', onError))
+  pool.on('connect', (client) => {
+    client.on('error', onError)
+    // Sent before whatever the client is wanted for, which fails too where this does.
+    client.query(PINNED).catch(() => undefined)
+  })
   cutSilent(pool, url, patience)
   const close = async () => {
     if (!pool.ended) await pool.end()
@@ -59,9 +62,7 @@ export function openDatabase(
 }
 
 /** Neither our statements nor the queue's take an operator that someone put on the usual path. Poolers refuse it as an option. */
-async function pinPath(client: pg.ClientBase): Promise<void> {
-  await client.query("set search_path = pg_catalog, pg_temp; set hubspot.is_own_session = 'true'")
-}
+const PINNED = "set search_path = pg_catalog, pg_temp; set hubspot.is_own_session = 'true'"
 
 /** Why a text is no URL of a database; never repeats it, since there is a password in it. */
 export function databaseUrlFault(url: string): string | undefined {
