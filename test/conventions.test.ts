@@ -73,7 +73,7 @@ describe('the catalogue', () => {
       `select p.proname as name, p.prosrc as text from pg_proc p
        where p.pronamespace in ('hubspot'::regnamespace, 'hubspot_private'::regnamespace) and p.prosrc ~* '''search_path'', |set local search_path'`)
     const pinned = /pg_catalog\.set_config\('search_path', 'pg_catalog, pg_temp', true\)/g
-    expect(functions.filter(({ text }) => text.replaceAll(pinned, '').includes('search_path')).map(({ name }) => name)).toEqual(['path_open', 'session_end'])
+    expect(functions.filter(({ text }) => text.replaceAll(pinned, '').includes('search_path')).map(({ name }) => name)).toEqual(['path_open'])
     expect(await db.query('select hubspot_private.usual_search_path() as path')).toEqual([{ path: '"$user", public' }])
   })
 })

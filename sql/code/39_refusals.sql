@@ -237,17 +237,13 @@ returns void
 language plpgsql
 volatile
 as $$
-declare
-  v_is_own constant text := pg_catalog.current_setting('hubspot.is_own_session', true);
 begin
   -- What was deferred to the commit would run after this.
   perform hubspot_private.constraints_check();
   perform hubspot_private.session_settle(was, 'a trigger of yours');
   -- As DISCARD ALL, which no function may, but for the statements that the worker prepared. 0.08 ms where nothing was left.
   reset all;
-  -- A worker's own connections are made so (src/db/database.ts); those that another lends it are not.
-  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', v_is_own is distinct from 'true');
-  perform pg_catalog.set_config('hubspot.is_own_session', v_is_own, false);
+  perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
   perform hubspot_private.session_restore(was, true);
   execute 'close all';
   unlisten *;

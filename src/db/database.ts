@@ -44,11 +44,7 @@ export function openDatabase(
   })
   // An idle connection that breaks is replaced by the next query; nobody else would catch this event.
   pool.on('error', onError)
-  pool.on('connect', (client) => {
-    client.on('error', onError)
-    // Sent before whatever the client is wanted for, which fails too where this does.
-    client.query(PINNED).catch(() => undefined)
-  })
+  pool.on('connect', (client) => client.on('error', onError))
   cutSilent(pool, url, patience)
   const close = async () => {
     if (!pool.ended) await pool.end()
@@ -60,9 +56,6 @@ export function openDatabase(
     [Symbol.asyncDispose]: close,
   }
 }
-
-/** Neither our statements nor the queue's take an operator that someone put on the usual path. Poolers refuse it as an option. */
-const PINNED = "set search_path = pg_catalog, pg_temp; set hubspot.is_own_session = 'true'"
 
 /** Why a text is no URL of a database; never repeats it, since there is a password in it. */
 export function databaseUrlFault(url: string): string | undefined {
