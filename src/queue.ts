@@ -8,6 +8,8 @@ import type { SyncDeps } from './sync/step.ts'
 const LONGEST_PAUSE_MS = 10_000
 /** How late a job due in the future may start: the queue looks that often; polls are due that early (hubspot_private.schedule_lead). */
 const POLL_MS = 500
+/** How long a queue that has shut down may take to say so. */
+const LAST_MS = 2_000
 
 /**
  * Batched, a job that cannot be signed off stops the queue with an error, and it is started anew. Alone, each would reject a
@@ -26,6 +28,7 @@ export async function startQueue({ db, log, signal, sleep }: SyncDeps, { schema,
   for (let wait = 1_000; !signal.aborted; ) {
     const events: WorkerEvents = new EventEmitter()
     events.on('pool:create', ({ workerPool }) => queueIds.add(workerPool.id))
+    const over = ending(events)
     try {
       const runner = await run({
         pgPool: db.pool, schema, concurrency, events,
@@ -40,7 +43,7 @@ export async function startQueue({ db, log, signal, sleep }: SyncDeps, { schema,
       signal.addEventListener('abort', stop, { once: true })
       if (signal.aborted) stop()
       wait = 1_000
-      await runner.promise.finally(() => signal.removeEventListener('abort', stop))
+      await Promise.race([runner.promise, over]).finally(() => signal.removeEventListener('abort', stop))
     } catch (error) {
       log.debug('the queue stopped', { error })
     }
@@ -50,6 +53,14 @@ export async function startQueue({ db, log, signal, sleep }: SyncDeps, { schema,
     await sleep(wait, signal).catch(() => undefined)
     wait = Math.min(wait * 2, LONGEST_PAUSE_MS)
   }
+}
+
+/** A while after a queue has shut down: of one that the database left under a job, the promise may never be kept. */
+function ending(events: WorkerEvents): Promise<void> {
+  return new Promise((resolve) => {
+    const soon = () => void setTimeout(resolve, LAST_MS).unref()
+    for (const name of ['pool:gracefulShutdown:complete', 'pool:forcefulShutdown:complete', 'pool:forcefulShutdown:error'] as const) events.once(name, soon)
+  })
 }
 
 function queueLogger(log: Log): Logger {
