@@ -100,7 +100,7 @@ declare
   v_refused jsonb := '{}';
 begin
   if v_is_careful then
-    set constraints all immediate;
+    perform hubspot_private.constraints_check();
   end if;
   for v_merge in select m.key::bigint as lost, m.value::bigint as kept from jsonb_each_text(merged) m order by m.key::bigint loop
     -- To the end of the chain, and what led here leads there now.

@@ -72,7 +72,7 @@ async function alone(databaseUrl: string): Promise<AsyncDisposable> {
   }
 }
 
-/** No operator that someone put on the usual path is taken. */
+/** No operator that someone put on the usual path is taken, and names are written out whole. */
 const PINNED = 'set search_path = pg_catalog, pg_temp'
 
 /** Whatever the role's or the database's own settings are. */
@@ -239,8 +239,7 @@ async function apply(
   client: pg.Client,
   { pending, code, hash, schema }: { pending: SqlFile[]; code: SqlFile[]; hash: string; schema: string },
 ): Promise<void> {
-  // Names are written out whole then.
-  await client.query(`${PATIENT}; set local search_path = pg_catalog, pg_temp`)
+  await client.query(PATIENT)
   const before = await madeNow(client)
   await client.query(`
     create schema if not exists hubspot_private;

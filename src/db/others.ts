@@ -31,12 +31,9 @@ export async function checkQueueSchema(client: pg.Client, schema: string): Promi
 
 /** Misuse SH020 where something of another's has a name that installing makes: it is neither replaced nor altered. */
 export async function checkNames(client: pg.Client, { applied, pending, code }: Texts): Promise<void> {
-  // Names are written out whole then.
-  await client.query('begin; set local search_path = pg_catalog, pg_temp')
   const isNoted = await hasNotes(client)
   // A version that noted nothing made the views that this one makes.
   const others = await othersIn(client, ['hubspot', 'hubspot_private'], [...applied, ...(applied.length > 0 && !isNoted ? code : [])], isNoted)
-  await client.query('commit')
   const wanted = new Set(relations([...pending, ...code]))
   const clash = others.find(({ name }) => wanted.has(name))
   if (clash === undefined) return
@@ -45,9 +42,8 @@ export async function checkNames(client: pg.Client, { applied, pending, code }: 
   })
 }
 
-/** Misuse SH104 that names what of others' would be dropped too: in our schemas, or elsewhere and resting on them. Called in a transaction. */
+/** Misuse SH104 that names what of others' would be dropped too: in our schemas, or elsewhere and resting on them. Its session has the pinned path, as migrate.ts sets it. */
 export async function checkOthers(client: pg.Client, texts: string[]): Promise<void> {
-  await client.query('set local search_path = pg_catalog, pg_temp')
   const others = (await othersIn(client, ['hubspot', 'hubspot_live'], texts, await hasNotes(client))).map(({ what }) => what)
   if (others.length > 0) {
     throw new Misuse('SH104', `schema hubspot holds what is not pg-hubspot's: ${list(others)}`, {
