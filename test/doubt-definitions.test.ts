@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { startGraph } from './support/associations.ts'
-import type { World } from './support/sync.ts'
+import { startWorld, type World } from './support/sync.ts'
 
 const problems = async (world: World) => (await world.db.query<{ code: string }>('select code from hubspot.problems where resolved_at is null')).map(({ code }) => code)
 
@@ -65,4 +65,41 @@ describe('owners, pipelines and types of associations that HubSpot says it has n
     expect(await counts()).toEqual(before)
     expect(await problems(world)).toEqual([])
   })
+})
+
+test('a pipeline that says nothing of its stages, or a property of its options, keeps them; the others follow', async () => {
+  let isSilent = false
+  await using world = await startWorld('silent', {
+    sandbox: { objects: { deals: 3 } },
+    client: (client) => ({
+      ...client,
+      async request(request) {
+        const answer = await client.request(request)
+        if (!isSilent || !/properties|pipelines/.test(request.path)) return answer
+        const body = JSON.parse(answer.body.toString()) as { results: { id?: string; name?: string; stages?: unknown; options?: unknown }[] }
+        for (const one of body.results) {
+          if (one.id === 'a') delete one.stages
+          if (one.name === 'dealtype') one.options = null
+        }
+        return { ...answer, body: Buffer.from(JSON.stringify(body)) }
+      },
+    }),
+  })
+  const pipeline = (id: string, stages: string[]) => ({ id, label: id, stages: stages.map((stage) => ({ id: stage })) })
+  world.store.setPipelines('deals', [pipeline('a', ['a1']), pipeline('b', ['b1', 'b2'])])
+  await world.load('deals')
+  const stages = async () => (await world.db.query<{ id: string }>('select id from hubspot.pipeline_stages order by id')).map(({ id }) => id)
+  const options = async () => (await world.db.query("select value from hubspot.property_options where property = 'dealtype'")).length
+  const before = await options()
+  expect(before).toBeGreaterThan(0)
+  expect(await stages()).toEqual(['a1', 'b1', 'b2'])
+  isSilent = true
+  world.store.setPipelines('deals', [pipeline('a', ['a2']), pipeline('b', ['b2'])])
+  await world.pass(11 * 60_000, 60_000)
+  expect(await stages()).toEqual(['a1', 'b2'])
+  expect(await options()).toBe(before)
+  isSilent = false
+  await world.pass(11 * 60_000, 60_000)
+  expect(await stages()).toEqual(['a2', 'b2'])
+  expect(await problems(world)).toEqual([])
 })

@@ -176,11 +176,14 @@ as $$
     where d ->> 'name' <> '' and o ->> 'value' is not null
     order by d ->> 'name', o ->> 'value'
   )
-  select hubspot_private.definitions_follow('property_options', '{object,property,value}', format('t.object = %L', options_apply.object),
+  select hubspot_private.definitions_follow('property_options', '{object,property,value}',
+    -- A property that says nothing of its options keeps them.
+    format('t.object = %L and t.property <> all (%L::text[])', options_apply.object, array(
+      select d ->> 'name' from jsonb_array_elements(answer -> 'results') d where jsonb_typeof(d -> 'options') is distinct from 'array')),
     coalesce(jsonb_agg(n), '[]'), options_apply.object, 'property_options')
   from now_there n;
 $$;
-comment on function hubspot_private.options_apply(text, jsonb) is 'Takes in the options of an object''s enumeration properties.';
+comment on function hubspot_private.options_apply(text, jsonb) is 'Takes in the options of an object''s enumeration properties; one of which none are told keeps its own.';
 
 create or replace function hubspot_private.pipelines_apply(object text, answer jsonb)
 returns void
@@ -206,10 +209,12 @@ as $$
   )
   select hubspot_private.definitions_follow('pipelines', '{object,id}', format('t.object = %L', pipelines_apply.object),
       (select coalesce(jsonb_agg(to_jsonb(n) - 'body'), '[]') from p_now n), pipelines_apply.object, 'pipelines'),
-    hubspot_private.definitions_follow('pipeline_stages', '{object,pipeline_id,id}', format('t.object = %L', pipelines_apply.object),
+    hubspot_private.definitions_follow('pipeline_stages', '{object,pipeline_id,id}',
+      format('t.object = %L and t.pipeline_id <> all (%L::text[])', pipelines_apply.object,
+        array(select p.id from p_now p where jsonb_typeof(p.body -> 'stages') is distinct from 'array')),
       (select coalesce(jsonb_agg(n), '[]') from s_now n), pipelines_apply.object, 'pipeline_stages');
 $$;
-comment on function hubspot_private.pipelines_apply(text, jsonb) is 'Takes in an object''s pipelines and stages; what is gone there goes here.';
+comment on function hubspot_private.pipelines_apply(text, jsonb) is 'Takes in an object''s pipelines and stages; what is gone there goes here. One of which no stages are told keeps its own.';
 
 create or replace function hubspot_private.owners_apply(pages jsonb)
 returns void
