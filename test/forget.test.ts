@@ -1,5 +1,8 @@
+import { randomBytes } from 'node:crypto'
+import pg from 'pg'
 import { describe, expect, test } from 'vitest'
 import { freshDatabase } from './support/cluster.ts'
+import { makeRoles } from './support/roles.ts'
 import { startWorld, type World } from './support/sync.ts'
 
 const HOUR = 3_600_000
@@ -186,5 +189,87 @@ describe('hubspot.forget', () => {
     await run
     await world.drain()
     expect(await world.row('contacts', id)).toBeUndefined()
+  })
+})
+
+describe('what a role with control asks for, in a session of its own', () => {
+  /** Signs on as a role that was granted control, with temporary tables that trap whoever writes into them. */
+  async function attacker(world: World) {
+    const roles = await makeRoles(world.db, 'control')
+    const login = `login_${randomBytes(4).toString('hex')}`
+    await world.db.query('select hubspot.grant_control($1)', [roles.names.control])
+    await roles.admin.query(`create role ${login} login password 'x' in role ${pg.escapeIdentifier(roles.names.control)}`)
+    const client = new pg.Client({ connectionString: Object.assign(new URL(world.db.url), { username: login, password: 'x' }).toString() })
+    const notices: (string | undefined)[] = []
+    client.on('notice', ({ message }) => notices.push(message))
+    await client.connect()
+    await client.query(`create temp table loot (who text); grant all on loot to public; create temp table scratch (id bigint); grant all on scratch to public;
+      create function pg_temp.evil() returns trigger language plpgsql as $$ begin insert into pg_temp.loot values (current_user); return null; end $$;
+      create trigger evil after insert on scratch for each row execute function pg_temp.evil()`)
+    return {
+      notices,
+      /** One statement, in a transaction that defers all, under the attacker's path; its error's code, and who ran code of his. */
+      async tries(text: string) {
+        await client.query('begin; set constraints all deferred; set local search_path = pg_temp, public')
+        const code = await client.query(text).then(() => undefined, (error: pg.DatabaseError) => error.code)
+        await client.query('commit')
+        return { code, loot: (await client.query('select * from pg_temp.loot')).rows }
+      },
+      async [Symbol.asyncDispose]() {
+        await client.end()
+        await roles.admin.query(`drop role ${login}`)
+        await roles[Symbol.asyncDispose]()
+      },
+    }
+  }
+  const late = (table: string) => `create constraint trigger late after insert or delete on hubspot.${table}
+    deferrable initially immediate for each row execute function public.note()`
+
+  test('is erased by a worker: no trigger of the owner\'s runs there', async () => {
+    await using world = await worldOf()
+    const { db, ids: [one = '', two = ''] } = world
+    await db.query(`create table public.scratch (id bigint); create function public.note() returns trigger language plpgsql as $$ begin
+      create temp table if not exists mine (id bigint); insert into mine values (old.id); insert into scratch values (old.id); return null; end $$;
+      create trigger note after delete on hubspot.contacts for each row execute function public.note(); ${late('contacts')}`)
+    await using who = await attacker(world)
+    expect(await who.tries(`select hubspot.forget('contacts', ${one})`)).toEqual({ code: undefined, loot: [] })
+    expect(who.notices).toEqual([`contacts ${one} is erased by the worker, in a moment`])
+    expect(await who.tries(`select hubspot.forget('contacts', -5)`)).toEqual({ code: 'SH104', loot: [] })
+    expect(await db.query("select from graphile_worker.jobs where task_identifier = 'hubspot:inbox'")).toHaveLength(1)
+    expect(await world.row('contacts', one)).toBeDefined()
+    await db.query('select hubspot_private.erasures_forget()')
+    expect(await world.row('contacts', one)).toBeUndefined()
+    expect(await db.query('select from hubspot_private.erasures')).toEqual([])
+    expect(await world.row('contacts', two)).toBeDefined()
+    expect(await db.query('select id from public.scratch')).toEqual([{ id: one }, { id: one }])
+    expect((await who.tries('select')).loot).toEqual([])
+  })
+
+  test('is kept where a trigger keeps it, told of, and erased once that lets go', async () => {
+    await using world = await worldOf()
+    const { db, ids: [one = ''] } = world
+    await db.query(`create function public.keep() returns trigger language plpgsql as $$ begin raise 'mine'; end $$;
+      create trigger keep before delete on hubspot.contacts for each row execute function public.keep()`)
+    await using who = await attacker(world)
+    await who.tries(`select hubspot.forget('contacts', ${one})`)
+    await db.query('select hubspot_private.erasures_forget()')
+    expect(await world.db.query('select code, record_id from hubspot.problems where resolved_at is null')).toEqual([{ code: 'SH213', record_id: one }])
+    await world.pass(2 * HOUR, HOUR)
+    expect(await world.row('contacts', one)).toBeDefined()
+    await db.query('drop trigger keep on hubspot.contacts')
+    await db.query('select hubspot_private.erasures_forget()')
+    expect(await world.row('contacts', one)).toBeUndefined()
+    expect(await db.query('select from hubspot_private.erasures')).toEqual([])
+  })
+
+  test('is refused where triggers on audits or types of associations would run', async () => {
+    await using world = await worldOf()
+    await world.db.query(`create function public.note() returns trigger language plpgsql as $$ begin insert into scratch values (1); return null; end $$;
+      create table public.scratch (id bigint); ${late('audits')}; ${late('association_types')}`)
+    await using who = await attacker(world)
+    expect(await who.tries("select hubspot.verify('contacts')")).toEqual({ code: 'SH119', loot: [] })
+    expect(await who.tries("select hubspot.untrack_associations('deals', 'contacts')")).toEqual({ code: 'SH119', loot: [] })
+    await world.db.query('drop trigger late on hubspot.audits; drop trigger late on hubspot.association_types')
+    expect(await who.tries("select hubspot.verify('deals'), hubspot.untrack_associations('deals', 'contacts')")).toEqual({ code: undefined, loot: [] })
   })
 })

@@ -39,6 +39,7 @@ insert into hubspot_private.errors as e (code, name, message, hint) values
   ('SH118', 'subscription_unknown', 'there is no subscription %s', 'table hubspot.change_subscriptions lists them.'),
   ('SH122', 'types_differ', '%s', '%s'),
   ('SH123', 'role_owns', 'role %s owns schema hubspot', 'The owner may do everything, and needs no grant. Name another role.'),
+  ('SH119', 'owner_needed', 'what hangs on table %s would run in this session with the owner''s rights', 'Let the role that installed pg-hubspot run this, or drop the trigger, rule or cascading reference on that table.'),
   ('SH120', 'schedule_stretched', '%s', 'table hubspot.forecast shows all of it. Lengthen what matters less, or raise the share: select hubspot.set_quota_share(…);'),
   ('SH121', 'budget_too_small', 'schedules need more requests a day than may be made', 'Lengthen schedules, track fewer objects, or raise the share with select hubspot.set_quota_share(…); table hubspot.forecast shows what each costs.'),
   ('SH124', 'live_unavailable', 'live tables cannot be made: %s', '%s'),

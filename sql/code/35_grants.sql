@@ -153,3 +153,34 @@ begin
 end;
 $$;
 comment on function hubspot_private.grants_apply(name) is 'Gives the roles in hubspot_private.role_grants what they are granted, on one relation or on all.';
+
+create or replace function hubspot_private.session_is_owners()
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- In definer functions current_user is the owner.
+  select pg_has_role(session_user, current_user, 'member');
+$$;
+comment on function hubspot_private.session_is_owners() is
+  'Whether who signed on may be the owner anyway. In another''s session code of the owner''s must not run: it may find that one''s temporary tables first, and what is deferred runs at the end of its transaction.';
+
+create or replace function hubspot_private.session_require(relation regclass)
+returns void
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not hubspot_private.session_is_owners() and (
+    exists (select from pg_trigger t where t.tgrelid = relation and not t.tgisinternal)
+    or exists (select from pg_constraint c where c.confrelid = relation and c.confdeltype in ('c', 'n', 'd') and c.contype = 'f')
+    or exists (select from pg_rewrite r where r.ev_class = relation))
+  then
+    perform hubspot_private.fail('owner_needed', relation::text);
+  end if;
+end;
+$$;
+comment on function hubspot_private.session_require(regclass) is
+  'SH119 in a session that is not the owner''s, where writing a table would have code of the owner''s run in it.';

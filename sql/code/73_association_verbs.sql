@@ -24,6 +24,7 @@ begin
   if p.table_name is not null then
     perform hubspot_private.table_drop(p.table_name);
   end if;
+  perform hubspot_private.session_require('hubspot.association_types');
   delete from hubspot.association_types a where a.from_object = p.from_object and a.to_object = p.to_object;
   delete from hubspot_private.pairs x where x.number = p.number;
 end;
@@ -116,6 +117,7 @@ begin
   where q.object in (v_from, v_to) and q.resolved_at is null
     and (q.property = v_pair.table_name and q.code = 'SH217' or q.property = format('association_types %s %s', v_from, v_to) and q.code = 'SH218');
   perform hubspot_private.pair_clear(v_pair.number);
+  perform hubspot_private.session_require('hubspot.association_types');
   delete from hubspot.association_types a where a.from_object = v_from and a.to_object = v_to;
   update hubspot_private.pairs p set is_tracked = false where p.number = v_pair.number;
   if drop_table or v_pair.table_name is null then
@@ -131,7 +133,7 @@ begin
 end;
 $$;
 comment on function hubspot.untrack_associations(text, text, boolean) is
-  'Stops mirroring the associations of a pair; their table stays as it is, or goes with drop_table => true. SH115, SH127, SH220.';
+  'Stops mirroring the associations of a pair; their table stays as it is, or goes with drop_table => true. SH115, SH119, SH127, SH220.';
 
 create or replace view hubspot.association_pairs as
 select p.from_object, p.to_object, p.table_name, p.is_tracked,

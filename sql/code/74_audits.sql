@@ -10,6 +10,7 @@ as $$
 declare
   v_run bigint;
 begin
+  perform hubspot_private.session_require('hubspot.audits');
   loop
     -- Held until this is committed: one that began before would pass pages by that nobody compares.
     v_run := hubspot.resync(object);
@@ -23,7 +24,7 @@ begin
 end;
 $$;
 comment on function hubspot.verify(text) is
-  'Compares an object with HubSpot, record by record and value by value, at low priority, and repairs what differs; returns the run id. What it found: select * from hubspot.audits where run_id = …; SH101.';
+  'Compares an object with HubSpot, record by record and value by value, at low priority, and repairs what differs; returns the run id. What it found: select * from hubspot.audits where run_id = …; SH101, SH119.';
 
 create or replace function hubspot_private.record_version(o hubspot_private.objects, record jsonb)
 returns timestamptz

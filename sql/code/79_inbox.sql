@@ -243,7 +243,7 @@ begin
   if exists (select from hubspot_private.inbox i where i.applied_at is null and i.received_at < hubspot_private.clock() - v_patience)
     or exists (
       select from hubspot_private.erasures e join hubspot_private.objects o on o.name = e.object
-      where not o.is_tracked and e.next_at <= hubspot_private.clock())
+      where (not o.is_tracked or e.is_certain) and e.next_at <= hubspot_private.clock())
   then
     perform hubspot_private.enqueue('hubspot:inbox', '{}', 'inbox');
   end if;
@@ -254,7 +254,7 @@ begin
       update hubspot_private.erasures e
       set attempts = e.attempts + 1, next_at = hubspot_private.erasure_next(e.attempts)
       from hubspot_private.objects o
-      where o.name = e.object and o.is_tracked and e.next_at <= hubspot_private.clock()
+      where o.name = e.object and o.is_tracked and not e.is_certain and e.next_at <= hubspot_private.clock()
       returning e.object, e.id
     )
     select d.object, array_agg(d.id order by d.id) as ids from due d group by d.object order by d.object
@@ -264,7 +264,7 @@ begin
   -- Read all that time, and still there: it was not deleted, or is there again.
   delete from hubspot_private.erasures e
   using hubspot_private.objects o
-  where e.asked_at < hubspot_private.clock() - interval '35 days' and o.name = e.object and o.is_tracked
+  where e.asked_at < hubspot_private.clock() - interval '35 days' and o.name = e.object and o.is_tracked and not e.is_certain
     and not exists (select from hubspot_private.fetch_queue q where (q.object, q.id) = (e.object, e.id))
     and not exists (select from hubspot_private.tombstones g where (g.object, g.id) = (e.object, e.id));
   perform hubspot_private.erasures_tell();

@@ -41,7 +41,7 @@ begin
       update hubspot_private.erasures e
       set attempts = e.attempts + 1, next_at = hubspot_private.erasure_next(e.attempts)
       from hubspot_private.objects o
-      where o.name = e.object and not o.is_tracked and e.next_at <= hubspot_private.clock()
+      where o.name = e.object and (not o.is_tracked or e.is_certain) and e.next_at <= hubspot_private.clock()
       returning e.object, e.id
     )
     select d.object, array_agg(d.id order by d.id) as ids from due d group by d.object order by d.object
@@ -55,7 +55,7 @@ begin
 end;
 $$;
 comment on function hubspot_private.erasures_forget() is
-  'Erases what HubSpot says was deleted for privacy, of objects that are no longer tracked: nobody reads them, its word is enough.';
+  'Erases what hubspot.forget() left to a worker, and what HubSpot says was deleted for privacy, of objects that are no longer tracked: nobody reads them, its word is enough.';
 
 create or replace function hubspot_private.erasures_tell()
 returns void
@@ -88,7 +88,7 @@ begin
         when o.is_paused then format('Run select hubspot.resume(%L);', o.name)
         else 'See select * from hubspot.problems where resolved_at is null for what is to be done;'
       end as how) w
-    where e.asked_at < v_now - interval '1 hour' and w.why is not null
+    where e.asked_at < v_now - interval '1 hour' and not e.is_certain and w.why is not null
     group by o.name, w.why, w.how
     order by o.name
   loop
@@ -130,6 +130,25 @@ end;
 $$;
 comment on function hubspot_private.record_await(text, bigint[]) is 'Waits for whoever holds rows of records, or one of their associations.';
 
+create or replace function hubspot_private.forget_later(o hubspot_private.objects, id bigint)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_now constant timestamptz := hubspot_private.clock();
+begin
+  insert into hubspot_private.erasures as e (object, id, asked_at, next_at, is_certain) values (o.name, id, v_now, v_now, true)
+  on conflict on constraint erasures_pkey do update set next_at = v_now, is_certain = true;
+  perform hubspot_private.enqueue('hubspot:inbox', '{}', 'inbox');
+  raise notice '% % is erased by the worker, in a moment', o.name, id
+    using hint = 'Only in a session of the owner''s own is it done at once, since triggers on the tables run with the owner''s rights.';
+end;
+$$;
+comment on function hubspot_private.forget_later(hubspot_private.objects, bigint) is 'Has a worker erase a record.';
+
 create or replace function hubspot.forget(object text, id bigint)
 returns void
 language plpgsql
@@ -148,6 +167,10 @@ begin
   end if;
   if id is null or id not between 0 and 999999999999999999 then
     perform hubspot_private.fail('argument_invalid', 'the id is null or out of range', format('Give HubSpot''s id: select hubspot.forget(%L, 42);', v_object.name));
+  end if;
+  if not hubspot_private.session_is_owners() then
+    perform hubspot_private.forget_later(v_object, id);
+    return;
   end if;
   -- Changes, and whatever else others committed since a snapshot was taken, would stay.
   if current_setting('transaction_isolation') in ('repeatable read', 'serializable') then
@@ -169,5 +192,5 @@ begin
 end;
 $$;
 comment on function hubspot.forget(text, bigint) is
-  'Erases a record, and what was merged into it: row, associations, changes, problems, all that waits. Its tombstone keeps id and times, the feed that it was deleted, by its id alone. What HubSpot still has comes back when it is read again: delete it there first. It waits for whoever holds the row or an association, and raises P0001 where a trigger of yours keeps them. Only in read committed transactions: a snapshot does not show all there is. SH101, SH104.';
+  'Erases a record, and what was merged into it: row, associations, changes, problems, all that waits. Its tombstone keeps id and times, the feed that it was deleted, by its id alone. What HubSpot still has comes back when it is read again: delete it there first. It waits for whoever holds the row or an association, and raises P0001 where a trigger of yours keeps them. Only in read committed transactions: a snapshot does not show all there is. Called by a role with grant_control(), a worker does it, in a moment. SH101, SH104.';
 revoke all on function hubspot.forget(text, bigint) from public;

@@ -42,6 +42,7 @@ export const ERRORS = {
   SH115: 'associations_not_tracked',
   SH117: 'changes_gone',
   SH118: 'subscription_unknown',
+  SH119: 'owner_needed',
   SH122: 'types_differ',
   SH123: 'role_owns',
   SH120: 'schedule_stretched',
