@@ -1,6 +1,33 @@
 -- The verbs of subscriptions.
+create or replace function hubspot_private.function_require(s hubspot_private.subscriptions)
+returns void
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_other record;
+begin
+  -- All that a call with one argument may come to.
+  select p.oid::regprocedure as name, r.rolname into v_other
+  from pg_proc p
+  join pg_namespace n on n.oid = p.pronamespace
+  join pg_roles r on r.oid = p.proowner
+  where n.nspname = (parse_ident(s.function_name))[1] and p.proname = (parse_ident(s.function_name))[2]
+    and (p.pronargs > 0 or p.provariadic <> 0) and p.pronargs - p.pronargdefaults <= 1
+    and not r.rolsuper and r.rolname not in (current_user, s.function_owner)
+  limit 1;
+  if found then
+    raise exception using errcode = '42501', message = format('%s is role %s''s, and it was %s''s that was subscribed: drop it, or subscribe anew',
+      v_other.name, quote_ident(v_other.rolname), quote_ident(s.function_owner));
+  end if;
+end;
+$$;
+comment on function hubspot_private.function_require(hubspot_private.subscriptions) is
+  'Refuses a function that someone else has put in the place of the one that was subscribed, or beside it under its name: it would run with the worker''s rights. 42501.';
+
 create or replace function hubspot_private.subscription_make(
-  object text, task text, function_name text, call text, ops text[], columns text[]
+  object text, task text, function_name text, call text, ops text[], columns text[], function_owner name default null
 )
 returns bigint
 language plpgsql
@@ -39,8 +66,8 @@ begin
       'Did you mean ' || hubspot_private.near_name(v_unknown, v_known) || '?',
       format('select column_name from hubspot.properties where object = %L lists those that have a column.', v_object.name)));
   end if;
-  insert into hubspot_private.subscriptions (object, task, function_name, call, ops, columns, at_xid, at_id, created_at)
-  values (v_object.name, task, function_name, call, ops,
+  insert into hubspot_private.subscriptions (object, task, function_name, function_owner, call, ops, columns, at_xid, at_id, created_at)
+  values (v_object.name, task, function_name, function_owner, call, ops,
     case when columns is not null then array(
       select coalesce((select p.property from hubspot_private.properties p where p.object = v_object.name and p.column_name = c), c)
       from unnest(columns) c)
@@ -52,7 +79,7 @@ begin
   return v_id;
 end;
 $$;
-comment on function hubspot_private.subscription_make(text, text, text, text, text[], text[]) is 'Makes a subscription, from now on. SH101, SH103, SH104.';
+comment on function hubspot_private.subscription_make(text, text, text, text, text[], text[], name) is 'Makes a subscription, from now on. SH101, SH103, SH104.';
 
 create or replace function hubspot.on_change(
   object text, task text, ops text[] default '{insert,update,delete}', columns text[] default null
@@ -86,7 +113,7 @@ declare
   v_function record;
 begin
   -- It runs with the worker's rights: so this is the owner's alone, who may use the private schema.
-  select format('%I.%I', n.nspname, p.proname) as name,
+  select format('%I.%I', n.nspname, p.proname) as name, pg_get_userbyid(p.proowner) as owner,
     case
       when p.proargtypes[0] = 'jsonb'::regtype then '$1'
       when p.proargtypes[0] = 'json'::regtype then '$1::pg_catalog.json'
@@ -104,11 +131,11 @@ begin
       'Give one that takes a change alone: create function my_app.fulfil(change hubspot.changes) returns void …; or (change jsonb).');
   end if;
   return hubspot_private.subscription_make(on_change.object, null, v_function.name,
-    format('select %s(%s)', v_function.name, v_function.argument), on_change.ops, on_change.columns);
+    format('select %s(%s)', v_function.name, v_function.argument), on_change.ops, on_change.columns, v_function.owner);
 end;
 $$;
 comment on function hubspot.on_change(text, regproc, text[], text[]) is
-  'From now on a worker calls this function of yours with each change of a record, a hubspot.changes or jsonb, in order, each at least once, in a transaction with the note that it was taken. It runs with the worker''s rights, so only the owner may do this. Returns the subscription''s id. SH101, SH103, SH104.';
+  'From now on a worker calls this function of yours with each change of a record, a hubspot.changes or jsonb, in order, each at least once, in a transaction with the note that it was taken. It runs with the worker''s rights, so only the owner may do this; another role''s function by its name is never called. Returns the subscription''s id. SH101, SH103, SH104.';
 
 create or replace function hubspot.off_change(id bigint)
 returns void

@@ -95,6 +95,7 @@ begin
     loop
       v_began := pg_catalog.clock_timestamp();
       begin
+        perform hubspot_private.function_require(s);
         perform hubspot_private.path_open();
         execute s.call using v_change.change;
         perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
