@@ -31,6 +31,10 @@ describe("users' triggers", () => {
         values (tg_argv[0], lower(tg_op), coalesce(new.id, old.id), case when tg_op <> 'INSERT' then old.firstname end, case when tg_op <> 'DELETE' then new.firstname end, my_app.settings());
         return coalesce(new, old);
       end $$;
+      create function my_app.before_all() returns trigger language plpgsql as $$
+      begin
+        insert into my_app.seen (kind, op, settings) values ('before all', lower(tg_op), my_app.settings()); return null;
+      end $$;
       create function my_app.all_new() returns trigger language plpgsql as $$
       begin
         insert into my_app.seen (kind, op, id, name, settings) select 'statement', lower(tg_op), id, firstname, my_app.settings() from mine_new; return null;
@@ -44,6 +48,7 @@ describe("users' triggers", () => {
       begin
         insert into my_app.seen (kind, op, id, was, settings) select 'statement', lower(tg_op), id, firstname, my_app.settings() from mine_old; return null;
       end $$;
+      create trigger "0 before all" before insert or update or delete on hubspot.contacts for each statement execute function my_app.before_all();
       create trigger "B before" before insert or update or delete on hubspot.contacts for each row execute function my_app.each('before');
       create trigger after_row after insert or update or delete on hubspot.contacts for each row execute function my_app.each('row');
       create trigger renamed after update on hubspot.contacts for each row when (old.firstname is distinct from new.firstname) execute function my_app.each('when');
@@ -70,6 +75,7 @@ describe("users' triggers", () => {
       ]))
     }
     expect(seen.filter(({ kind }) => kind === 'when').map(({ id }) => id).toSorted()).toEqual([a, b].toSorted())
+    expect(new Set(seen.filter(({ kind }) => kind === 'before all').map(({ op }) => op))).toEqual(new Set(['insert', 'update', 'delete']))
     const [own] = await db.query<{ settings: string }>('select my_app.settings() as settings')
     expect(new Set(seen.map(({ settings }) => settings))).toEqual(new Set([own!.settings]))
     // And what a trigger that comes before makes of a row is what the feed tells.

@@ -61,12 +61,15 @@ language plpgsql
 volatile
 as $$
 begin
-  perform hubspot_private.path_open();
+  -- Whoever else writes is refused by the next trigger.
+  if pg_catalog.has_schema_privilege('hubspot_private', 'usage') then
+    perform hubspot_private.path_open();
+  end if;
   return null;
 end;
 $$;
 comment on function hubspot_private.users_path() is
-  'Trigger: a statement of ours, planned by now, goes on under the usual search path, since users'' triggers come next. Behind _000_read_only, so that nobody else comes here.';
+  'Trigger: a statement of ours, planned by now, goes on under the usual search path, since users'' triggers come next. Triggers of a kind fire in the order of their names: a blank comes first of all.';
 revoke all on function hubspot_private.users_path() from public;
 
 create or replace function hubspot_private.users_path_hang(relation regclass)
@@ -76,9 +79,12 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if not exists (select from pg_trigger t where t.tgrelid = relation and t.tgname = '_001_users_path') then
+  if exists (select from pg_trigger t where t.tgrelid = relation and t.tgname = '_001_users_path') then
+    -- As an earlier version named it: behind users' whose names begin with a capital.
+    execute format('alter trigger _001_users_path on %s rename to " users_path"', relation);
+  elsif not exists (select from pg_trigger t where t.tgrelid = relation and t.tgname = ' users_path') then
     execute format(
-      'create trigger _001_users_path before insert or update or delete on %s for each statement execute function hubspot_private.users_path()', relation);
+      'create trigger " users_path" before insert or update or delete on %s for each statement execute function hubspot_private.users_path()', relation);
   end if;
 end;
 $$;
