@@ -41,6 +41,28 @@ describe('a record that Postgres refuses', () => {
     expect((await problems(world)).filter(({ is_open }) => is_open)).toEqual([])
     expect(await world.differences('contacts')).toEqual([])
   })
+
+  test.for(['index', 'constraint'] as const)('for the value that another gave up to it meanwhile: a unique %s', async (kind) => {
+    await using world = await startWorld('exchanged', { sandbox: { objects: { contacts: 5 } } })
+    const [a = '', b = ''] = idsOf(world)
+    const name = (one: string, other: string) => {
+      world.store.edit('contacts', a, { firstname: one })
+      world.store.edit('contacts', b, { firstname: other })
+    }
+    for (const id of idsOf(world)) world.store.edit('contacts', id, { firstname: id })
+    await world.load('contacts', ['firstname'])
+    await world.db.query(kind === 'index' ? 'create unique index one_name on hubspot.contacts (firstname)'
+      : 'alter table hubspot.contacts add constraint one_name unique (firstname) deferrable initially deferred')
+    await world.advance(1)
+    name(b, a)
+    await world.pass(20 * 60_000, 60_000)
+    const open = await world.db.query('select code, hint from hubspot.problems where resolved_at is null')
+    expect(open).toEqual(kind === 'constraint' ? [] : Array(2).fill({ code: 'SH213', hint: expect.stringContaining('deferrable initially deferred') as string }))
+    if (kind === 'index') await world.db.query('drop index hubspot.one_name')
+    await world.pass(20 * 60_000, 60_000)
+    expect(await world.differences('contacts')).toEqual([])
+    expect((await problems(world)).filter(({ is_open }) => is_open)).toEqual([])
+  })
 })
 
 describe("a user's trigger that raises", () => {

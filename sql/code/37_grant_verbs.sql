@@ -155,6 +155,17 @@ begin
     execute format('alter default privileges for role %I in schema %I revoke all on %s from %I',
       v_default.rolname, v_default.nspname, case v_default.type when 'r' then 'tables' else 'routines' end, role_name);
   end loop;
+  -- Those of all schemas cannot be taken back in one alone.
+  for v_default in
+    select distinct r.rolname
+    from pg_default_acl d
+    join pg_roles r on r.oid = d.defaclrole
+    cross join aclexplode(d.defaclacl) a
+    where d.defaclnamespace = 0 and d.defaclobjtype in ('r', 'f') and a.grantee = v_oid and pg_has_role(d.defaclrole, 'usage')
+  loop
+    raise notice 'default privileges of role % still give role % what is made later, in all schemas', quote_ident(v_default.rolname), quote_ident(role_name)
+      using hint = format('alter default privileges for role %I revoke all on tables from %I;', v_default.rolname, role_name);
+  end loop;
   -- The one of live tables, with the password in it; while it is there, the role cannot be dropped.
   if exists (
     select from pg_user_mappings m join pg_foreign_server s on s.oid = m.srvid
@@ -169,4 +180,4 @@ begin
 end;
 $$;
 comment on function hubspot.revoke_all(name) is
-  'Takes back all that a role was given in our schemas, by these functions or by hand, and what it passed on, and drops its user mapping; nothing made later is granted to it. What it has as a member of another role stays, with a notice. SH106, SH123.';
+  'Takes back all that a role was given in our schemas, by these functions or by hand, and what it passed on, and drops its user mapping; nothing made later is granted to it. What it has as a member of another role, or by default privileges for all schemas, stays, with a notice. SH106, SH123.';

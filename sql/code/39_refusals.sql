@@ -85,7 +85,9 @@ begin
     return null;
   end if;
   perform hubspot_private.problem_report('SH213', object,
-    format('record %s of %s cannot be written: %s (%s)', record_id, object, message, state), null, record_id);
+    format('record %s of %s cannot be written: %s (%s)', record_id, object, message, state),
+    case when state = '23505' then 'Another row has the value. It is tried again every 15 minutes, and when it changes. Records that exchange values are each in the other''s way: a constraint of yours that is unique (…) deferrable initially deferred lets both pass, an index does not.' end,
+    record_id);
   return concat_ws(' ', state, v_line);
 end;
 $$;

@@ -36,7 +36,7 @@ type PostgresError = Error & { hint?: string; detail?: string }
 const POSTGRES: readonly [RegExp, string][] = [
   [/^28/, 'Check user and password in DATABASE_URL, and pg_hba.conf on the server.'],
   [/^3D000/, 'Create the database first, or name another in DATABASE_URL.'],
-  [/^42501/, "Connect as the role that installed pg-hubspot; it may grant others: select hubspot.grant_read('role');"],
+  [/^42501/, 'Connect as the role that installed pg-hubspot, or let it grant this: hubspot.grant_read() to look, hubspot.grant_control() to drive it. The worker and connect are its own.'],
   [/^(3F000|42P01|42883)/, 'Is pg-hubspot installed here, in this version? Run: npx pg-hubspot install'],
   [/^53300/, 'The server has no connection left: raise max_connections or lower --concurrency.'],
   [/^57P0/, 'The server is starting or stopping: try again in a moment.'],
