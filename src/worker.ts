@@ -204,9 +204,6 @@ export async function compose(
     // Each stream holds one connection while it commits; the queue, heartbeat and sweep need theirs, and live sessions share some.
     max: concurrency + 4 + (gateway === undefined ? 0 : LIVE_CONNECTIONS),
     applicationName: 'pg-hubspot worker',
-    // A step that waited for another must see what that wrote, whatever the database's default. And neither our statements nor the
-    // queue's take an operator that someone put on the usual path; where a pooler does not, our functions' own settings do.
-    settings: '-c default_transaction_isolation=read\\ committed -c search_path=pg_catalog,pg_temp',
     patience,
     onError: (error) => log.debug('an idle connection was lost', { error }),
   })

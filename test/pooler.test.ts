@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest'
 import { migrate } from '../src/db/migrate.ts'
@@ -19,6 +21,36 @@ afterAll(async () => {
   await pooler[Symbol.asyncDispose]()
   await db[Symbol.asyncDispose]()
 })
+
+describe('through a pooler that refuses startup options', () => {
+  test.each([
+    ['PgBouncer before 1.20', '08P01', 'unsupported startup parameter: options'],
+    ['PgBouncer', '08P01', 'unsupported startup parameter in options: search_path'],
+    ['RDS Proxy', '0A000', "Feature not supported: RDS Proxy currently doesn't support command-line options."],
+  ])('%s: worker and doctor say so, and what to do', async (_, state, message) => {
+    await using refusing = await startRefusing(state, message)
+    for (const { code, stdout, stderr } of await Promise.all([['worker'], ['doctor']].map((args) => runCli(args, { env: { DATABASE_URL: refusing.url } })))) {
+      expect(stdout + stderr).toMatch(new RegExp(`${message.replaceAll(/[.:]/g, '.')} \\(${state}\\)\\n +A pooler refuses the settings .* give a direct connection`))
+      expect(code).toBe(1)
+    }
+  })
+})
+
+/** Refuses whoever brings options. */
+async function startRefusing(state: string, message: string): Promise<AsyncDisposable & { url: string }> {
+  const server = createServer((socket) => socket.on('error', () => undefined).once('data', (startup) => {
+    const text = Buffer.from(`SFATAL\0C${state}\0M${startup.includes('\0options\0') ? message : 'no options came'}\0\0`)
+    const head = Buffer.from('E\0\0\0\0')
+    head.writeUInt32BE(text.length + 4, 1)
+    socket.end(Buffer.concat([head, text]))
+  }))
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  return {
+    url: `postgres://somebody@127.0.0.1:${(server.address() as AddressInfo).port}/postgres`,
+    [Symbol.asyncDispose]: async () => void server.close(),
+  }
+}
 
 describe('through a transaction pooler', () => {
   test('a session is not kept: this is one', async () => {

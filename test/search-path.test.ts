@@ -1,7 +1,16 @@
 import { randomBytes } from 'node:crypto'
+import { globSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import pg from 'pg'
-import { describe, expect, test } from 'vitest'
-import { startWorld, type World } from './support/sync.ts'
+import { describe, expect, onTestFinished, test, vi } from 'vitest'
+import { allCommands } from '../src/cli/main.ts'
+import { openDatabase } from '../src/db/database.ts'
+import { Session } from '../src/db/session.ts'
+import { startSandbox } from '../src/sandbox/index.ts'
+import { runCli, startCli } from './support/cli.ts'
+import { type FreshDatabase, freshDatabase } from './support/cluster.ts'
+import { query } from './support/global-setup.ts'
+import { startWorld } from './support/sync.ts'
 
 /** Operators for just these types, and functions for just these arguments, which go before Postgres' own general ones. */
 const TRAPS = [
@@ -9,20 +18,22 @@ const TRAPS = [
   ['||', 'bigint[]', 'bigint', 'bigint[]', '$1'], ['<>', 'bigint[]', 'bigint[]', 'boolean', 'true'], ['<>', 'text[]', 'text[]', 'boolean', 'true'],
   ['=', 'bigint[]', 'bigint[]', 'boolean', 'true'], ['=', 'text[]', 'text[]', 'boolean', 'true'], ['=', 'jsonb', 'text', 'boolean', 'true'],
   ['->>', 'jsonb', 'varchar', 'text', '$2::text'], ['#>>', 'jsonb', 'text', 'text', '$2'], ['<>', 'bigint', 'numeric', 'boolean', 'true'],
-  ['=', 'name', 'varchar', 'boolean', 'true'], ['&&', 'bigint[]', 'bigint[]', 'boolean', 'true'], ['@>', 'bigint[]', 'bigint[]', 'boolean', 'true'],
+  ['=', 'oid', 'regclass', 'boolean', 'true'], ['=', 'name', 'varchar', 'boolean', 'true'], ['&&', 'bigint[]', 'bigint[]', 'boolean', 'true'], ['@>', 'bigint[]', 'bigint[]', 'boolean', 'true'],
 ] as const
 const FUNCTIONS = [
   ['cardinality(bigint[])', 'integer', '1'], ['cardinality(text[])', 'integer', '1'], ['unnest(bigint[])', 'setof bigint', '1::bigint'], ['unnest(text[])', 'setof text', "'1'"],
   ['array_remove(bigint[], bigint)', 'bigint[]', '$1'], ['num_nonnulls(text)', 'integer', '1'], ['num_nonnulls(numeric)', 'integer', '1'],
   ['jsonb_build_object(text, jsonb)', 'jsonb', '$2'], ['jsonb_build_object(text, text)', 'jsonb', "'{}'"], ['format(text, text)', 'text', '$1'],
+  ['format(text, text, text)', 'text', '$1'], ['array_position(text[], text)', 'integer', '1'], ['jsonb_build_object(text, text, text, text)', 'jsonb', "'{}'"],
   ['concat_ws(text, text, text)', 'text', '$1'], ['to_jsonb(bigint[])', 'jsonb', "'[]'"],
+  ['pg_terminate_backend(integer)', 'boolean', 'true'], ['pg_advisory_xact_lock(integer)', 'integer', '1'],
 ] as const
 
 /** Lays all of them in a schema as a role that may do that and no more; whoever runs one is noted. */
-async function lay(world: World, schema: string, role: string): Promise<void> {
-  const admin = new pg.Client(world.db.adminUrl)
+async function lay(db: FreshDatabase, schema: string, role: string): Promise<void> {
+  const admin = new pg.Client(db.adminUrl)
   await admin.connect()
-  await admin.query(`create role ${role}; grant create on database ${pg.escapeIdentifier(new URL(world.db.adminUrl).pathname.slice(1))} to ${role};
+  await admin.query(`create role ${role}; grant create on database ${pg.escapeIdentifier(db.name)} to ${role};
     create schema if not exists ${schema}; grant create, usage on schema ${schema} to ${role}; grant create, usage on schema ${schema} to public;
     create table public.caught (what text, who text); grant insert, select on public.caught to public; set role ${role}`)
   const trap = (what: string, args: string, returns: string, value: string) =>
@@ -43,7 +54,7 @@ describe.each([['public', 'public'], ["a schema named like the owner's role", un
     const [{ owner }] = (await db.query<{ owner: string }>('select current_user as owner')) as [{ owner: string }]
     const schema = named ?? owner
     const role = `layer_${randomBytes(4).toString('hex')}`
-    await lay(world, schema, role)
+    await lay(db, schema, role)
     await db.query(`create table ${schema}.seen (id bigint); create function ${schema}.note() returns trigger language plpgsql as $$
       begin insert into seen values (coalesce(new.id, old.id)); return null; end $$`)
     await world.load('contacts', ['email', 'firstname', 'lastname'])
@@ -70,5 +81,72 @@ describe.each([['public', 'public'], ["a schema named like the owner's role", un
     expect((await world.row('contacts', one))?.['firstname']).toBe('One')
     expect(await db.query('select deal_id, contact_id from hubspot.deals_contacts')).toEqual([{ deal_id: deal, contact_id: one }])
     await db.query(`drop owned by ${role} cascade`).catch(() => undefined)
+  })
+
+  test('are not run by any command', { timeout: 240_000 }, async () => {
+    await using db = await freshDatabase('traps_cli')
+    await using sandbox = await startSandbox({ objects: { contacts: 20 }, settings: { lag: 0 } })
+    const [{ owner }] = (await db.query<{ owner: string }>('select current_user as owner')) as [{ owner: string }]
+    const role = `layer_${randomBytes(4).toString('hex')}`
+    await lay(db, named ?? owner, role)
+    const called = new Set<string>()
+    const run = async (args: string[], env: NodeJS.ProcessEnv = { HUBSPOT_API_URL: sandbox.url, HUBSPOT_ACCESS_TOKEN: sandbox.token }) => {
+      called.add(args[0]!)
+      const { code, stdout, stderr } = await runCli(args, { env: { ...env, DATABASE_URL: db.url } })
+      expect.soft(code, `${args.join(' ')}: ${stdout}${stderr}`).toBe(0)
+      expect.soft(await db.query('select distinct what, who from public.caught'), args.join(' ')).toEqual([])
+      await query(db.adminUrl, 'truncate public.caught')
+    }
+    await run(['uninstall', '--yes'])
+    await db.query('drop schema graphile_worker cascade')
+    await run(['install'])
+    await run(['connect'])
+    await db.query("select hubspot.track('contacts')")
+    await run(['worker', '--once', '--http', 'off'])
+    {
+      const env = { DATABASE_URL: db.url, HUBSPOT_API_URL: sandbox.url, HUBSPOT_ACCESS_TOKEN: sandbox.token }
+      await using worker = startCli(['worker', '--http', '127.0.0.1:0', '--gateway', '127.0.0.1:0'], { env })
+      let log = ''
+      worker.child.stderr!.on('data', (text: string) => (log += text))
+      await worker.said(/http is served/)
+      const { url } = JSON.parse(/.*http is served.*/.exec(log)![0]) as { url: string }
+      for (const page of ['metrics', 'readyz']) expect((await fetch(`${url}/${page}`)).status).toBe(200)
+      for (const args of [['status'], ['status', '--json'], ['types'], ['verify', 'contacts'], ['resync', 'contacts'], ['doctor']]) await run(args)
+      await run(['install'])
+    }
+    await run(['uninstall', '--yes'])
+    await run(['demo', '--once'], {})
+    expect((await allCommands()).map(({ name }) => name).filter((name) => !called.has(name))).toEqual(['sandbox'])
+    await db.query(`drop owned by ${role} cascade`).catch(() => undefined)
+  })
+})
+
+describe('sessions of the product\'s own', () => {
+  test.each([
+    ['nobody says anything', '', undefined, '4MB'],
+    ['the URL has options', '?options=-c%20work_mem%3D8MB%20--search_path%3Dpublic%20-c%20default_transaction_isolation%3Dserializable', undefined, '8MB'],
+    ['PGOPTIONS has some', '', '-c work_mem=8MB -csearch_path=public', '8MB'],
+    ['the URL has some, and PGOPTIONS', '?options=-c%20work_mem%3D8MB', '-c work_mem=16MB', '8MB'],
+  ])('have their own settings where %s, and the others', async (_, more, options, memory) => {
+    await using db = await freshDatabase('options')
+    await query(db.adminUrl, `alter database ${db.name} set default_transaction_isolation = 'repeatable read'; alter database ${db.name} set search_path = public`)
+    vi.stubEnv('PGOPTIONS', options)
+    onTestFinished(() => void vi.unstubAllEnvs())
+    await using own = openDatabase(db.url + more)
+    const lone = new Session({ connectionString: db.url + more })
+    await lone.connect()
+    for (const session of [own.pool, lone]) {
+      const { rows } = await session.query("select current_setting('search_path') as path, current_setting('transaction_isolation') as isolation, current_setting('work_mem') as memory")
+      expect(rows).toEqual([{ path: 'pg_catalog,pg_temp', isolation: 'read committed', memory }])
+    }
+    await lone.end()
+  })
+
+  test('are made in few places', () => {
+    const src = join(import.meta.dirname, '..', 'src')
+    const made = globSync('**/*.ts', { cwd: src }).flatMap((file) =>
+      readFileSync(join(src, file), 'utf8').split('\n').filter((line) => /new pg\.(Client|Pool)\b/.test(line)).map(() => file))
+    // The pool of sessions; an installer's, pinned by a statement; and two that only read a URL.
+    expect(made.toSorted()).toEqual(['db/database.ts', 'db/database.ts', ...Array<string>(4).fill('db/migrate.ts'), 'db/server-address.ts'])
   })
 })

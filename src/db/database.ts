@@ -1,6 +1,7 @@
 import { Kysely, PostgresDialect } from 'kysely'
 import pg from 'pg'
 import { Misuse } from '../lib/errors.ts'
+import { Session } from './session.ts'
 import { cutSilent, PATIENCE, type Patience } from './silence.ts'
 import type { DB } from './types.ts'
 export { asJsonb } from './jsonb.ts'
@@ -18,24 +19,22 @@ export type DatabaseOptions = {
   applicationName?: string
   onError?: (error: Error) => void
   patience?: Patience
-  /** Settings of its sessions, as `-c name=value`; a pooler may not take them. */
-  settings?: string
 }
 
-/** Opens a pool. Nothing is sent before the first query. */
+/** Opens a pool, of sessions under the pinned path. Nothing is sent before the first query. */
 export function openDatabase(
   url: string | undefined,
-  { max = 10, applicationName = 'pg-hubspot', onError = () => undefined, patience = PATIENCE, settings }: DatabaseOptions = {},
+  { max = 10, applicationName = 'pg-hubspot', onError = () => undefined, patience = PATIENCE }: DatabaseOptions = {},
 ): Database {
   const fault = url === undefined ? 'is not set' : databaseUrlFault(url)
   if (url === undefined || fault !== undefined) {
     throw new Misuse('SH104', `DATABASE_URL ${fault}`, { hint: 'Set it, as in DATABASE_URL=postgres://user:password@host:5432/database' })
   }
   const pool = new pg.Pool({
+    Client: Session,
     connectionString: url,
     max,
     application_name: applicationName,
-    ...(settings !== undefined && { options: settings }),
     types: { getTypeParser },
     // An idle half-open connection is found out by the kernel, one with a query under way by cutSilent().
     keepAlive: true,

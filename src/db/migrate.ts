@@ -58,7 +58,7 @@ async function alone(databaseUrl: string): Promise<AsyncDisposable> {
   // It only waits: what goes wrong with it goes wrong with the others too, and is told there.
   client.on('error', () => undefined)
   try {
-    await client.query(`begin; ${PATIENT}; set local lock_timeout = 0; set local idle_in_transaction_session_timeout = 0`)
+    await client.query(`begin; set local search_path = pg_catalog, pg_temp; ${PATIENT}; set local lock_timeout = 0; set local idle_in_transaction_session_timeout = 0`)
     await client.query(`select pg_advisory_xact_lock(hashtext('hubspot.install'))`)
   } catch (error) {
     await client.end()
@@ -72,7 +72,7 @@ async function alone(databaseUrl: string): Promise<AsyncDisposable> {
   }
 }
 
-/** No operator that someone put on the usual path is taken, and names are written out whole. */
+/** No operator that someone put on the usual path is taken, and names are written out whole. No startup option: poolers refuse it, and installing works through them. */
 const PINNED = 'set search_path = pg_catalog, pg_temp'
 
 /** Whatever the role's or the database's own settings are. */
@@ -232,7 +232,13 @@ async function migrateQueue(client: pg.Client, databaseUrl: string, schema: stri
     }
     if (latest >= QUEUE_LATEST) return
   }
-  await runMigrations({ connectionString: databaseUrl, schema })
+  const pool = new pg.Pool({ connectionString: databaseUrl, verify: (one, done) => one.query(PINNED, done) })
+  pool.on('error', () => undefined).on('connect', (one) => one.on('error', () => undefined))
+  try {
+    await runMigrations({ pgPool: pool, schema })
+  } finally {
+    await pool.end()
+  }
 }
 
 async function apply(

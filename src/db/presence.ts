@@ -1,8 +1,9 @@
 import { randomUUID } from 'node:crypto'
-import pg from 'pg'
+import type pg from 'pg'
 import { Misuse } from '../lib/errors.ts'
 import { sleep } from '../lib/time.ts'
 import type { Log } from '../lib/log.ts'
+import { Session } from './session.ts'
 import { PATIENCE, type Patience, pidOf, watch } from './silence.ts'
 
 /** A connection that a worker keeps for as long as it lives. */
@@ -21,7 +22,7 @@ export async function showPresence(databaseUrl: string, worker: string, log: Log
   let client: pg.Client | undefined
   let last: number | null = null
   const connect = async (): Promise<pg.Client> => {
-    const next = new pg.Client({ connectionString: databaseUrl, application_name: 'pg-hubspot presence', keepAlive: true, connectionTimeoutMillis: 15_000 })
+    const next = new Session({ connectionString: databaseUrl, application_name: 'pg-hubspot presence', keepAlive: true, connectionTimeoutMillis: 15_000 })
     // Emitted when the server goes away; 'end' follows.
     next.on('error', (error) => log.debug('the presence connection was lost', { error }))
     await next.connect()
@@ -70,7 +71,7 @@ export async function showPresence(databaseUrl: string, worker: string, log: Log
 
 /** Whether connections of this URL are sessions, and no transaction pooler's. Misuse SH004. */
 export async function checkSession(databaseUrl: string): Promise<void> {
-  const client = new pg.Client({ connectionString: databaseUrl, application_name: 'pg-hubspot presence', connectionTimeoutMillis: 15_000 })
+  const client = new Session({ connectionString: databaseUrl, application_name: 'pg-hubspot presence', connectionTimeoutMillis: 15_000 })
   client.on('error', () => undefined)
   await client.connect()
   try {
@@ -87,7 +88,7 @@ export async function checkSession(databaseUrl: string): Promise<void> {
 async function checkNotifications(client: pg.Client, databaseUrl: string): Promise<void> {
   const channel = `hubspot_check_${randomUUID().replaceAll('-', '')}`
   const heard = new Promise<boolean>((resolve) => client.once('notification', () => resolve(true)))
-  const other = new pg.Client({ connectionString: databaseUrl, application_name: 'pg-hubspot presence', connectionTimeoutMillis: 15_000 })
+  const other = new Session({ connectionString: databaseUrl, application_name: 'pg-hubspot presence', connectionTimeoutMillis: 15_000 })
   other.on('error', () => undefined)
   await other.connect()
   try {

@@ -1,4 +1,5 @@
 import pg from 'pg'
+import { Session } from './session.ts'
 
 /** A connection that says nothing is looked at after this long, and again; ms. */
 export type Patience = {
@@ -62,7 +63,7 @@ export function watch(client: pg.ClientBase, connectionString: string, { silence
 
 /** Whether the server works for a connection. Behind a pooler nobody can tell: then it does. */
 async function isAtWork(client: pg.ClientBase, connectionString: string, lookMs: number): Promise<boolean> {
-  const other = new pg.Client({ connectionString, application_name: 'pg-hubspot look', connectionTimeoutMillis: lookMs, query_timeout: lookMs })
+  const other = new Session({ connectionString, application_name: 'pg-hubspot look', connectionTimeoutMillis: lookMs, query_timeout: lookMs })
   other.on('error', () => undefined)
   try {
     await other.connect()

@@ -42,9 +42,12 @@ const POSTGRES: readonly [RegExp, string][] = [
   [/^57P0/, 'The server is starting or stopping: try again in a moment.'],
 ]
 
+/** As PgBouncer and RDS Proxy word it. */
+const POOLER_HINT = 'A pooler refuses the settings that sessions of pg-hubspot begin with (-c search_path, -c default_transaction_isolation): give a direct connection in DATABASE_URL, or a pooler that passes startup options on.'
+
 function ofPostgres(error: PostgresError, state: string): Omit<Failure, 'exit'> {
   const detail = error.detail === undefined || state in ERRORS ? '' : `: ${error.detail}`
-  const hint = error.hint ?? POSTGRES.find(([pattern]) => pattern.test(state))?.[1]
+  const hint = error.hint ?? (/startup parameter|command-line options/.test(error.message) ? POOLER_HINT : POSTGRES.find(([pattern]) => pattern.test(state))?.[1])
   return { message: `${error.message}${detail} (${state})`.replaceAll('\n', ' '), hint }
 }
 
