@@ -207,6 +207,7 @@ export async function compose(
     // A step that waited for another must see what that wrote, whatever the database's default. And neither our statements nor the
     // queue's take an operator that someone put on the usual path; where a pooler does not, our functions' own settings do.
     settings: '-c default_transaction_isolation=read\\ committed -c search_path=pg_catalog,pg_temp',
+    isPatient: true,
     patience,
     onError: (error) => log.debug('an idle connection was lost', { error }),
   })

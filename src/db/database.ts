@@ -20,12 +20,21 @@ export type DatabaseOptions = {
   patience?: Patience
   /** Settings of its sessions, as `-c name=value`; a pooler may not take them. */
   settings?: string
+  /** No transaction_timeout of the database's or the role's ends its transactions. Its connections are sessions. */
+  isPatient?: boolean
 }
+
+/**
+ * The statement that sets transaction_timeout to none. Postgres knows it from 17 on, and takes no setting at the start of a
+ * session that it does not know.
+ */
+export const unlimited = (isLocal: boolean) =>
+  `select pg_catalog.set_config('transaction_timeout', '0', ${isLocal}) where pg_catalog.current_setting('transaction_timeout', true) is not null`
 
 /** Opens a pool. Nothing is sent before the first query. */
 export function openDatabase(
   url: string | undefined,
-  { max = 10, applicationName = 'pg-hubspot', onError = () => undefined, patience = PATIENCE, settings }: DatabaseOptions = {},
+  { max = 10, applicationName = 'pg-hubspot', onError = () => undefined, patience = PATIENCE, settings, isPatient = false }: DatabaseOptions = {},
 ): Database {
   const fault = url === undefined ? 'is not set' : databaseUrlFault(url)
   if (url === undefined || fault !== undefined) {
@@ -36,6 +45,8 @@ export function openDatabase(
     max,
     application_name: applicationName,
     ...(settings !== undefined && { options: settings }),
+    // Waited for, whatever its type says; not watched yet.
+    ...(isPatient && { onConnect: (client) => client.query({ text: unlimited(false), query_timeout: 15_000 } as pg.QueryConfig) as unknown as void }),
     types: { getTypeParser },
     // An idle half-open connection is found out by the kernel, one with a query under way by cutSilent().
     keepAlive: true,
@@ -129,6 +140,11 @@ export async function repeatedly<T>(what: () => Promise<T>, most = 3): Promise<T
       if (!isWorthRepeating(error) || tries >= most) throw error
     }
   }
+}
+
+/** Whether a session was ended alone, or with all others by a server that stops. */
+export function isSessionEnded(error: unknown): boolean {
+  return ['57P01', '25P04'].includes(sqlState(error) ?? '')
 }
 
 /** Whether the database itself was away: no answer came from it, or it said that it is stopping, starting or full. */
