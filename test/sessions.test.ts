@@ -4,6 +4,7 @@ import { openDatabase } from '../src/db/database.ts'
 import { deliveryEnded } from '../src/db/deliver-calls.ts'
 import { deliver } from '../src/sync/deliver.ts'
 import { allFinal } from './support/feed.ts'
+import { startProxy } from './support/proxy.ts'
 import { startWorld, type World } from './support/sync.ts'
 
 // Functions and triggers of a user's that end the session they run in.
@@ -71,6 +72,21 @@ test('a session that someone else ends once, or a server that is started anew, i
   expect(await openProblems(world)).toEqual([])
 }, 30_000)
 
+test('a network that is cut in the midst of a call is no record\'s fault', async () => {
+  const { world, id } = await subscribed('cut', 'perform pg_sleep(0.5);')
+  await using _ = world
+  await world.db.query("select hubspot.configure('delivery_timeout', '1 second')")
+  await using proxy = await startProxy(world.db.url)
+  await using db = openDatabase(proxy.url, { max: 3 })
+  const delivery = deliver({ ...world.deps, db }, id).catch((error: unknown) => error)
+  while ((await world.db.query("select from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'")).length === 0) await sleep(10)
+  proxy.freeze()
+  proxy.thaw()
+  expect(await delivery).toMatchObject({ message: expect.stringContaining('Connection terminated') as string })
+  expect(await openProblems(world)).toEqual([])
+  expect(await world.db.query('select distinct attempts from hubspot_private.deliveries')).toEqual([{ attempts: 0 }])
+}, 30_000)
+
 test('a function that catches that it is broken off, and goes on, is ended with its session', async () => {
   const { world, id, ids } = await subscribed('caught', 'begin perform pg_sleep(60); exception when query_canceled then perform pg_sleep(20); end;')
   await using _ = world
@@ -101,12 +117,14 @@ test('a function that catches that it is broken off, and then is done, has not t
 test('a transaction_timeout of the database\'s ends no transaction of a worker\'s', async () => {
   const { world, id, ids } = await subscribed('limited', 'perform pg_sleep(1.5);')
   await using _ = world
-  await world.db.query(`do $$ begin execute format('alter database %I set transaction_timeout = %L', current_database(), '1s'); end $$`)
+  // Postgres has it since 17.
+  await world.db.query(`do $$ begin if current_setting('transaction_timeout', true) is not null then
+    execute format('alter database %I set transaction_timeout = %L', current_database(), '1s'); end if; end $$`)
   await using db = openDatabase(world.db.url, { max: 1, isPatient: true })
   await deliver({ ...world.deps, db }, id)
   expect(await got(world)).toEqual(ids)
   // Nor do those that come later in the same session.
-  expect((await db.pool.query('show transaction_timeout')).rows).toEqual([{ transaction_timeout: '0' }])
+  expect((await db.pool.query("select coalesce(current_setting('transaction_timeout', true), '0') as timeout")).rows).toEqual([{ timeout: '0' }])
   expect(await openProblems(world)).toEqual([])
 }, 30_000)
 
