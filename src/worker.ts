@@ -204,6 +204,7 @@ export async function compose(
     // Each stream holds one connection while it commits; the queue, heartbeat and sweep need theirs, and live sessions share some.
     max: concurrency + 4 + (gateway === undefined ? 0 : LIVE_CONNECTIONS),
     applicationName: 'pg-hubspot worker',
+    isPatient: true,
     patience,
     onError: (error) => log.debug('an idle connection was lost', { error }),
   })

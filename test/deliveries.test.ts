@@ -213,11 +213,12 @@ describe('a subscription', () => {
 
   test('whose worker is killed again and again gets each change once, in order, and none that was rolled back', async () => {
     await using it = await prepared('killed')
+    let hits = 0
     const killer = (async () => {
       // Later each time, or on a slow machine none would ever get to its end.
       for (let kills = 0; kills < 15; kills += 1) {
         await new Promise((resolve) => setTimeout(resolve, 10 * kills))
-        await it.db.query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'pg-hubspot' and query like '%deliver_step%'")
+        hits += (await it.db.query("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and application_name = 'pg-hubspot' and state = 'active' and query like '%deliver_step%'")).length
       }
     })()
     const writing = (async () => {
@@ -228,18 +229,17 @@ describe('a subscription', () => {
         client.release()
       }
     })()
-    let lost = 0
     const wanted = async () => (await it.db.query<{ n: number }>('select count(*)::integer as n from hubspot.changes'))[0]!.n
     const count = async () => (await it.db.query<{ n: number }>('select count(*)::integer as n from got'))[0]!.n
     for (let isWritten = false; !isWritten || (await count()) < (await wanted()); ) {
-      await it.deliver().catch(() => (lost += 1))
+      await it.deliver().catch(() => undefined)
       isWritten = await Promise.race([writing.then(() => true), new Promise<false>((resolve) => setTimeout(() => resolve(false), 1))])
     }
     await killer
     expect(await wanted()).toBe(32 * 50)
     expect(await it.db.query(`select (select array_agg(id order by id) from hubspot.changes) = (select array_agg(change_id order by change_id) from got) as is_all,
       not exists (select from (select change_id < lag(change_id) over (partition by record_id order by n) as is_back from got) x where is_back) as is_ordered`)).toEqual([{ is_all: true, is_ordered: true }])
-    expect(lost).toBeGreaterThan(0)
+    expect(hits).toBeGreaterThan(0)
   })
 
   test('keeps the feed\'s old days until it has looked through them, not for ever, and is told what it missed', async () => {

@@ -207,3 +207,92 @@ begin
 end;
 $$;
 comment on function hubspot_private.subscriptions_read_all() is 'Takes what all subscriptions want out of a feed that ends here.';
+
+create or replace function hubspot_private.is_function_wrong(error text)
+returns boolean
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Names that are not there, rights that are missing: 42883, 42P01, 42501, 3F000.
+  select is_function_wrong.error ~ '\((42|3F)[0-9A-Z]{3}\)$';
+$$;
+comment on function hubspot_private.is_function_wrong(text) is
+  'Whether what a function raised, which ends in its SQLSTATE, says that the function is wrong, and no record.';
+
+create or replace function hubspot_private.delivery_failed(s hubspot_private.subscriptions, record_id bigint, attempts integer, error text)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select hubspot_private.problem_report('SH224', s.object,
+    format('%s not taken by %s: %s',
+      case when w.is_function then format('changes of %s are', s.object)
+        else format('a change of record %s of %s was', delivery_failed.record_id, s.object) end,
+      coalesce('task ' || s.task, 'function ' || s.function_name), left(delivery_failed.error, 1500)),
+    format('Mend it; it is tried again by itself, later each time. %sTo give up all of it: select hubspot.off_change(%s);',
+      case when not w.is_function then 'Changes of other records go on. ' end, s.id),
+    case when not w.is_function then delivery_failed.record_id end, hubspot_private.subscription_property(s.id))
+  from (select s.function_name is not null and hubspot_private.is_function_wrong(delivery_failed.error) as is_function) w
+  where delivery_failed.attempts > 0;
+$$;
+comment on function hubspot_private.delivery_failed(hubspot_private.subscriptions, bigint, integer, text) is
+  'A record''s changes were not taken: a problem of it, or one of all where the function is what is wrong.';
+
+create or replace function hubspot_private.is_session_ended(error text)
+returns boolean
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(is_session_ended.error ~ '\((57P01|25P04)\)$', false);
+$$;
+comment on function hubspot_private.is_session_ended(text) is 'Whether a call failed in that its session ended: it is tried alone.';
+
+create or replace function hubspot_private.delivery_fail(s hubspot_private.subscriptions, record_id bigint, error text)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  with failed as (
+    update hubspot_private.deliveries d
+    set attempts = d.attempts + 1, error = delivery_fail.error, not_before = hubspot_private.clock()
+      + make_interval(secs => least(power(2, least(d.attempts, 12)), 3600) * (0.5 + random() / 2))
+    where d.subscription = s.id and d.record_id = delivery_fail.record_id
+    returning d.attempts
+  )
+  select hubspot_private.delivery_failed(s, delivery_fail.record_id, f.attempts, delivery_fail.error) from failed f;
+$$;
+comment on function hubspot_private.delivery_fail(hubspot_private.subscriptions, bigint, text) is
+  'A function did not take a record''s change: it gets it again later.';
+
+create or replace function hubspot_private.delivery_end(s hubspot_private.subscriptions, ids bigint[])
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+begin
+  update hubspot_private.problems p set resolved_at = hubspot_private.clock()
+  where p.resolved_at is null and p.object = s.object and p.code = 'SH224' and p.property = hubspot_private.subscription_property(s.id)
+    and p.record_id = any (ids);
+  update hubspot_private.deliveries d
+  set attempts = 0, not_before = hubspot_private.clock(), job_id = null, job_until = null, queue_made_at = null, error = null
+  where d.subscription = s.id and d.record_id = any (ids);
+  delete from hubspot_private.deliveries d
+  where d.subscription = s.id and d.record_id = any (ids) and not exists (
+    select from hubspot_private.delivery_changes c where c.subscription = s.id and c.record_id = d.record_id);
+  if ids <> '{}' and s.function_name is not null and not exists (
+    select from hubspot_private.deliveries d where d.subscription = s.id and hubspot_private.is_function_wrong(d.error))
+  then
+    update hubspot_private.problems p set resolved_at = hubspot_private.clock()
+    where p.resolved_at is null and p.object = s.object and p.code = 'SH224' and p.property = hubspot_private.subscription_property(s.id)
+      and p.record_id is null;
+  end if;
+end;
+$$;
+comment on function hubspot_private.delivery_end(hubspot_private.subscriptions, bigint[]) is
+  'These records'' changes so far were taken: their problems are over, and they go on with what came since.';

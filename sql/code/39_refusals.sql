@@ -187,7 +187,8 @@ as $$
     pg_catalog.current_setting('TimeZone'), pg_catalog.current_setting('DateStyle'),
     pg_catalog.current_setting('IntervalStyle'), pg_catalog.current_setting('row_security'), pg_catalog.current_setting('lock_timeout'),
     pg_catalog.current_setting('statement_timeout'), pg_catalog.current_setting('synchronous_commit'),
-    pg_catalog.current_setting('client_encoding'), coalesce(pg_catalog.current_setting('hubspot.careful', true), '')];
+    pg_catalog.current_setting('client_encoding'), coalesce(pg_catalog.current_setting('hubspot.careful', true), ''),
+    coalesce(pg_catalog.current_setting('transaction_timeout', true), '')];
 $$;
 comment on function hubspot_private.session_state() is 'As whom, and under which settings, what follows in this transaction runs.';
 revoke all on function hubspot_private.session_state() from public;
@@ -200,12 +201,12 @@ as $$
 declare
   v_is constant text[] := hubspot_private.session_state();
   v_names constant text[] :=
-    '{TimeZone,DateStyle,IntervalStyle,row_security,lock_timeout,statement_timeout,synchronous_commit,client_encoding,hubspot.careful}';
+    '{TimeZone,DateStyle,IntervalStyle,row_security,lock_timeout,statement_timeout,synchronous_commit,client_encoding,hubspot.careful,transaction_timeout}';
 begin
   for i in 1..pg_catalog.cardinality(v_names) loop
     if v_is[i + 3] <> was[i + 3] then
-      -- A pooler may have set the encoding of what the worker sends next, for the session.
-      perform pg_catalog.set_config(v_names[i], was[i + 3], is_local and v_names[i] <> 'client_encoding');
+      -- A pooler may have set the encoding of what the worker sends next, for the session; the worker sets the timeout so.
+      perform pg_catalog.set_config(v_names[i], was[i + 3], is_local and v_names[i] not in ('client_encoding', 'transaction_timeout'));
     end if;
   end loop;
 end;

@@ -23,6 +23,7 @@ declare
   v_each bigint;
   v_one bigint[];
   v_refused bigint[];
+  v_apart bigint[] := '{}';
   v_statement text;
   v_context text;
   v_session constant text[] := hubspot_private.session_state();
@@ -41,6 +42,11 @@ begin
     -- One of which someone holds an association stays, as one that is held itself.
     v_busy := hubspot_private.edges_held(object, v_free);
     v_free := array(select i from unnest(v_free) i where i <> all (v_busy) order by i);
+  end if;
+  if v_free <> '{}' and pg_catalog.current_setting('hubspot.careful', true) = 'apart' then
+    v_apart := v_free;
+    v_refused := hubspot_private.page_apart(v_object, v_free);
+    v_free := '{}';
   end if;
   v_now := hubspot_private.clock();
   if v_is_careful then
@@ -129,7 +135,7 @@ begin
   end if;
   -- A row that is locked, or was written after this was asked, is in doubt.
   perform hubspot_private.fetch_enqueue(v_object.name,
-    array(select i from unnest(v_held) i where i <> all (coalesce(v_deleted, '{}')) and i <> all (coalesce(v_refused, '{}'))), reason,
+    array(select i from unnest(v_held) i where i <> all (coalesce(v_deleted, '{}') || coalesce(v_refused, '{}') || v_apart)), reason,
     hubspot_private.clock() + interval '1 second');
   return coalesce(pg_catalog.cardinality(v_deleted), 0);
 end;

@@ -136,7 +136,7 @@ comment on function hubspot_private.step_finish(hubspot_private.streams, hubspot
 create or replace function hubspot_private.step_commit(
   object text, stream text, range integer, epoch bigint, cursor jsonb, request jsonb, column_set integer,
   asked_at timestamptz, answered_at timestamptz, answer jsonb, after text default null, asked jsonb default null, requests integer default 1,
-  is_careful boolean default false, repaired bigint[] default null
+  is_careful boolean default false, repaired bigint[] default null, is_apart boolean default false
 )
 returns table (outcome text, next_cursor jsonb, next_request jsonb)
 language plpgsql
@@ -155,8 +155,8 @@ declare
   v_session text[];
 begin
   perform pg_catalog.set_config('lock_timeout', '2s', true);
-  -- Record by record, after a page as a whole was refused: page_apply looks at it.
-  perform pg_catalog.set_config('hubspot.careful', is_careful::text, true);
+  -- Record by record, after a page as a whole was refused, or none, after it ended its session: page_apply looks at it.
+  perform pg_catalog.set_config('hubspot.careful', case when is_apart then 'apart' else is_careful::text end, true);
   v_session := hubspot_private.session_state();
   answer := hubspot_private.answer_objects(object, answer);
   -- Before the first row is locked, which gives the transaction its number: the change feed is read in the order of these, so that
@@ -256,7 +256,7 @@ begin
 end;
 $$;
 comment on function hubspot_private.step_commit(
-  text, text, integer, bigint, jsonb, jsonb, integer, timestamptz, timestamptz, jsonb, text, jsonb, integer, boolean, bigint[]) is
+  text, text, integer, bigint, jsonb, jsonb, integer, timestamptz, timestamptz, jsonb, text, jsonb, integer, boolean, bigint[], boolean) is
   'Takes in the answer of one step. outcome: more (ask next_request), done (released), lost (another holds the stream: nothing was applied), again (the columns changed: claim anew).';
 revoke all on function hubspot_private.step_commit(
-  text, text, integer, bigint, jsonb, jsonb, integer, timestamptz, timestamptz, jsonb, text, jsonb, integer, boolean, bigint[]) from public;
+  text, text, integer, bigint, jsonb, jsonb, integer, timestamptz, timestamptz, jsonb, text, jsonb, integer, boolean, bigint[], boolean) from public;

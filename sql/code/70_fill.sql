@@ -207,7 +207,7 @@ begin
     execute hubspot_private.fill_judge_statement(v_object, properties)
     into v_write, v_fetch, v_result.rows_read using body, null::text[], asked_at, properties;
   end if;
-  if v_write is not null and pg_catalog.current_setting('hubspot.careful', true) is distinct from 'true' then
+  if v_write is not null and coalesce(pg_catalog.current_setting('hubspot.careful', true), '') not in ('true', 'apart') then
     execute pg_catalog.format(
       'select array_agg(l.id) from (
          select t.id from hubspot.%I t where t.id = any ($1) and t._synced_at < $2 order by t.id for update skip locked

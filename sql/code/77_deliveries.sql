@@ -1,67 +1,6 @@
 -- Changes delivered: to a function in a transaction with the note that it was taken; to a task as a job of the queue, the next of a
 -- record once the one before is gone from it.
-create or replace function hubspot_private.is_function_wrong(error text)
-returns boolean
-language sql
-immutable
-set search_path = pg_catalog, pg_temp
-as $$
-  -- Names that are not there, rights that are missing: 42883, 42P01, 42501, 3F000.
-  select is_function_wrong.error ~ '\((42|3F)[0-9A-Z]{3}\)$';
-$$;
-comment on function hubspot_private.is_function_wrong(text) is
-  'Whether what a function raised, which ends in its SQLSTATE, says that the function is wrong, and no record.';
-
-create or replace function hubspot_private.delivery_failed(s hubspot_private.subscriptions, record_id bigint, attempts integer, error text)
-returns void
-language sql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-  select hubspot_private.problem_report('SH224', s.object,
-    format('%s not taken by %s: %s',
-      case when w.is_function then format('changes of %s are', s.object)
-        else format('a change of record %s of %s was', delivery_failed.record_id, s.object) end,
-      coalesce('task ' || s.task, 'function ' || s.function_name), left(delivery_failed.error, 1500)),
-    format('Mend it; it is tried again by itself, later each time. %sTo give up all of it: select hubspot.off_change(%s);',
-      case when not w.is_function then 'Changes of other records go on. ' end, s.id),
-    case when not w.is_function then delivery_failed.record_id end, hubspot_private.subscription_property(s.id))
-  from (select s.function_name is not null and hubspot_private.is_function_wrong(delivery_failed.error) as is_function) w
-  where delivery_failed.attempts > 0;
-$$;
-comment on function hubspot_private.delivery_failed(hubspot_private.subscriptions, bigint, integer, text) is
-  'A record''s changes were not taken: a problem of it, or one of all where the function is what is wrong.';
-
-create or replace function hubspot_private.delivery_end(s hubspot_private.subscriptions, ids bigint[])
-returns void
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_variable
-begin
-  update hubspot_private.problems p set resolved_at = hubspot_private.clock()
-  where p.resolved_at is null and p.object = s.object and p.code = 'SH224' and p.property = hubspot_private.subscription_property(s.id)
-    and p.record_id = any (ids);
-  update hubspot_private.deliveries d
-  set attempts = 0, not_before = hubspot_private.clock(), job_id = null, job_until = null, queue_made_at = null, error = null
-  where d.subscription = s.id and d.record_id = any (ids);
-  delete from hubspot_private.deliveries d
-  where d.subscription = s.id and d.record_id = any (ids) and not exists (
-    select from hubspot_private.delivery_changes c where c.subscription = s.id and c.record_id = d.record_id);
-  if ids <> '{}' and s.function_name is not null and not exists (
-    select from hubspot_private.deliveries d where d.subscription = s.id and hubspot_private.is_function_wrong(d.error))
-  then
-    update hubspot_private.problems p set resolved_at = hubspot_private.clock()
-    where p.resolved_at is null and p.object = s.object and p.code = 'SH224' and p.property = hubspot_private.subscription_property(s.id)
-      and p.record_id is null;
-  end if;
-end;
-$$;
-comment on function hubspot_private.delivery_end(hubspot_private.subscriptions, bigint[]) is
-  'These records'' changes so far were taken: their problems are over, and they go on with what came since.';
-
-create or replace function hubspot_private.deliver_calls(s hubspot_private.subscriptions, is_careful boolean)
+create or replace function hubspot_private.deliver_calls(s hubspot_private.subscriptions, alone bigint)
 returns void
 language plpgsql
 volatile
@@ -79,10 +18,11 @@ declare
   v_taken bigint;
 begin
   for v_delivery in
-    select d.record_id, d.attempts from hubspot_private.deliveries d
+    select d.record_id from hubspot_private.deliveries d
     where d.subscription = s.id and d.not_before <= hubspot_private.clock()
+      and case when alone is null then not hubspot_private.is_session_ended(d.error) else d.record_id = alone end
     order by d.not_before, d.record_id
-    limit case when is_careful then 1 else 200 end
+    limit 200
     for update skip locked
   loop
     v_error := null;
@@ -91,7 +31,7 @@ begin
       select c.seq, c.change from hubspot_private.delivery_changes c
       where c.subscription = s.id and c.record_id = v_delivery.record_id
       order by c.seq
-      limit case when is_careful then 1 else 100 end
+      limit case when alone is null then 100 else 1 end
     loop
       v_began := pg_catalog.clock_timestamp();
       begin
@@ -99,7 +39,7 @@ begin
         perform hubspot_private.path_open();
         execute s.call using v_change.change;
         perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-        if is_careful then
+        if alone is not null then
           -- What would fail at the end fails here, where it is known whose it is.
           perform hubspot_private.constraints_check();
         end if;
@@ -107,6 +47,10 @@ begin
           raise exception 'it went on as role %', current_user;
         end if;
         perform hubspot_private.session_settle(v_session, 'it');
+        if pg_catalog.clock_timestamp() - pg_catalog.statement_timestamp() > v_limit + interval '0.9 seconds' then
+          -- It caught that it was broken off, and went on. The limit is armed a moment before the statement's time.
+          raise query_canceled using message = 'it went on when it was broken off';
+        end if;
         v_taken := v_change.seq;
       exception when others or query_canceled or assert_failure then
         v_error := pg_catalog.format('%s (%s)', case
@@ -121,18 +65,14 @@ begin
     if v_error is null then
       perform hubspot_private.delivery_end(s, array[v_delivery.record_id]);
     else
-      update hubspot_private.deliveries d
-      set attempts = d.attempts + 1, error = v_error, not_before = hubspot_private.clock()
-        + pg_catalog.make_interval(secs => least(pg_catalog.power(2, least(d.attempts, 12)), 3600) * (0.5 + pg_catalog.random() / 2))
-      where d.subscription = s.id and d.record_id = v_delivery.record_id;
-      perform hubspot_private.delivery_failed(s, v_delivery.record_id, v_delivery.attempts + 1, v_error);
+      perform hubspot_private.delivery_fail(s, v_delivery.record_id, v_error);
     end if;
     exit when pg_catalog.clock_timestamp() > v_until;
   end loop;
 end;
 $$;
-comment on function hubspot_private.deliver_calls(hubspot_private.subscriptions, boolean) is
-  'Calls a subscription''s function with changes that are due, for about a second; one that raises is tried again later, from a second by doubling to an hour, and its record''s others wait.';
+comment on function hubspot_private.deliver_calls(hubspot_private.subscriptions, bigint) is
+  'Calls a subscription''s function with changes that are due, for about a second; one that raises is tried again later, from a second by doubling to an hour, and its record''s others wait. alone: one change, of this record.';
 
 create or replace function hubspot_private.deliver_jobs(s hubspot_private.subscriptions)
 returns void
@@ -224,22 +164,62 @@ as $$
 $$;
 comment on function hubspot_private.deliver_next(hubspot_private.subscriptions) is 'Whether a subscription has something to do at once, and when it must be looked at again.';
 
-create or replace function hubspot_private.deliver_begin()
-returns integer
-language sql
+create or replace function hubspot_private.deliver_begin(
+  subscription bigint, is_careful boolean,
+  out pid integer, out limit_ms integer, out server_at timestamptz, out alone bigint, out has_ended boolean
+)
+returns record
+language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
+begin
+  pid := pg_backend_pid();
+  server_at := pg_postmaster_start_time();
+  select d.record_id, hubspot_private.is_session_ended(d.error) into alone, has_ended
+  from hubspot_private.deliveries d
+  where d.subscription = deliver_begin.subscription and d.job_id is null and d.not_before <= hubspot_private.clock()
+  order by d.not_before, d.record_id
+  limit 1;
+  if not is_careful and not has_ended then
+    alone := null;
+  end if;
   -- A step begins no call after its first second.
-  select set_config('statement_timeout',
-    ceil(1000 * (1 + least(extract(epoch from hubspot_private.setting_interval('delivery_timeout')), 86400)))::bigint::text, true);
-  select pg_backend_pid();
+  limit_ms := ceil(1000 * (1 + least(extract(epoch from hubspot_private.setting_interval('delivery_timeout')), 86400)));
+  perform set_config('statement_timeout', limit_ms::text, true);
+end;
 $$;
-comment on function hubspot_private.deliver_begin() is
-  'Bounds the statements of this transaction so that no call in a step takes longer than delivery_timeout. Returns the session''s process id, by which the step can be ended.';
-revoke all on function hubspot_private.deliver_begin() from public;
+comment on function hubspot_private.deliver_begin(bigint, boolean) is
+  'Bounds the statements of this transaction so that no call in a step takes longer than delivery_timeout. Returns the session''s process, by which the step can be ended, and the record that the step tries alone: the next, where it is_careful or that one''s call has_ended its session before.';
+revoke all on function hubspot_private.deliver_begin(bigint, boolean) from public;
 
-create or replace function hubspot_private.deliver_step(subscription bigint, is_careful boolean default false)
+create or replace function hubspot_private.delivery_ended(subscription bigint, record_id bigint, server_at timestamptz, error text)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+#variable_conflict use_variable
+declare
+  s hubspot_private.subscriptions;
+begin
+  -- A server that stops, or another one that took its place, ends all sessions.
+  if server_at is distinct from pg_postmaster_start_time() then
+    return;
+  end if;
+  select x.* into s from hubspot_private.subscriptions x where x.id = subscription for key share;
+  perform hubspot_private.delivery_fail(s, record_id, error);
+exception when lock_not_available then
+  -- Another tries it already, and finds out itself. The session that ended may take a moment to let go.
+  null;
+end;
+$$;
+comment on function hubspot_private.delivery_ended(bigint, bigint, timestamptz, text) is
+  'The call with this record''s change, alone, ended its session, while the server that was up since server_at is so still: it was not taken.';
+revoke all on function hubspot_private.delivery_ended(bigint, bigint, timestamptz, text) from public;
+
+create or replace function hubspot_private.deliver_step(subscription bigint, is_careful boolean default false, alone bigint default null)
 returns boolean
 language plpgsql
 volatile
@@ -263,14 +243,14 @@ begin
     perform hubspot_private.subscription_later(s.id);
     return false;
   end if;
-  if s.function_name is not null then
+  if s.function_name is not null and (alone is not null or not is_careful) then
     -- off_change() waits for the calls, and erasing does not: only while copies are made must nobody erase. So these come last, for
     -- the next step to deliver.
     perform from hubspot_private.subscriptions x where x.id = subscription for key share;
     if not found then
       return false;
     end if;
-    perform hubspot_private.deliver_calls(s, is_careful);
+    perform hubspot_private.deliver_calls(s, alone);
     perform hubspot_private.session_end(v_session);
   end if;
   -- Read again: whoever held the lock moved it.
@@ -293,7 +273,7 @@ begin
   return false;
 end;
 $$;
-comment on function hubspot_private.deliver_step(bigint, boolean) is
-  'Delivers changes of a subscription, for about a second, and sees to it that it is looked at again; true where more is due now. is_careful: one change, after a step was refused at its commit.';
-revoke all on function hubspot_private.deliver_calls(hubspot_private.subscriptions, boolean) from public;
-revoke all on function hubspot_private.deliver_step(bigint, boolean) from public;
+comment on function hubspot_private.deliver_step(bigint, boolean, bigint) is
+  'Delivers changes of a subscription, for about a second, and sees to it that it is looked at again; true where more is due now. is_careful: after a step was refused at its commit, or its session ended. alone: one change, of this record.';
+revoke all on function hubspot_private.deliver_calls(hubspot_private.subscriptions, bigint) from public;
+revoke all on function hubspot_private.deliver_step(bigint, boolean, bigint) from public;

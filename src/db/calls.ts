@@ -89,6 +89,8 @@ export type StepAnswer = {
   requests: number
   /** Record by record: what cannot be written is left out with a problem, where a whole page was refused before. */
   isCareful?: boolean
+  /** What it would write is queued to be read and written one by one, or left out where it is one already. */
+  isApart?: boolean
   /** Ids of the records whose text was made such as Postgres can hold: SH210. */
   repaired?: readonly string[]
 }
@@ -103,18 +105,25 @@ export type StepOutcome = {
 /** Takes in an answer in one transaction. */
 export async function stepCommit(db: Database, key: StreamKey, step: StepAnswer): Promise<StepOutcome> {
   // Rare, and named where it is so alone.
-  const repaired = step.repaired === undefined ? undefined : [step.repaired]
+  const isRare = step.repaired !== undefined || step.isApart === true
   const rows = await queryWithBody<StepOutcome>(db.pool, {
-    name: repaired ? 'step_commit_repaired' : 'step_commit',
+    name: isRare ? 'step_commit_rare' : 'step_commit',
     text: `select * from hubspot_private.step_commit(object => $1, stream => $2, range => $3, epoch => $4, cursor => $5, request => $6,
-      column_set => $7, asked_at => $8, answered_at => $9, answer => $10, after => $11, asked => $12, requests => $13, is_careful => $14${repaired ? ', repaired => $15' : ''})`,
+      column_set => $7, asked_at => $8, answered_at => $9, answer => $10, after => $11, asked => $12, requests => $13, is_careful => $14${isRare ? ', repaired => $15, is_apart => $16' : ''})`,
     values: [
       key.object, key.stream, key.range, step.epoch, JSON.stringify(step.cursor), JSON.stringify(step.request),
       step.columnSet, step.askedAt, step.answeredAt ?? null, step.body, step.after ?? null,
-      step.asked === undefined ? null : JSON.stringify(step.asked), step.requests, step.isCareful ?? false, ...(repaired ?? []),
+      step.asked === undefined ? null : JSON.stringify(step.asked), step.requests, step.isCareful ?? false,
+      ...(isRare ? [step.repaired ?? null, step.isApart ?? false] : []),
     ],
   })
   return rows[0]!
+}
+
+/** Since when the server is up. */
+export async function serverAt(db: Database): Promise<string> {
+  const { rows } = await db.pool.query<{ at: string }>('select pg_postmaster_start_time() as at')
+  return rows[0]!.at
 }
 
 /** A request's turn: wait `delay_ms`, then send; not granted: nothing is reserved, ask again after `delay_ms`. */

@@ -19,12 +19,21 @@ export type DatabaseOptions = {
   applicationName?: string
   onError?: (error: Error) => void
   patience?: Patience
+  /** No transaction_timeout of the database's or the role's ends its transactions. Its connections are sessions. */
+  isPatient?: boolean
 }
+
+/**
+ * The statement that sets transaction_timeout to none. Postgres knows it from 17 on, and takes no setting at the start of a
+ * session that it does not know.
+ */
+export const unlimited = (isLocal: boolean) =>
+  `select pg_catalog.set_config('transaction_timeout', '0', ${isLocal}) where pg_catalog.current_setting('transaction_timeout', true) is not null`
 
 /** Opens a pool, of sessions under the pinned path. Nothing is sent before the first query. */
 export function openDatabase(
   url: string | undefined,
-  { max = 10, applicationName = 'pg-hubspot', onError = () => undefined, patience = PATIENCE }: DatabaseOptions = {},
+  { max = 10, applicationName = 'pg-hubspot', onError = () => undefined, patience = PATIENCE, isPatient = false }: DatabaseOptions = {},
 ): Database {
   const fault = url === undefined ? 'is not set' : databaseUrlFault(url)
   if (url === undefined || fault !== undefined) {
@@ -35,6 +44,8 @@ export function openDatabase(
     connectionString: url,
     max,
     application_name: applicationName,
+    // Waited for, whatever its type says; not watched yet.
+    ...(isPatient && { onConnect: (client) => client.query({ text: unlimited(false), query_timeout: 15_000 } as pg.QueryConfig) as unknown as void }),
     types: { getTypeParser },
     // An idle half-open connection is found out by the kernel, one with a query under way by cutSilent().
     keepAlive: true,
@@ -128,6 +139,11 @@ export async function repeatedly<T>(what: () => Promise<T>, most = 3): Promise<T
       if (!isWorthRepeating(error) || tries >= most) throw error
     }
   }
+}
+
+/** Whether a session was ended alone, or with all others by a server that stops. */
+export function isSessionEnded(error: unknown): boolean {
+  return ['57P01', '25P04'].includes(sqlState(error) ?? '')
 }
 
 /** Whether the database itself was away: no answer came from it, or it said that it is stopping, starting or full. */

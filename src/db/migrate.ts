@@ -4,7 +4,7 @@ import { runMigrations } from 'graphile-worker'
 import pg from 'pg'
 import { Bug, Misuse } from '../lib/errors.ts'
 import { VERSION } from '../lib/version.ts'
-import { repeatedly } from './database.ts'
+import { repeatedly, unlimited } from './database.ts'
 import { dropLeftovers, madeNow } from './leftovers.ts'
 import { checkNames, checkOthers, checkQueueSchema, queueSchemaFault } from './others.ts'
 import { unhurried } from './unhurried.ts'
@@ -76,7 +76,7 @@ async function alone(databaseUrl: string): Promise<AsyncDisposable> {
 const PINNED = 'set search_path = pg_catalog, pg_temp'
 
 /** Whatever the role's or the database's own settings are. */
-const PATIENT = 'set local statement_timeout = 0; set local client_min_messages = warning'
+const PATIENT = `set local statement_timeout = 0; set local client_min_messages = warning; ${unlimited(true)}`
 
 /**
  * Removes everything but the queue's schema, which others may use; its jobs of ours go. Misuse SH104 where our schemas hold what

@@ -1,5 +1,5 @@
 import { isConnectionLost } from '../db/database.ts'
-import { deliverStep, subscriptionWake } from '../db/deliver-calls.ts'
+import { deliverStep, deliveryEnded, type Ended, subscriptionWake } from '../db/deliver-calls.ts'
 import type { SyncDeps } from './step.ts'
 
 /** As long as a stream's time slice: others get their turn. */
@@ -43,18 +43,34 @@ export async function deliverInTurn(deps: Deps & { turns: Turns }, subscription:
 
 /**
  * Delivers changes of a subscription until none is due or the time slice is over. Safe to call at any time, any number of times.
- * What a step was refused at its commit, as by a deferred constraint, is found out one by one.
+ * What a step was refused at its commit, as by a deferred constraint, is found out one by one, and so is what ends its session.
  */
 export async function deliver({ db, signal }: Deps, subscription: number, sliceMs = SLICE_MS): Promise<void> {
   const until = performance.now() + sliceMs
   let isCareful = false
+  let suspect: Ended | undefined
   while (!signal.aborted) {
     try {
-      if (!(await deliverStep(db, subscription, isCareful, signal))) return
+      const step = await deliverStep(db, subscription, isCareful, signal)
+      if (step === 'done') return
+      if (step !== 'more') {
+        if (isCareful && step.record === null) throw new Error(step.error)
+        isCareful = true
+        const isFault = isItsFault(step, suspect)
+        if (isFault) await deliveryEnded(db, subscription, step)
+        suspect = isFault ? undefined : step
+        // Whose fault it was is found out in this slice: the next would begin anew.
+        if (!isFault) continue
+      }
     } catch (error) {
       if (isCareful || isConnectionLost(error)) throw error
       isCareful = true
     }
     if (performance.now() > until) return await subscriptionWake(db, subscription)
   }
+}
+
+/** Once may be an accident, as a server that is restarted or someone who ends sessions; not twice in a row at the same record alone. */
+function isItsFault(ended: Ended, suspect: Ended | undefined): boolean {
+  return ended.record !== null && (ended.isSure || (suspect?.record === ended.record && suspect.serverAt === ended.serverAt))
 }

@@ -1,6 +1,6 @@
-import { asJsonb, type Database, isBodyRefused, isCatalogueStale, isConnectionLost, isRecordRefused, isWorthRepeating, mayBeOneRecords, sqlState } from '../db/database.ts'
+import { asJsonb, type Database, isBodyRefused, isCatalogueStale, isConnectionLost, isRecordRefused, isSessionEnded, isWorthRepeating, mayBeOneRecords, sqlState } from '../db/database.ts'
 import {
-  type Claim, type Held, type Plan, stepCommit, type StepOutcome, streamClaim, streamFail, streamRelease,
+  type Claim, type Held, type Plan, serverAt, type StepAnswer, stepCommit, type StepOutcome, streamClaim, streamFail, streamRelease,
   type StreamKey, type StreamRequest, tableMend,
 } from '../db/calls.ts'
 import { repairBody } from '../hubspot/body.ts'
@@ -137,7 +137,7 @@ async function commit(deps: SyncDeps, key: StreamKey, answer: Answer, body: Buff
   const step = { ...answer, body: body && asJsonb(body) }
   for (let tries = 0; ; tries += 1) {
     try {
-      return await stepCommit(deps.db, key, step)
+      return await take(deps.db, key, step)
     } catch (error) {
       // Someone dropped a column or the table: it is made anew, and the answer asked for again.
       if (isCatalogueStale(error) && tries === 0) await tableMend(deps.db, key.object)
@@ -146,7 +146,7 @@ async function commit(deps: SyncDeps, key: StreamKey, answer: Answer, body: Buff
       if (body !== null && isBodyRefused(error)) return await commitRepaired(deps, key, answer, body, error)
       // Record by record, in which SQL finds out whose fault it is, is slow: only what is no accident is worth that.
       if (mayBeOneRecords(error) && !isRecordRefused(error) && tries < 1) continue
-      if (mayBeOneRecords(error)) return await stepCommit(deps.db, key, { ...step, isCareful: true })
+      if (mayBeOneRecords(error)) return await take(deps.db, key, { ...step, isCareful: true })
       throw error
     }
   }
@@ -163,10 +163,29 @@ async function commitRepaired(deps: SyncDeps, key: StreamKey, answer: Answer, bo
   }
   // One whose id is no number has a problem of its own.
   const step = { ...answer, body: asJsonb(repair.body), repaired: repair.repaired.filter((id) => /^\d{1,18}$/.test(id)) }
-  return stepCommit(deps.db, key, step).catch((error: unknown) => {
+  return take(deps.db, key, step).catch((error: unknown) => {
     if (!mayBeOneRecords(error)) throw error
-    return stepCommit(deps.db, key, { ...step, isCareful: true })
+    return take(deps.db, key, { ...step, isCareful: true })
   })
+}
+
+/**
+ * Takes in an answer. What ends its session twice, of a server that stays up, is no accident: nothing in that transaction can tell
+ * which record it is, so each is read and written alone, until that one is left.
+ */
+async function take(db: Database, key: StreamKey, step: StepAnswer): Promise<StepOutcome> {
+  let upSince: string | undefined
+  for (;;) {
+    try {
+      return await stepCommit(db, key, step)
+    } catch (error) {
+      if (!isSessionEnded(error) || step.isApart === true) throw error
+      const at = await serverAt(db)
+      if (upSince !== undefined && upSince !== at) throw error
+      step = { ...step, isApart: upSince !== undefined }
+      upSince = at
+    }
+  }
 }
 
 /**
@@ -222,6 +241,10 @@ function failureOf(error: unknown) {
   }
   if (state === 'SH208') {
     return { kind: 'transient', code: state, message, hint: 'Nothing to do: it is asked again.', retryAfterMs: undefined } as const
+  }
+  if (isSessionEnded(error)) {
+    const hint = 'Is it a trigger of yours, or do you end sessions? It is tried again by itself.'
+    return { kind: 'transient', code: 'SH009', message: `a step's session was ended: ${message}`, hint, retryAfterMs: undefined } as const
   }
   if (isConnectionLost(error)) {
     const hint = 'Is the server running, and are host and port in DATABASE_URL right? It goes on by itself when the database is back.'
