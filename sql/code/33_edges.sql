@@ -1,4 +1,4 @@
--- Rows of the tables of associations: which there are, which someone holds, and how they go.
+-- Rows of the tables of associations: which there are, which an answer tells of, which someone holds, and how they go.
 do $$
 begin
   if to_regtype('hubspot_private.edge') is null then
@@ -161,3 +161,42 @@ end;
 $$;
 comment on function hubspot_private.edges_later(hubspot_private.pairs, hubspot_private.edge[], hubspot_private.edge[], jsonb) is
   'These rows could not be made what they are to be, but for those that are free, or it is not sure: what they come from is read again, later each time.';
+
+create or replace function hubspot_private.edges_are_told(entries jsonb)
+returns boolean
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select not exists (
+    select from jsonb_array_elements(edges_are_told.entries) t
+    where t.value ->> 'toObjectId' ~ '^[0-9]{1,18}$' is not true
+      or jsonb_path_exists(t.value, '$.associationTypes[0]') is not true
+      or exists (
+        select from jsonb_array_elements(case when jsonb_typeof(t.value -> 'associationTypes') = 'array' then t.value -> 'associationTypes' else '[null]' end) a
+        where a.value ->> 'typeId' ~ '^[0-9]{1,18}$' is not true or jsonb_typeof(a.value -> 'category') <> 'string'));
+$$;
+comment on function hubspot_private.edges_are_told(jsonb) is
+  'Whether all associations of a record in an answer can be read: what each leads to, and its types, one at least.';
+
+create or replace function hubspot_private.association_edges(answer jsonb, ids bigint[])
+returns hubspot_private.edge[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select array_agg(row (e.from_id, e.to_id, e.type_id, e.category, e.label)::hubspot_private.edge)
+  from (
+    select distinct on (1, 2, 3, 4) (r.value #>> '{from,id}')::bigint as from_id, (t.value ->> 'toObjectId')::bigint as to_id,
+      (a.value ->> 'typeId')::bigint as type_id, coalesce(a.value ->> 'category', 'HUBSPOT_DEFINED') as category, a.value ->> 'label' as label
+    from jsonb_array_elements(association_edges.answer -> 'results') r
+    cross join lateral jsonb_array_elements(case when jsonb_typeof(r.value -> 'to') = 'array' then r.value -> 'to' else '[]' end) t
+    cross join lateral jsonb_array_elements(
+      case when jsonb_typeof(t.value -> 'associationTypes') = 'array' then t.value -> 'associationTypes' else '[]' end) a
+    where r.value #>> '{from,id}' = any (association_edges.ids::text[])
+      and t.value ->> 'toObjectId' ~ '^[0-9]{1,18}$' and a.value ->> 'typeId' ~ '^[0-9]{1,18}$'
+      and coalesce(jsonb_typeof(a.value -> 'category'), 'string') = 'string'
+    order by 1, 2, 3, 4, 5
+  ) e;
+$$;
+comment on function hubspot_private.association_edges(jsonb, bigint[]) is 'The associations of these records in an answer, each type once.';
