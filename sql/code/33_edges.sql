@@ -200,3 +200,55 @@ as $$
   ) e;
 $$;
 comment on function hubspot_private.association_edges(jsonb, bigint[]) is 'The associations of these records in an answer, each type once.';
+
+create or replace function hubspot_private.refuse_row()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_end record;
+  v_is_there boolean := true;
+begin
+  -- A foreign key of a user's that takes along the associations of a record that is gone: they would go next.
+  for v_end in
+    select o.table_name, (to_jsonb(old) ->> e.column_name)::bigint as id
+    from hubspot_private.pairs p
+    cross join lateral (values (p.from_object, p.from_column), (p.to_object, p.to_column)) e (object, column_name)
+    join hubspot_private.objects o on o.name = e.object
+    join pg_attribute a on a.attrelid = tg_relid and a.attname = e.column_name
+    join pg_constraint k on k.conrelid = tg_relid and k.contype = 'f' and k.confdeltype = 'c'
+      and k.conkey = array[a.attnum] and k.confrelid = to_regclass(format('hubspot.%I', o.table_name))
+    where tg_op = 'DELETE' and p.table_name = tg_table_name
+  loop
+    execute format('select exists (select from hubspot.%I t where t.id = $1)', v_end.table_name) into v_is_there using v_end.id;
+    exit when not v_is_there;
+  end loop;
+  if v_is_there then
+    perform hubspot_private.fail('table_read_only', tg_table_name);
+  end if;
+  return null;
+end;
+$$;
+comment on function hubspot_private.refuse_row() is
+  'Trigger: what a trigger within a write of the sync''s writes of the mirror is refused, SH105, but for associations of a record that is gone, where a foreign key deletes them.';
+revoke all on function hubspot_private.refuse_row() from public;
+
+create or replace function hubspot_private.refuse_row_hang(relation regclass)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from pg_trigger t where t.tgrelid = relation and t.tgname = '_000_read_only_within') then
+    -- Looked at as the row is written: what a foreign key does fires its triggers later, in the statement around it.
+    execute format(
+      'create trigger _000_read_only_within after insert or update or delete on %s for each row
+       when (pg_trigger_depth() > 0) execute function hubspot_private.refuse_row()', relation);
+  end if;
+end;
+$$;
+comment on function hubspot_private.refuse_row_hang(regclass) is 'Gives a table of the mirror the trigger that looks at rows which are written from within triggers.';
+revoke all on function hubspot_private.refuse_row_hang(regclass) from public;
