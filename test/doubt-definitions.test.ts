@@ -103,3 +103,108 @@ test('a pipeline that says nothing of its stages, or a property of its options, 
   expect(await stages()).toEqual(['a2', 'b2'])
   expect(await problems(world)).toEqual([])
 })
+
+describe('definitions that are empty, or cut short, for once', () => {
+  type Body = { results: Record<string, unknown>[]; paging?: unknown }
+  const MINUTE = 60_000
+  async function altered() {
+    const how: { now: undefined | ((path: string, body: Body) => Body | undefined) } = { now: undefined }
+    const world = await startWorld('empty', {
+      sandbox: { objects: { deals: 3, vehicle: 5 } },
+      client: (client) => ({
+        ...client,
+        async request(request) {
+          const answer = await client.request(request)
+          if (how.now === undefined || !/schemas|owners|pipelines|properties/.test(request.path)) return answer
+          const body = how.now(request.path, JSON.parse(answer.body.toString()) as Body)
+          return body === undefined ? answer : { ...answer, body: Buffer.from(JSON.stringify(body)) }
+        },
+      }),
+    })
+    await world.load('vehicle')
+    await world.load('deals')
+    const count = async (table: string) => (await world.db.query<{ n: number }>(`select count(*)::integer as n from hubspot.${table}`))[0]!.n
+    /** Reads all definitions once. */
+    const read = async () => {
+      await world.db.query("update hubspot_private.streams set next_at = hubspot_private.clock() where stream = 'schema'")
+      await world.drain()
+    }
+    return { world, how, count, read }
+  }
+
+  test.for([
+    ['none', () => []],
+    ['one without its id', (results: object[]) => results.map(({ ...rest }) => ({ ...rest, objectTypeId: null }))],
+  ] as const)('custom objects, %s: they are asked for again in a minute, and nothing is archived but what is missing twice', async ([, spoil]) => {
+    const { world, how, read } = await altered()
+    await using _ = world
+    how.now = (path, body) => /schemas/.test(path) ? { ...body, results: spoil(body.results) } : undefined
+    await read()
+    how.now = undefined
+    world.store.resetCalls()
+    await world.pass(2 * MINUTE, MINUTE / 2)
+    expect(world.store.calls({ kind: 'schemas' })).toHaveLength(1)
+    expect(await problems(world)).toEqual([])
+    expect(await world.db.query("select from hubspot.runs where object = 'vehicle' and stream = 'resync'")).toEqual([])
+    how.now = (path, body) => /schemas/.test(path) ? { ...body, results: spoil(body.results) } : undefined
+    await read()
+    await world.pass(2 * MINUTE, MINUTE / 2)
+    expect(await problems(world)).toEqual(['SH222'])
+    how.now = undefined
+    await world.pass(20 * MINUTE, MINUTE)
+    expect(await problems(world)).toEqual([])
+    expect(await world.differences('vehicle')).toEqual([])
+  })
+
+  test.for([
+    ['owners', (path: string, body: Body) => /owners/.test(path) ? { results: body.results.slice(0, 1) } : undefined],
+    ['pipeline_stages', (path: string, body: Body) => /pipelines/.test(path) ? { results: body.results.map((one) => ({ ...one, stages: [] })) } : undefined],
+    ['property_options', (path: string, body: Body) => /properties/.test(path) ? { results: body.results.map((one) => ({ ...one, options: [] })) } : undefined],
+  ] as const)('%s stay, and go when it says so again', async ([table, spoil]) => {
+    const { world, how, count, read } = await altered()
+    await using _ = world
+    const before = await count(table)
+    expect(before).toBeGreaterThan(4)
+    await read()
+    for (let times = 0; times < 2; times += 1) {
+      how.now = spoil
+      await read()
+      expect(await count(table)).toBe(before)
+      if (times > 0) break
+      how.now = undefined
+      await read()
+      expect(await count(table)).toBe(before)
+    }
+    await read()
+    expect(await count(table)).toBeLessThan(before / 2)
+    how.now = undefined
+    await read()
+    expect(await count(table)).toBe(before)
+    expect(await problems(world)).toEqual([])
+  })
+
+  test('what has no name, or no id, that is text or a number is left out, and no property is archived for it', async () => {
+    const { world, how, read } = await altered()
+    await using _ = world
+    const JUNK = [[null], { a: null }, true, null, []]
+    const known = () => Promise.all([
+      'object, property, archived_at is null as is_there from hubspot.properties', 'object, property, value from hubspot.property_options', 'object, id from hubspot.pipelines',
+      'object, pipeline_id, id from hubspot.pipeline_stages', 'id from hubspot.owners', 'object, object_type_id from hubspot.object_types',
+    ].map((what) => world.db.query(`select ${what} order by 1, 2`.replace(/(owners order by 1), 2/, '$1'))))
+    await read()
+    const before = await known()
+    const more = (list: unknown, key: string, rest: object = {}) => [...list as object[], ...JUNK.map((junk) => ({ ...rest, [key]: junk }))] as Record<string, unknown>[]
+    how.now = (path, body) => {
+      if (/schemas/.test(path)) return { results: [...body.results, ...JUNK.map((name) => ({ ...body.results[0], objectTypeId: '2-999', name, fullyQualifiedName: 'p1_x' })), ...JUNK.filter((junk) => junk !== null).map((fullyQualifiedName) => ({ ...body.results[0], objectTypeId: '2-998', name: 'x', fullyQualifiedName }))] }
+      if (/owners/.test(path)) return { ...body, results: more(body.results, 'id') }
+      if (/pipelines/.test(path)) return { results: more(body.results.map((one) => ({ ...one, stages: more(one['stages'], 'id') })), 'id', { label: 'x', stages: [] }) }
+      return { results: more(body.results.slice(1).map((one) => ({ ...one, options: more(one['options'], 'value') })), 'name', { type: 'string' }) }
+    }
+    await read()
+    how.now = undefined
+    expect((await known()).map((rows) => rows.length)).toEqual(before.map((rows) => rows.length))
+    await read()
+    expect(await known()).toEqual(before)
+    expect(await problems(world)).toEqual([])
+  })
+})

@@ -171,3 +171,97 @@ test('an association of a record that is gone, however it stayed, goes with the 
   expect(await graph.differing()).toEqual([])
   expect(await changes()).toBe(before)
 })
+
+const MINUTE = 60_000
+const HOUR = 60 * MINUTE
+const openProblems = (graph: Graph) => graph.db.query('select code, object, record_id from hubspot.problems where resolved_at is null order by record_id')
+const told = (graph: Graph) => graph.db.query("select op, object, record_id from hubspot.changes where op in ('delete', 'disassociate') order by op, record_id")
+
+test.for(['on delete cascade', 'on delete set null', ''])('foreign keys of a user\'s from associations to their ends (%s) keep no record that goes, and what goes with it is told', async (kind) => {
+  await using graph = await small()
+  const [deal = '', bare = ''] = graph.ids('deals')
+  const [, contact = ''] = graph.ids('contacts')
+  await graph.db.query(`alter table hubspot.deals_contacts add foreign key (deal_id) references hubspot.deals ${kind}, add foreign key (contact_id) references hubspot.contacts ${kind}`)
+  for (const { contact_id } of await edges(graph, 'deal_id', bare) as { contact_id: string }[]) graph.store.dissociate('deals', bare, 'contacts', contact_id)
+  await graph.pass(2 * HOUR, HOUR / 4)
+  const before = (await told(graph)).length
+  expect(before).toBe(1)
+  const lost = await graph.db.query<{ deal_id: string }>('select deal_id from hubspot.deals_contacts where deal_id = $1 or contact_id = $2', [deal, contact])
+  graph.store.archive('deals', [deal, bare])
+  graph.store.archive('contacts', contact)
+  await refresh(graph, 'deals', deal, bare)
+  await refresh(graph, 'contacts', contact)
+  await graph.pass(10_000, 5_000)
+  if (kind === 'on delete cascade') expect(await openProblems(graph)).toEqual([])
+  await graph.pass(2 * HOUR, HOUR / 4)
+  expect(await graph.db.query('select id from hubspot.deals where id in ($1, $2) union all select id from hubspot.contacts where id = $3', [deal, bare, contact])).toEqual([])
+  expect(await graph.differing()).toEqual([])
+  expect(await openProblems(graph)).toEqual([])
+  expect((await told(graph)).filter(({ op }) => op === 'delete')).toHaveLength(3)
+  expect((await told(graph)).filter(({ op }) => op === 'disassociate').map(({ record_id }) => record_id))
+    .toEqual([bare, ...lost.map(({ deal_id }) => deal_id)].toSorted())
+  expect(await graph.db.query("select sum(deleted)::integer as sum from hubspot.runs where object in ('deals', 'contacts') and stream = 'fetch'")).toEqual([{ sum: 3 }])
+})
+
+test('a trigger of a user\'s within a write of the sync\'s writes nothing of the mirror, whatever keys there are', async () => {
+  await using graph = await small()
+  const [deal = '', other = ''] = graph.ids('deals')
+  const [contact = ''] = graph.ids('contacts')
+  await graph.db.query(`alter table hubspot.deals_contacts add foreign key (deal_id) references hubspot.deals on delete cascade;
+    alter table hubspot.deals add column mine bigint references hubspot.contacts on delete cascade`)
+  const mirror = async () => Promise.all(['deals_contacts', 'deals', 'contacts'].map((table) => graph.db.query(`select * from hubspot.${table} order by 1, 2`)))
+  const before = await mirror()
+  const meddle = (when: string, statement: string) => graph.db.query(`create or replace function public.meddle() returns trigger language plpgsql as $f$ begin ${statement}; return old; end $f$;
+    create or replace trigger meddle ${when} delete on hubspot.deals for each row execute function public.meddle()`)
+  for (const [when, statement] of [
+    ['before', 'delete from hubspot.deals_contacts where deal_id = old.id'],
+    ['before', 'truncate hubspot.deals_contacts'],
+    ['after', `delete from hubspot.deals_contacts where deal_id = ${other}`],
+    ['after', `update hubspot.deals_contacts set label = 'mine'`],
+    ['after', `insert into hubspot.deals_contacts (deal_id, contact_id, type_id, category) values (${other}, ${contact}, 999, 'MINE')`],
+    ['after', `update hubspot.deals set mine = ${contact} where id = ${other}`],
+    ['after', `delete from hubspot.contacts where id = ${contact}`],
+    ['after', 'insert into hubspot.contacts (id, _synced_at) values (1, now())'],
+  ] as const) {
+    await meddle(when, statement)
+    graph.store.archive('deals', deal)
+    await refresh(graph, 'deals', deal)
+    await graph.run('deals', 'fetch')
+    expect(await graph.db.query('select code, record_id, message from hubspot.problems where resolved_at is null'), statement)
+      .toEqual([{ code: 'SH213', record_id: deal, message: expect.stringContaining('is read-only (SH105)') as string }])
+    expect(await mirror(), statement).toEqual(before)
+    await graph.db.query('drop trigger meddle on hubspot.deals')
+    graph.store.restore('deals', deal)
+    await graph.pass(20 * MINUTE, 10 * MINUTE)
+    expect(await openProblems(graph), statement).toEqual([])
+  }
+  // It goes on, and so does the record.
+  await meddle('after', `begin delete from hubspot.deals_contacts where deal_id = ${other}; exception when others then null; end`)
+  graph.store.archive('deals', deal)
+  await refresh(graph, 'deals', deal)
+  await graph.run('deals', 'fetch')
+  expect(await graph.row('deals', deal)).toBeUndefined()
+  expect(await graph.differing()).toEqual([])
+})
+
+test('a foreign key of a user\'s between two mirror tables keeps a record only while it would take along one that is there', async () => {
+  await using graph = await small()
+  const [deal = ''] = graph.ids('deals')
+  const [contact = '', free = ''] = graph.ids('contacts')
+  graph.store.edit('deals', deal, { dealname: contact })
+  for (const other of graph.ids('deals').slice(1)) graph.store.edit('deals', other, { dealname: '' })
+  await graph.db.query("select hubspot.track('deals', '{dealname}')")
+  await graph.pass(2 * MINUTE, MINUTE / 2)
+  await graph.db.query("alter table hubspot.deals add column mine bigint generated always as (nullif(dealname, '')::bigint) stored references hubspot.contacts on delete cascade")
+  graph.store.archive('contacts', [contact, free])
+  await refresh(graph, 'contacts', contact, free)
+  await graph.pass(10_000, 5_000)
+  expect(await graph.row('contacts', free)).toBeUndefined()
+  expect(await graph.row('deals', deal)).toBeDefined()
+  expect(await openProblems(graph)).toEqual([{ code: 'SH213', object: 'contacts', record_id: contact }])
+  graph.store.edit('deals', deal, { dealname: '' })
+  await graph.pass(20 * MINUTE, 5 * MINUTE)
+  expect(await graph.row('contacts', contact)).toBeUndefined()
+  expect(await openProblems(graph)).toEqual([])
+  expect(await graph.differing()).toEqual([])
+})

@@ -1,4 +1,4 @@
--- Rows of the tables of associations: which there are, which someone holds, and how they go.
+-- Rows of the tables of associations: which there are, which an answer tells of, which someone holds, and how they go.
 do $$
 begin
   if to_regtype('hubspot_private.edge') is null then
@@ -161,3 +161,94 @@ end;
 $$;
 comment on function hubspot_private.edges_later(hubspot_private.pairs, hubspot_private.edge[], hubspot_private.edge[], jsonb) is
   'These rows could not be made what they are to be, but for those that are free, or it is not sure: what they come from is read again, later each time.';
+
+create or replace function hubspot_private.edges_are_told(entries jsonb)
+returns boolean
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select not exists (
+    select from jsonb_array_elements(edges_are_told.entries) t
+    where t.value ->> 'toObjectId' ~ '^[0-9]{1,18}$' is not true
+      or jsonb_path_exists(t.value, '$.associationTypes[0]') is not true
+      or exists (
+        select from jsonb_array_elements(case when jsonb_typeof(t.value -> 'associationTypes') = 'array' then t.value -> 'associationTypes' else '[null]' end) a
+        where a.value ->> 'typeId' ~ '^[0-9]{1,18}$' is not true or jsonb_typeof(a.value -> 'category') <> 'string'));
+$$;
+comment on function hubspot_private.edges_are_told(jsonb) is
+  'Whether all associations of a record in an answer can be read: what each leads to, and its types, one at least.';
+
+create or replace function hubspot_private.association_edges(answer jsonb, ids bigint[])
+returns hubspot_private.edge[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select array_agg(row (e.from_id, e.to_id, e.type_id, e.category, e.label)::hubspot_private.edge)
+  from (
+    select distinct on (1, 2, 3, 4) (r.value #>> '{from,id}')::bigint as from_id, (t.value ->> 'toObjectId')::bigint as to_id,
+      (a.value ->> 'typeId')::bigint as type_id, coalesce(a.value ->> 'category', 'HUBSPOT_DEFINED') as category, a.value ->> 'label' as label
+    from jsonb_array_elements(association_edges.answer -> 'results') r
+    cross join lateral jsonb_array_elements(case when jsonb_typeof(r.value -> 'to') = 'array' then r.value -> 'to' else '[]' end) t
+    cross join lateral jsonb_array_elements(
+      case when jsonb_typeof(t.value -> 'associationTypes') = 'array' then t.value -> 'associationTypes' else '[]' end) a
+    where r.value #>> '{from,id}' = any (association_edges.ids::text[])
+      and t.value ->> 'toObjectId' ~ '^[0-9]{1,18}$' and a.value ->> 'typeId' ~ '^[0-9]{1,18}$'
+      and coalesce(jsonb_typeof(a.value -> 'category'), 'string') = 'string'
+    order by 1, 2, 3, 4, 5
+  ) e;
+$$;
+comment on function hubspot_private.association_edges(jsonb, bigint[]) is 'The associations of these records in an answer, each type once.';
+
+create or replace function hubspot_private.refuse_row()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_end record;
+  v_is_there boolean := true;
+begin
+  -- A foreign key of a user's that takes along the associations of a record that is gone: they would go next.
+  for v_end in
+    select o.table_name, (to_jsonb(old) ->> e.column_name)::bigint as id
+    from hubspot_private.pairs p
+    cross join lateral (values (p.from_object, p.from_column), (p.to_object, p.to_column)) e (object, column_name)
+    join hubspot_private.objects o on o.name = e.object
+    join pg_attribute a on a.attrelid = tg_relid and a.attname = e.column_name
+    join pg_constraint k on k.conrelid = tg_relid and k.contype = 'f' and k.confdeltype = 'c'
+      and k.conkey = array[a.attnum] and k.confrelid = to_regclass(format('hubspot.%I', o.table_name))
+    where tg_op = 'DELETE' and p.table_name = tg_table_name
+  loop
+    execute format('select exists (select from hubspot.%I t where t.id = $1)', v_end.table_name) into v_is_there using v_end.id;
+    exit when not v_is_there;
+  end loop;
+  if v_is_there then
+    perform hubspot_private.fail('table_read_only', tg_table_name);
+  end if;
+  return null;
+end;
+$$;
+comment on function hubspot_private.refuse_row() is
+  'Trigger: what a trigger within a write of the sync''s writes of the mirror is refused, SH105, but for associations of a record that is gone, where a foreign key deletes them.';
+revoke all on function hubspot_private.refuse_row() from public;
+
+create or replace function hubspot_private.refuse_row_hang(relation regclass)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if not exists (select from pg_trigger t where t.tgrelid = relation and t.tgname = '_000_read_only_within') then
+    -- Looked at as the row is written: what a foreign key does fires its triggers later, in the statement around it.
+    execute format(
+      'create trigger _000_read_only_within after insert or update or delete on %s for each row
+       when (pg_trigger_depth() > 0) execute function hubspot_private.refuse_row()', relation);
+  end if;
+end;
+$$;
+comment on function hubspot_private.refuse_row_hang(regclass) is 'Gives a table of the mirror the trigger that looks at rows which are written from within triggers.';
+revoke all on function hubspot_private.refuse_row_hang(regclass) from public;

@@ -215,7 +215,8 @@ begin
       coalesce(s #>> '{labels,plural}', s #>> '{labels,singular}', s ->> 'name') as label,
       coalesce(hubspot_private.cast_boolean(s ->> 'archived'), false) as is_archived
     from jsonb_array_elements(schemas -> 'results') s
-    where s ->> 'objectTypeId' is not null and s ->> 'name' is not null
+    where jsonb_typeof(s -> 'objectTypeId') = 'string' and jsonb_typeof(s -> 'name') = 'string'
+      and coalesce(jsonb_typeof(s -> 'fullyQualifiedName') in ('string', 'null'), true)
     order by s ->> 'objectTypeId'
   loop
     update hubspot_private.objects o

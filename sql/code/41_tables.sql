@@ -35,11 +35,12 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- The sync's own writes are known by a private row that marks this transaction; writes from users' triggers are deeper.
-  if tg_op <> 'TRUNCATE' and pg_trigger_depth() = 1 and exists (
+  -- The sync's own writes are known by a private row that marks this transaction. Writes from users' triggers are deeper, and so is
+  -- what a foreign key of theirs does, of no row as a rule: refuse_row() looks at those.
+  if tg_op <> 'TRUNCATE' and exists (
     select from hubspot_private.streams s
     join hubspot_private.objects o on o.name = s.object
-    where o.number = tg_argv[0]::integer and s.writer = pg_current_xact_id_if_assigned()
+    where s.writer = pg_current_xact_id_if_assigned() and (pg_trigger_depth() > 1 or o.number = tg_argv[0]::integer)
   ) then
     return null;
   end if;
@@ -207,6 +208,7 @@ begin
     execute format(
       'create trigger _000_read_only before insert or update or delete on %s for each statement execute function hubspot_private.refuse_write(%L)',
       v_table, v_object.number);
+    perform hubspot_private.refuse_row_hang(v_table::regclass);
     perform hubspot_private.users_path_hang(v_table::regclass);
     execute format(
       'create trigger _000_no_truncate before truncate on %s for each statement execute function hubspot_private.refuse_write(%L)',

@@ -22,7 +22,8 @@ begin
     coalesce(hubspot_private.cast_boolean(d ->> 'hidden'), false),
     case when hubspot_private.cast_boolean(d ->> 'archived') then coalesce(hubspot_private.cast_timestamptz(d ->> 'archivedAt'), hubspot_private.clock()) end
   from jsonb_array_elements(answer -> 'results') d
-  where d ->> 'name' <> ''
+  -- Only text is a name.
+  where jsonb_typeof(d -> 'name') = 'string' and d ->> 'name' <> ''
   order by d ->> 'name'
   on conflict on constraint properties_pkey do update set
     label = excluded.label, description = excluded.description, type = excluded.type, field_type = excluded.field_type,
@@ -31,11 +32,12 @@ begin
   where (p.label, p.description, p.type, p.field_type, p.is_calculated, p.is_read_only, p.is_hidden, p.archived_at)
     is distinct from (excluded.label, excluded.description, excluded.type, excluded.field_type,
       excluded.is_calculated, excluded.is_read_only, excluded.is_hidden, excluded.archived_at);
-  -- The list holds every property that is not archived: what it lacks is archived, its column kept.
+  -- The list holds every property that is not archived: what it lacks is archived, its column kept. One without a name may be any.
   update hubspot_private.properties p
   set archived_at = hubspot_private.clock()
   where p.object = properties_apply.object and p.archived_at is null
-    and not exists (select from jsonb_array_elements(answer -> 'results') d where d ->> 'name' = p.property);
+    and not exists (
+      select from jsonb_array_elements(answer -> 'results') d where d ->> 'name' = p.property or jsonb_typeof(d -> 'name') is distinct from 'string');
 end;
 $$;
 comment on function hubspot_private.properties_apply(text, jsonb) is 'Takes in an object''s property definitions.';
@@ -173,7 +175,7 @@ as $$
       hubspot_private.whole_number(o ->> 'displayOrder')::integer as display_order, coalesce(hubspot_private.cast_boolean(o ->> 'hidden'), false) as is_hidden
     from jsonb_array_elements(answer -> 'results') d
     cross join lateral jsonb_array_elements(case when jsonb_typeof(d -> 'options') = 'array' then d -> 'options' else '[]' end) o
-    where d ->> 'name' <> '' and o ->> 'value' is not null
+    where jsonb_typeof(d -> 'name') = 'string' and d ->> 'name' <> '' and jsonb_typeof(o -> 'value') in ('string', 'number')
     order by d ->> 'name', o ->> 'value'
   )
   select hubspot_private.definitions_follow('property_options', '{object,property,value}',
@@ -196,7 +198,7 @@ as $$
       coalesce(hubspot_private.cast_boolean(p ->> 'archived'), false) as is_archived, p as body,
       hubspot_private.cast_timestamptz(p ->> 'createdAt') as created_at, hubspot_private.cast_timestamptz(p ->> 'updatedAt') as updated_at
     from jsonb_array_elements(answer -> 'results') p
-    where p ->> 'id' is not null
+    where jsonb_typeof(p -> 'id') in ('string', 'number')
   ),
   s_now as (
     select distinct on (p.id, s ->> 'id') pipelines_apply.object, p.id as pipeline_id, s ->> 'id' as id, s ->> 'label' as label,
@@ -205,7 +207,7 @@ as $$
       hubspot_private.cast_timestamptz(s ->> 'createdAt') as created_at, hubspot_private.cast_timestamptz(s ->> 'updatedAt') as updated_at
     from p_now p
     cross join lateral jsonb_array_elements(case when jsonb_typeof(p.body -> 'stages') = 'array' then p.body -> 'stages' else '[]' end) s
-    where s ->> 'id' is not null
+    where jsonb_typeof(s -> 'id') in ('string', 'number')
   )
   select hubspot_private.definitions_follow('pipelines', '{object,id}', format('t.object = %L', pipelines_apply.object),
       (select coalesce(jsonb_agg(to_jsonb(n) - 'body'), '[]') from p_now n), pipelines_apply.object, 'pipelines'),

@@ -83,6 +83,8 @@ begin
       when step.cursor ->> 'absences' = 'held' then hubspot_private.schedule_next(t.object, t.stream, v_started_at)
       -- Only what was dirty: the sweep has its own time.
       when not step.is_over or s.stream = 'associations' and not s.cursor ? 'last' then t.next_at
+      -- An object that is archived is refused until this is known.
+      when step.cursor ? 'no_schemas' then hubspot_private.clock() + interval '1 minute'
       -- Until the other parts are over, nothing begins anew.
       when not v_is_last or v_has_parts and s.range > 0 then null
       else greatest(

@@ -1,4 +1,32 @@
 -- How the account's definitions, and an object's, are taken in.
+create or replace function hubspot_private.doubt_few(was jsonb, part text, count integer)
+returns jsonb
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select case
+    when doubt_few.count * 2 < coalesce((was ->> part)::integer, 1) and not was ? ('no_' || part)
+      then jsonb_strip_nulls(jsonb_build_object(part, was -> part, 'no_' || part, true))
+    else jsonb_build_object(part, doubt_few.count)
+  end;
+$$;
+comment on function hubspot_private.doubt_few(jsonb, text, integer) is
+  'What a cursor keeps of a list: how many it showed. None at all, or fewer than half as many, is believed when it is said again: {no_PART: true} until then. Whether some are here is not looked at: someone may hold the table.';
+
+create or replace function hubspot_private.doubt_empty(was jsonb, results jsonb, key text, part text, out told jsonb, out filled jsonb)
+returns record
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_agg(case when coalesce(r.value -> part = '[]' and was ? (r.value ->> key), false) then r.value - part else r.value end order by r.n),
+    jsonb_agg(r.value ->> key order by r.n) filter (where jsonb_typeof(r.value -> part) = 'array' and r.value -> part <> '[]')
+  from jsonb_array_elements(results) with ordinality r (value, n);
+$$;
+comment on function hubspot_private.doubt_empty(jsonb, jsonb, text, text) is
+  'Definitions, without a part (options, stages) of which they say that it is empty and said otherwise the time before, as if they told nothing of it; filled: those that have some now, for the cursor.';
+
 create or replace function hubspot_private.catalogue_step(answer jsonb)
 returns hubspot_private.step
 language plpgsql
@@ -22,18 +50,22 @@ begin
   from jsonb_each(v_refused) r;
   update hubspot_private.problems p set resolved_at = hubspot_private.clock()
   where p.object is null and p.resolved_at is null and p.property in ('owners', 'schemas') and p.code <> 'SH218' and not v_refused ? p.property;
-  v_step.cursor := '{}';
-  -- None at all is believed when it is said again. Whether there were some is not looked at: someone may hold the table.
+  v_step.cursor := jsonb_strip_nulls(jsonb_build_object('owners', v_was -> 'owners', 'schemas', v_was -> 'schemas'));
   if jsonb_typeof(answer -> 'owners') = 'array' then
-    if not v_was ? 'no_owners' and not jsonb_path_exists(answer, '$.owners[*].results[*]') then
-      v_step.cursor := '{"no_owners": true}';
-    else
+    v_step.cursor := v_step.cursor || hubspot_private.doubt_few(v_was, 'owners', jsonb_array_length(jsonb_path_query_array(answer, '$.owners[*].results[*]')));
+    if not v_step.cursor ? 'no_owners' then
       perform hubspot_private.owners_apply(answer -> 'owners');
     end if;
   end if;
-  if jsonb_typeof(answer -> 'schemas') = 'object' then
-    perform hubspot_private.schemas_apply(answer -> 'schemas');
-    perform hubspot_private.schemas_compare(answer -> 'schemas');
+  if jsonb_typeof(answer -> 'schemas' -> 'results') = 'array' then
+    -- One that cannot be read may be any of those that are here. Asked again in a minute.
+    v_step.cursor := v_step.cursor || hubspot_private.doubt_few(v_was, 'schemas', case
+      when not jsonb_path_exists(answer, '$.schemas.results[*] ? (!(@.objectTypeId.type() == "string"))') then jsonb_array_length(answer #> '{schemas,results}')
+      else 0 end);
+    if not v_step.cursor ? 'no_schemas' then
+      perform hubspot_private.schemas_apply(answer -> 'schemas');
+      perform hubspot_private.schemas_compare(answer -> 'schemas');
+    end if;
   end if;
   -- Someone who disconnects and has not committed is not waited for: the next one notes it.
   perform from hubspot_private.account a for no key update skip locked;
@@ -55,9 +87,6 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if jsonb_typeof(schemas -> 'results') is distinct from 'array' then
-    return;
-  end if;
   -- Archived, an object is not listed, and every request that names it is refused: nothing is asked until it is listed again.
   update hubspot_private.objects o set archived_at = hubspot_private.clock()
   where o.is_custom and o.object_type_id is not null and o.archived_at is null and not exists (
@@ -139,10 +168,12 @@ declare
   v_step hubspot_private.step;
   v_was constant jsonb := (
     select s.cursor from hubspot_private.streams s where (s.object, s.stream, s.range) = (schema_step.object, 'schema', 0));
+  v_doubt record;
 begin
   perform hubspot_private.properties_apply(object, answer -> 'properties');
-  perform hubspot_private.options_apply(object, answer -> 'properties');
-  v_step.cursor := '{}';
+  select d.* into v_doubt from hubspot_private.doubt_empty(v_was -> 'options', answer #> '{properties,results}', 'name', 'options') d;
+  perform hubspot_private.options_apply(object, jsonb_build_object('results', v_doubt.told));
+  v_step.cursor := jsonb_strip_nulls(jsonb_build_object('options', v_doubt.filled, 'stages', v_was -> 'stages'));
   -- Null: it has none, or they were not asked for.
   if jsonb_typeof(answer -> 'pipelines') <> 'null' then
     if jsonb_typeof(answer -> 'pipelines' -> 'results') is distinct from 'array' then
@@ -150,9 +181,11 @@ begin
     end if;
     -- As with owners.
     if not v_was ? 'no_pipelines' and answer #> '{pipelines,results}' = '[]' then
-      v_step.cursor := '{"no_pipelines": true}';
+      v_step.cursor := v_step.cursor || '{"no_pipelines": true}';
     else
-      perform hubspot_private.pipelines_apply(object, answer -> 'pipelines');
+      select d.* into v_doubt from hubspot_private.doubt_empty(v_was -> 'stages', answer #> '{pipelines,results}', 'id', 'stages') d;
+      perform hubspot_private.pipelines_apply(object, jsonb_build_object('results', coalesce(v_doubt.told, '[]')));
+      v_step.cursor := v_step.cursor || jsonb_build_object('stages', coalesce(v_doubt.filled, '[]'));
     end if;
   end if;
   perform hubspot_private.selection_apply(object);

@@ -8,8 +8,9 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-  -- Written by the pair's own stream, and by whichever stream finds that a record at either end is gone.
-  if tg_op <> 'TRUNCATE' and pg_trigger_depth() = 1 and exists (
+  -- Written by the pair's own stream, and by whichever stream finds that a record at either end is gone. What comes from deeper,
+  -- refuse_row() looks at.
+  if tg_op <> 'TRUNCATE' and exists (
     select from hubspot_private.streams s where s.writer = pg_current_xact_id_if_assigned())
   then
     return null;
@@ -87,6 +88,7 @@ begin
     format('Associations of %s with %s in HubSpot, a row for each type. Rows follow HubSpot; status: select * from hubspot.association_pairs;',
       coalesce(v_from.label, v_from.name), coalesce(v_to.label, v_to.name)),
     format('HubSpot''s id of the record of %s.', v_from.name), format('HubSpot''s id of the record of %s.', v_to.name));
+  perform hubspot_private.refuse_row_hang(format('hubspot.%I', v_pair.table_name)::regclass);
   perform hubspot_private.users_path_hang(format('hubspot.%I', v_pair.table_name)::regclass);
   perform hubspot_private.change_triggers(format('hubspot.%I', v_pair.table_name)::regclass,
     format('hubspot_private.changes_pair(%L)', v_pair.number), v_from.has_changes);

@@ -140,7 +140,9 @@ begin
   results as materialized (
     -- A record that is there twice has what both say.
     select r.value #>> '{from,id}' as id, max(nullif(r.value #>> '{paging,next,after}', '')) as after,
-      bool_or(jsonb_path_exists(r.value, '$.to[0]')) as is_any
+      bool_or(jsonb_path_exists(r.value, '$.to[0]')) as is_any,
+      -- One that cannot be read may be any of those that are here.
+      not bool_and(hubspot_private.edges_are_told(r.value -> 'to')) as is_broken
     from jsonb_array_elements(answer -> 'results') r
     where jsonb_typeof(r.value -> 'to') = 'array'
     group by 1
@@ -154,6 +156,7 @@ begin
   )
   select i.id, i.seq, i.after, r.after,
     case
+      when r.is_broken then 'unsaid'
       when r.after is not null then 'part'
       -- Behind the last one nothing is explicit enough: the pages before were. How it is said there says nothing of records that have none.
       when r.is_any or i.after is not null and coalesce(r.id, e.id) is not null then 'whole'
@@ -167,7 +170,7 @@ begin
 end;
 $$;
 comment on function hubspot_private.association_states(jsonb, jsonb) is
-  'What an answer says of each record asked for: whole, part (it goes on at next_after), empty (explicitly), blank (an empty list), or unsaid.';
+  'What an answer says of each record asked for: whole, part (it goes on at next_after), empty (explicitly), blank (an empty list), or unsaid, as where one of them cannot be read.';
 
 create or replace function hubspot_private.blanks_judge(p hubspot_private.pairs, is_reverse boolean, states jsonb)
 returns jsonb
@@ -219,27 +222,6 @@ end;
 $$;
 comment on function hubspot_private.blanks_judge(hubspot_private.pairs, boolean, jsonb) is
   'An empty list without an error: whether it says that a record has none (empty) or nothing (unsaid), by how this account says so elsewhere. One that says so explicitly is never taken at an empty list where there are rows.';
-
-create or replace function hubspot_private.association_edges(answer jsonb, ids bigint[])
-returns hubspot_private.edge[]
-language sql
-stable
-set search_path = pg_catalog, pg_temp
-as $$
-  select array_agg(row (e.from_id, e.to_id, e.type_id, e.category, e.label)::hubspot_private.edge)
-  from (
-    select distinct on (1, 2, 3, 4) (r.value #>> '{from,id}')::bigint as from_id, (t.value ->> 'toObjectId')::bigint as to_id,
-      (a.value ->> 'typeId')::bigint as type_id, coalesce(a.value ->> 'category', 'HUBSPOT_DEFINED') as category, a.value ->> 'label' as label
-    from jsonb_array_elements(association_edges.answer -> 'results') r
-    cross join lateral jsonb_array_elements(case when jsonb_typeof(r.value -> 'to') = 'array' then r.value -> 'to' else '[]' end) t
-    cross join lateral jsonb_array_elements(
-      case when jsonb_typeof(t.value -> 'associationTypes') = 'array' then t.value -> 'associationTypes' else '[]' end) a
-    where r.value #>> '{from,id}' = any (association_edges.ids::text[])
-      and t.value ->> 'toObjectId' ~ '^[0-9]{1,18}$' and a.value ->> 'typeId' ~ '^[0-9]{1,18}$'
-    order by 1, 2, 3, 4, 5
-  ) e;
-$$;
-comment on function hubspot_private.association_edges(jsonb, bigint[]) is 'The associations of these records in an answer, each type once.';
 
 create or replace function hubspot_private.associations_unsaid(pair integer, is_reverse boolean, object text, ids bigint[])
 returns void

@@ -93,6 +93,7 @@ declare
   v_refused bigint[];
   v_wide bigint[];
   v_edges hubspot_private.edge[];
+  v_ids bigint[];
   v_result hubspot_private.page_result := (0, 0, 0, 0, 0, 0, 0);
 begin
   select p.* into strict v_pair from hubspot_private.pairs p where p.number = s.range;
@@ -150,7 +151,8 @@ begin
     v_part := array(select i from pg_catalog.unnest(v_part) i where i = any (v_live));
     v_unsaid := array(select i from pg_catalog.unnest(v_unsaid) i where i = any (v_live));
     v_wide := array(select (q ->> 'id')::bigint from pg_catalog.jsonb_array_elements(request -> 'inputs') q where q ? 'after');
-    v_edges := hubspot_private.association_edges(answer, v_part || v_done);
+    v_ids := array(select i from pg_catalog.unnest(v_done) i where i = any (v_live)) || v_unsaid;
+    v_edges := hubspot_private.association_edges(answer, v_part || v_done || v_unsaid);
     insert into hubspot_private.association_pages as e (pair, from_id, to_id, type_id, category, label)
     select v_pair.number, w.from_id, w.to_id, w.type_id, w.category, w.label
     from pg_catalog.unnest(v_edges) w
@@ -158,11 +160,13 @@ begin
       select from hubspot_private.tombstones g where g.object = v_pair.to_object and g.id = w.to_id and g.seen_gone_at >= asked_at)
     order by w.from_id, w.to_id, w.type_id, w.category
     on conflict on constraint association_pages_pkey do update set label = excluded.label;
+    -- Of one that came unreadable in part, the rest is taken in, and all that is here stays.
+    v_edges := v_edges || hubspot_private.edges_of(v_pair, v_unsaid, true, false);
     if pg_catalog.current_setting('hubspot.careful', true) = 'true' then
       select (a.result).*, a.refused into v_result.rows_read, v_result.inserted, v_result.updated, v_result.unchanged, v_result.stale, v_result.regressed, v_result.deleted, v_refused
-      from hubspot_private.edges_apply_careful(s, v_pair, array(select i from pg_catalog.unnest(v_done) i where i = any (v_live)), v_edges, asked_at, v_states, v_wide) a;
+      from hubspot_private.edges_apply_careful(s, v_pair, v_ids, v_edges, asked_at, v_states, v_wide) a;
     else
-      v_result := hubspot_private.edges_apply(s, v_pair, array(select i from pg_catalog.unnest(v_done) i where i = any (v_live)), v_edges, asked_at, v_states, v_wide);
+      v_result := hubspot_private.edges_apply(s, v_pair, v_ids, v_edges, asked_at, v_states, v_wide);
     end if;
     delete from hubspot_private.association_pages e where e.pair = v_pair.number and e.from_id = any (v_done);
   end if;

@@ -76,7 +76,7 @@ comment on function hubspot.disable_changes(text) is
 do $$
 begin
   -- Tables that an earlier version made.
-  perform hubspot_private.users_path_hang(m.relation)
+  perform hubspot_private.refuse_row_hang(m.relation), hubspot_private.users_path_hang(m.relation)
   from (
     select hubspot_private.mirror_table(o.table_name) as relation from hubspot_private.objects o
     union all select hubspot_private.mirror_table(p.table_name) from hubspot_private.pairs p) m
