@@ -196,6 +196,36 @@ describe('an answer that may be older', () => {
     expect(world.calls()).toEqual([])
     await client.query(`set hubspot.max_age = 'soon'`)
     await expect(client.query('select count(*) from hubspot.contacts')).rejects.toMatchObject({ code: '22007', message: expect.stringContaining('soon') as string })
+    // A year at most, as of a table.
+    await client.query(`set hubspot.max_age = '100 years'`)
+    expect((await client.query(`select from hubspot.contacts where id = ${idsOf(world)[2]}`)).rowCount).toBe(1)
+    expect(world.calls()).toEqual(['batch read'])
+  })
+
+  test('counts for nothing in a table that was dropped and made again', async () => {
+    await using world = await contacts(3)
+    await world.load('deals', ['dealname'])
+    const [id = ''] = idsOf(world)
+    const [deal = ''] = idsOf(world, 'deals')
+    world.store.associate('deals', deal, 'contacts', id)
+    await world.db.query(`select hubspot.track_associations('deals', 'contacts')`)
+    await world.drain()
+    await world.db.query(`select hubspot.set_max_age(t, '1 hour') from unnest('{contacts,deals,deals_contacts}'::name[]) t`)
+    const client = await world.direct()
+    const ask = async () => [
+      (await client.query(`select from hubspot.contacts where id = ${id}`)).rowCount,
+      (await client.query(`select from hubspot.deals_contacts where deal_id = ${deal}`)).rowCount,
+    ]
+    expect(await ask()).toEqual([1, 1])
+    world.calls()
+    expect(await ask()).toEqual([1, 1])
+    expect(world.calls()).toEqual([])
+    await world.db.query(`select hubspot.untrack_associations('deals', 'contacts', drop_table => true), hubspot.untrack('contacts', drop_table => true)`)
+    await world.db.query(`select hubspot.track('contacts', '{firstname,lastname,email}')`)
+    await world.run('contacts', 'schema')
+    await world.db.query(`select hubspot.track_associations('deals', 'contacts')`)
+    expect(await world.db.query(`select column_set from hubspot_private.objects where name = 'contacts'`)).toEqual([{ column_set: 1 }])
+    expect(await ask()).toEqual([1, 1])
   })
 })
 

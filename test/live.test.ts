@@ -107,6 +107,35 @@ describe('by id', () => {
     expect(answer).toEqual([{ firstname: 'edited' }])
   })
 
+  test('rows that other sessions write at the same moment are seen as they write them: none gets the older ones', async () => {
+    await using world = await contacts(3)
+    const [id = ''] = idsOf(world)
+    // What is between a look at who else writes, and the locking of rows, takes a while.
+    await world.db.query(`
+      alter function hubspot_private.page_complete(hubspot_private.objects, jsonb) rename to page_complete_at_once;
+      create function hubspot_private.page_complete(o hubspot_private.objects, body jsonb, out complete jsonb, out incomplete bigint[])
+      language plpgsql as $$
+      begin
+        perform pg_sleep(0.03);
+        select c.complete, c.incomplete into complete, incomplete from hubspot_private.page_complete_at_once(o, body) c;
+      end $$`)
+    const url = new URL(world.db.url)
+    const sessions = await Promise.all(Array.from({ length: 4 }, () => world.as(url.username, url.password)))
+    const wheres = [`id = ${id}`, `id = any ('{${idsOf(world).join()}}')`, `id = ${id}`, `firstname is not null`]
+    for (let round = 0; round < 8; round += 1) {
+      const firstname = `round ${round}`
+      world.store.edit('contacts', id, { firstname })
+      const seen = await Promise.all(sessions.map(async (session, at) => {
+        await new Promise((resolve) => setTimeout(resolve, at * 2 * round))
+        const { rows } = await session.query<{ id: string; firstname: string }>(`select id::text, firstname from hubspot_live.contacts where ${wheres[at]}`)
+        return rows.find((row) => row.id === id)?.firstname
+      }))
+      expect(seen).toEqual(sessions.map(() => firstname))
+      await world.advance(1_000)
+    }
+    expect(world.lines.filter((line) => line.includes('older rows'))).toEqual([])
+  })
+
   test('a row that an earlier read is written into while this one is on its way is asked for again', async () => {
     let late: (() => Promise<unknown>) | undefined
     await using world = await contacts(3, {

@@ -18,8 +18,8 @@ begin
   end if;
   execute format('select j.* from hubspot_private.judge_%s($1, $2, $3, $4) j', o.number) into v_judged
   using answer, o.name, asked_at, o.resync_started_at;
-  if v_judged.fresh is not null or v_judged.behind is not null or v_judged.hidden is not null
-    or not to_jsonb(v_judged.known) @> ids
+  -- One that was written since this was asked is as good, where it is the same.
+  if v_judged.fresh is not null or v_judged.hidden is not null or not to_jsonb(v_judged.known) @> ids
   then
     return false;
   end if;
@@ -29,30 +29,6 @@ end;
 $$;
 comment on function hubspot_private.live_is_same(hubspot_private.objects, jsonb, timestamptz, jsonb) is
   'Whether a batch read of these ids shows each of them, as the mirror has it.';
-
-create or replace function hubspot_private.live_wait(o hubspot_private.objects, answer jsonb)
-returns void
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-set lock_timeout = '500ms'
-as $$
-begin
-  -- A page of ours that writes these rows is done in a moment, and may have asked before this one. A user's lock is not waited for.
-  if exists (
-    select from pg_locks l
-    where l.locktype = 'relation' and l.relation = to_regclass(format('hubspot_private.lock_%s', o.number % 32))
-      and l.database = (select d.oid from pg_database d where d.datname = current_database()) and l.granted and l.pid <> pg_backend_pid())
-  then
-    execute format('select from hubspot.%I t where t.id in (select d.differing_id from hubspot_private.differing_%s($1, null) d) order by t.id for update',
-      o.table_name, o.number) using answer;
-  end if;
-exception when lock_not_available then
-  null;
-end;
-$$;
-comment on function hubspot_private.live_wait(hubspot_private.objects, jsonb) is
-  'Waits for what this product itself is writing into the rows that a batch read differs from; half a second at most.';
 
 create or replace function hubspot_private.live_apply(object text, column_set integer, ids jsonb, asked_at timestamptz, answer jsonb)
 returns table (outcome text, held bigint[])
@@ -68,6 +44,7 @@ declare
   v_back bigint[];
   v_merged jsonb;
   v_doubtful bigint[];
+  v_is_older boolean := false;
   v_result hubspot_private.page_result;
   v_session text[];
 begin
@@ -96,15 +73,19 @@ begin
   select m.merged, m.doubtful, m.back into v_merged, v_doubtful, v_back from hubspot_private.merges_found(object, answer, ids, v_missing) m;
   v_unsure := v_unsure || hubspot_private.doubt_missing(object, 'live', '{}', v_missing, v_merged, answer);
   v_missing := hubspot_private.merges_missing(array(select m from pg_catalog.unnest(v_missing) m where m <> all (v_unsure)), v_merged, v_back);
-  -- Before anything is locked or written, as in step_commit: whoever waits here for a step comes after it in the change feed.
-  perform hubspot_private.object_lock(v_object.number, coalesce(pg_catalog.cardinality(v_missing) > 0, false));
+  -- Before anything is locked or written, as in step_commit: whoever waits here for a step comes after it in the change feed. Alone:
+  -- what another read or page of ours is writing is done by then, so that whoever still holds a row is not one of us.
+  perform hubspot_private.object_lock(v_object.number, true);
   if not exists (select from hubspot_private.streams s where (s.object, s.stream, s.range) = (object, 'live', 0)) then
     -- The row by which the read-only triggers know who writes. It is never claimed.
     insert into hubspot_private.streams (object, stream) values (object, 'live') on conflict on constraint streams_pkey do nothing;
   end if;
-  perform hubspot_private.live_wait(v_object, answer);
   v_result := hubspot_private.page_apply(object, 'live', 0, answer, asked_at, 'refresh');
   if pg_catalog.cardinality(v_missing) > 0 then
+    execute pg_catalog.format(
+      'select exists (select from %s and t.id = any ($1) and t._synced_at >= $2 and not hubspot_private.is_set_back(t._synced_at, $2))',
+      hubspot_private.live_rows(v_object))
+    into v_is_older using v_missing, asked_at;
     v_result.deleted := hubspot_private.gone_apply(object, 'live', 0, v_missing, asked_at, 'refresh');
   end if;
   if v_merged is not null then
@@ -123,7 +104,11 @@ begin
     perform hubspot_private.load_watch(object);
   end if;
   -- Whoever wrote a row since then may have asked before this read: only one that is asked after it can tell.
-  outcome := case when pg_catalog.cardinality(v_unsure) > 0 then 'unsure' when v_result.stale > 0 then 'again' else 'done' end;
+  outcome := case
+    when pg_catalog.cardinality(v_unsure) > 0 then 'unsure'
+    when v_is_older or v_result.stale > 0 and not hubspot_private.live_is_same(v_object, ids, asked_at, answer) then 'again'
+    else 'done'
+  end;
   execute pg_catalog.format('select pg_catalog.array_agg(d.differing_id) from hubspot_private.differing_%s($1, null) d', v_object.number)
   into held using answer;
   if pg_catalog.cardinality(v_missing) > 0 then
@@ -137,3 +122,37 @@ $$;
 comment on function hubspot_private.live_apply(text, integer, jsonb, timestamptz, jsonb) is
   'Takes in a batch read of these ids that a query waits for. done; unsure: HubSpot did not tell of all of them; again: the columns changed, ask with another plan, or a row was written since this read was asked. held: those whose rows are not as HubSpot has them all the same, as a row that someone holds locked.';
 revoke all on function hubspot_private.live_apply(text, integer, jsonb, timestamptz, jsonb) from public;
+
+create or replace function hubspot_private.live_free(object text, ids bigint[])
+returns bigint[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
+as $$
+#variable_conflict use_variable
+declare
+  v_object hubspot_private.objects;
+  v_free bigint[];
+begin
+  select o.* into v_object from hubspot_private.objects o where o.name = object and o.is_tracked;
+  if hubspot_private.mirror_table(v_object.table_name) is null then
+    return null;
+  end if;
+  -- Once what we ourselves are writing is done, a row that is held is a user's.
+  perform hubspot_private.object_lock(v_object.number, true);
+  execute format('select array_agg(l.id) from (select t.id from hubspot.%I t where t.id = any ($1) order by t.id limit 100 for update skip locked) l',
+    v_object.table_name)
+  into v_free using array(
+    select q.id from hubspot_private.fetch_queue q
+    where q.object = object and q.id = any (ids) and q.reason not in ('alone', 'refused') and not exists (
+      select from hubspot_private.problems p
+      where coalesce(p.object, '') = q.object and coalesce(p.record_id, 0) = q.id and p.code = 'SH213' and p.resolved_at is null)
+    order by q.id);
+  return v_free;
+exception when lock_not_available then
+  return null;
+end;
+$$;
+comment on function hubspot_private.live_free(text, bigint[]) is
+  'Of these ids, which could not be written when they were last read, up to a hundred that can be now: what was in the way is over, as another read of the same. Null: none.';

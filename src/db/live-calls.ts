@@ -12,6 +12,8 @@ export type LiveTable = {
   /** Which columns the object's records are read with. */
   column_set: number
   pair: number | null
+  /** Another for a table that was dropped and made again. */
+  oid: string
   /** `id`, or the columns of both ends of a pair. */
   keys: string[]
   /** Whole: until then records are answered by id alone, associations by the id of the record that is asked for them. */
@@ -31,7 +33,9 @@ export type LiveTable = {
 export async function liveTables(db: Database, names: readonly string[]): Promise<LiveTable[]> {
   const { rows } = await db.pool.query<LiveTable>({
     name: 'live_tables',
-    text: 'select * from hubspot_private.live_tables(names => $1)',
+    text: `
+      select t.*, pg_catalog.to_regclass(pg_catalog.format('hubspot.%I', t.table_name))::pg_catalog.oid as oid
+      from hubspot_private.live_tables(names => $1) t`,
     values: [names],
   })
   return rows
@@ -96,6 +100,12 @@ export async function liveQueue(db: Database, object: string, ids: readonly stri
 /** Those of these ids, or of all, that are still to be read after all: refused here, held, or in doubt. */
 export async function liveDoubtful(db: Database, object: string, ids?: readonly string[]): Promise<string[]> {
   const { rows } = await db.pool.query<{ ids: string[] | null }>('select hubspot_private.live_doubtful(object => $1, ids => $2) as ids', [object, ids ?? null])
+  return rows[0]!.ids ?? []
+}
+
+/** Of these ids, which could not be written when they were last read, those that nobody else's lock or refusal is in the way of now. */
+export async function liveFree(db: Database, object: string, ids: readonly string[]): Promise<string[]> {
+  const { rows } = await db.pool.query<{ ids: string[] | null }>('select hubspot_private.live_free(object => $1, ids => $2) as ids', [object, ids])
   return rows[0]!.ids ?? []
 }
 

@@ -7,7 +7,7 @@ import { idsOf, type Param } from './query/ids.ts'
 import { isCatalogue, type Wanted, wantedOf } from './query/order.ts'
 import { Parser } from './query/parser.ts'
 import { type Live, type LiveSession, Refusal, type ServerNotice, type Statement, type Verdict } from './live.ts'
-import { heldRows, late, OLD_SNAPSHOT, readOnly, someEmpty, stillFilling, stillLoading } from './notices.ts'
+import { heldRows, late, noteHeld, OLD_SNAPSHOT, readOnly, someEmpty, stillFilling, stillLoading } from './notices.ts'
 import type { Relation, Touch } from './query.ts'
 import { lookUp, lookUpTables, type Meant, nameOf } from './query/relations.ts'
 import { type Beginning, beginAgain, note, saidSince } from './query/replay.ts'
@@ -16,8 +16,8 @@ import { withoutSnapshot } from './query/snapshot.ts'
 /** What freshening needs. */
 export type FreshenDeps = { db: Database; reads: LiveReads; log: Log }
 
-/** What of one table a statement needs: records by the values of each key column, or whatever changed, and of that which columns being filled. */
-type Need = { table: LiveTable; ids: Map<string, Set<string>>; all: boolean; filling: Set<string> }
+/** What of one table a statement needs: records by the values of each key column, or whatever changed, and of that which columns being filled; whether it shows only some rows of the table. */
+type Need = { table: LiveTable; ids: Map<string, Set<string>>; all: boolean; filling: Set<string>; isFiltered: boolean }
 
 /** So many ids of one table and statement are read by id, a hundred a call; for more, what changed is. */
 const MOST_IDS = 5_000
@@ -76,12 +76,12 @@ async function meaningOf({ db }: FreshenDeps, relations: readonly Relation[], se
   if (relations.every(({ schema, name }) => schema === 'hubspot' && known.has(name))) {
     // At once: each is a way to the server and back.
     const [meant, found] = await Promise.all([lookUpTables(session, relations), liveTables(db, ours)])
-    if (found.length === ours.length) return { meant, tables: byName(found) }
+    if (meant !== undefined && found.length === ours.length) return { meant, tables: byName(found) }
     known.clear()
   }
   const meant = await lookUp(session, relations)
   const tables = byName(await liveTables(db, [...new Set(meant.relations.flatMap((one) => one.tables))]))
-  for (const { isTable, tables: [name] } of meant.relations) if (isTable && name !== undefined && tables.has(name)) known.add(name)
+  for (const { itself, isFiltered } of meant.relations) if (itself !== undefined && !isFiltered && tables.has(itself)) known.add(itself)
   return { meant, tables }
 }
 
@@ -96,8 +96,8 @@ function state<Kept>({ state: kept }: LiveSession, name: string, make: () => Kep
 /** Writes do not reach HubSpot yet: those of its tables are refused before they come to nothing. */
 function refuseWrites(wanted: readonly Wanted[], meant: Meant, tables: ReadonlyMap<string, LiveTable>): void {
   for (const { relation, verb } of wanted.flatMap(({ targets }) => targets)) {
-    const { isTable = false, tables: [name = ''] = [] } = meant.relations.find((one) => one.name === nameOf(relation)) ?? {}
-    if (isTable && tables.has(name)) throw readOnly(name, verb)
+    const name = meant.relations.find((one) => one.name === nameOf(relation))?.itself
+    if (name !== undefined && tables.has(name)) throw readOnly(name, verb)
   }
 }
 
@@ -111,13 +111,15 @@ function needsOf(wanted: readonly Wanted[], meant: Meant, tables: ReadonlyMap<st
       for (const name of known.tables) {
         const table = tables.get(name)
         if (table === undefined) continue
-        const need = needs.get(name) ?? { table, ids: new Map(), all: false, filling: new Set() }
+        const need = needs.get(name) ?? { table, ids: new Map(), all: false, filling: new Set(), isFiltered: false }
         needs.set(name, need)
+        const isItself = known.itself === name
+        if (known.isFiltered || !isItself) need.isFiltered = true
         // What a view's columns are is its own affair.
-        const by = known.isTable ? table.keys.map((key) => ({ key, ids: idsIn(keys.get(key), params) })).find(({ ids }) => ids !== undefined) : undefined
+        const by = isItself ? table.keys.map((key) => ({ key, ids: idsIn(keys.get(key), params) })).find(({ ids }) => ids !== undefined) : undefined
         if (by?.ids === undefined) {
           need.all = true
-          const named = table.filling.filter((column) => (known.isTable ? isNamed(column, text) : known.columns.includes(`${name}.${column}`)))
+          const named = table.filling.filter((column) => (isItself && isNamed(column, text)) || known.columns.includes(`${name}.${column}`))
           for (const column of named) need.filling.add(column)
         } else need.ids.set(by.key, new Set([...(need.ids.get(by.key) ?? []), ...by.ids]))
       }
@@ -156,11 +158,11 @@ function tellOnce({ table, all }: Need, session: LiveSession): ServerNotice[] {
 }
 
 /** Has HubSpot asked for what is needed of a table; a warning where it was not in time and that was chosen, or where someone holds its rows. */
-async function meet({ reads, log }: FreshenDeps, { table, ids, all }: Need, sessionMaxAgeMs: number): Promise<ServerNotice | undefined> {
+async function meet({ reads, log }: FreshenDeps, { table, ids, all, isFiltered }: Need, sessionMaxAgeMs: number): Promise<ServerNotice | undefined> {
   if (!all && [...ids.values()].every((some) => some.size === 0)) return undefined
   // What was read before a column was there, lacks it.
   const maxAgeMs = table.filling.length > 0 ? 0 : Math.max(sessionMaxAgeMs, table.max_age_ms)
-  const patience = { maxAgeMs, mostMs: table.timeout_ms, columnSet: table.column_set }
+  const patience = { maxAgeMs, mostMs: table.timeout_ms, version: `${table.oid} ${table.column_set}` }
   const inTime = new AbortController()
   try {
     const { unasked, unasked_code: code, unasked_hint: hint } = table
@@ -169,7 +171,8 @@ async function meet({ reads, log }: FreshenDeps, { table, ids, all }: Need, sess
       read(reads, { table, ids, all }, patience),
       sleep(patience.mostMs, inTime.signal).then((): never => { throw new Error(`it took more than ${patience.mostMs / 1_000} s`) }),
     ])
-    return held.length > 0 ? heldRows(table, held) : undefined
+    if (held.length > 0) noteHeld(table, held, log)
+    return held.length > 0 ? heldRows(table, isFiltered ? [] : held) : undefined
   } catch (error) {
     if (error instanceof Refusal) throw error
     return late(table, error, log)
@@ -178,7 +181,7 @@ async function meet({ reads, log }: FreshenDeps, { table, ids, all }: Need, sess
   }
 }
 
-async function read(reads: LiveReads, { table: { object, pair, keys }, ids, all }: Omit<Need, 'filling'>, patience: Parameters<LiveReads['records']>[2]): Promise<readonly string[]> {
+async function read(reads: LiveReads, { table: { object, pair, keys }, ids, all }: Pick<Need, 'table' | 'ids' | 'all'>, patience: Parameters<LiveReads['records']>[2]): Promise<readonly string[]> {
   const of = (key: string | undefined) => [...(ids.get(key ?? '') ?? [])]
   const [first, second] = [of(keys[0]), of(keys[1])]
   const some = first.length > 0 || second.length > 0

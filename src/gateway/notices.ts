@@ -48,14 +48,31 @@ export function someEmpty({ table_name: name, filling }: LiveTable): ServerNotic
   }
 }
 
+/** A warning that names these records, or none where some may be hidden from whoever asks. */
 export function heldRows({ table_name: name }: LiveTable, ids: readonly string[]): ServerNotice {
-  const some = `${ids.slice(0, 10).join(', ')}${ids.length > 10 ? ', …' : ''}`
   return {
     severity: 'WARNING',
     code: 'SH232',
-    message: `hubspot.${name} may be older than HubSpot for ${some}: what HubSpot has could not be written`,
-    hint: 'A transaction has these rows locked, perhaps this one, by select … for update; or a trigger or constraint keeps them as they are: table hubspot.problems says which.',
+    message: `hubspot.${name} may be older than HubSpot for ${ids.length === 0 ? 'some records' : some(ids)}: what HubSpot has could not be written`,
+    hint: 'A transaction of yours or of someone else has these rows locked, as by select … for update; or a trigger or constraint keeps them as they are: table hubspot.problems says which; or HubSpot did not tell of them.',
   }
+}
+
+const some = (ids: readonly string[]) => `${ids.slice(0, 10).join(', ')}${ids.length > 10 ? ', …' : ''}`
+
+/** When which record was last logged, by the log it was logged to. */
+const logged = new WeakMap<Log, Map<string, number>>()
+
+/** What postgres_fdw does not pass on is in the log: of each record once an hour. */
+export function noteHeld({ table_name: name }: LiveTable, ids: readonly string[], log: Log): void {
+  const at = logged.get(log) ?? new Map<string, number>()
+  logged.set(log, at)
+  const now = performance.now()
+  const fresh = ids.filter((id) => (at.get(`${name} ${id}`) ?? -Infinity) < now - 3_600_000)
+  if (fresh.length === 0) return
+  if (at.size > 10_000) at.clear()
+  for (const id of fresh) at.set(`${name} ${id}`, now)
+  log.warn(`a query of live table ${name} may have shown older rows than HubSpot has, for ${some(fresh)}: they are locked, or are not let change`, { table: name, code: 'SH232' })
 }
 
 export const OLD_SNAPSHOT: ServerNotice = {

@@ -1,7 +1,7 @@
 import type { Plan, StreamKey } from '../db/calls.ts'
 import { asJsonb, isConnectionLost, repeatedly, sqlState } from '../db/database.ts'
 import {
-  type LiveApplied, liveAge, liveApply, liveDoubtful, liveEdges, liveEdgesDoubtful, liveLook, livePoll, liveQueue, streamPlan,
+  type LiveApplied, liveAge, liveApply, liveDoubtful, liveEdges, liveEdgesDoubtful, liveFree, liveLook, livePoll, liveQueue, streamPlan,
 } from '../db/live-calls.ts'
 import { batchRead, PAGE_LIMIT } from '../hubspot/objects.ts'
 import { isErrorCode, Refused, Transient } from '../lib/errors.ts'
@@ -25,14 +25,14 @@ export type LiveReads = {
   edges(of: { object: string; pair: number; from?: readonly string[]; to?: readonly string[] }, options: Patience): Promise<Ends>
 }
 
-/** How old an answer may be, and how long it may take; records read with another column set are older than any age. */
-export type Patience = { maxAgeMs: number; mostMs: number; columnSet?: number }
+/** How old an answer may be, and how long it may take; what was read for another version of the table is older than any age. */
+export type Patience = { maxAgeMs: number; mostMs: number; version?: string }
 
 /** Records at both ends of a pair. */
 export type Ends = { from: readonly string[]; to: readonly string[] }
 
 /** Ids that go into one call: more may join until it is sent. */
-type Batch = { ids: Set<string>; done: Promise<readonly string[]> }
+type Batch = { ids: Set<string>; version: string; done: Promise<readonly string[]> }
 
 /** A read's time is remembered for this many records. */
 const MOST_READS = 20_000
@@ -48,7 +48,8 @@ export function createLiveReads(deps: SyncDeps): LiveReads {
   const records = new Records(deps, ages)
   const catchUps = new Map<string, Promise<readonly string[]>>()
 
-  async function catchUp(object: string, { maxAgeMs, mostMs }: Patience): Promise<readonly string[]> {
+  async function catchUp(object: string, patience: Patience): Promise<readonly string[]> {
+    const { maxAgeMs, mostMs, version = '' } = patience
     if (maxAgeMs > 0) {
       const age = await liveAge(deps.db, object)
       if (age !== null && age <= maxAgeMs) return []
@@ -61,7 +62,7 @@ export function createLiveReads(deps: SyncDeps): LiveReads {
         ?? await settle(deps, key, { run: await repeatedly(() => livePoll(deps.db, object, mostMs)) }, mostMs)
       if (since === undefined) throw new Transient('SH232', `the poll of ${object} was stopped`, { hint: '' })
       await settle(deps, { object, stream: 'fetch', range: 0 }, { since }, mostMs)
-      return await liveDoubtful(deps.db, object)
+      return await records.doubtful(object, version)
     })().finally(() => catchUps.delete(run))
     catchUps.set(run, running)
     return await running
@@ -69,9 +70,10 @@ export function createLiveReads(deps: SyncDeps): LiveReads {
 
   async function edges({ object, pair, from = [], to = [] }: Parameters<LiveReads['edges']>[0], patience: Patience): Promise<Ends> {
     if (from.length === 0 && to.length === 0) await catchUp(object, patience)
-    const { mostMs, maxAgeMs } = patience
+    const { mostMs, maxAgeMs, version = '' } = patience
+    const [fromEnd, toEnd] = [`${pair} from ${version}`, `${pair} to ${version}`]
     const askedAt = performance.now()
-    const due = { from: ages.due(`${pair} from`, from, maxAgeMs), to: ages.due(`${pair} to`, to, maxAgeMs) }
+    const due = { from: ages.due(fromEnd, from, maxAgeMs), to: ages.due(toEnd, to, maxAgeMs) }
     if (from.length + to.length > 0 && due.from.length + due.to.length === 0) return { from: [], to: [] }
     const ask = (ids: typeof due) => repeatedly(() => liveEdges(deps.db, { pair, ...ids, mostMs }))
     let { since, lacking } = await ask(due)
@@ -87,9 +89,9 @@ export function createLiveReads(deps: SyncDeps): LiveReads {
       await read('associations', pair)
     }
     const held = await liveEdgesDoubtful(deps.db, { pair, ...due, since })
-    ages.note(`${pair} from`, due.from.filter((id) => !held.from.includes(id)), askedAt)
+    ages.note(fromEnd, due.from.filter((id) => !held.from.includes(id)), askedAt)
     // Whatever is held at the one end may be another's at the other.
-    if (held.from.length + held.to.length === 0) ages.note(`${pair} to`, due.to, askedAt)
+    if (held.from.length + held.to.length === 0) ages.note(toEnd, due.to, askedAt)
     return held
   }
 
@@ -124,7 +126,7 @@ class Records {
   readonly #deps: SyncDeps
   readonly #caller: Caller
   readonly #open = new Map<string, Batch>()
-  readonly #plans = new Map<string, Plan>()
+  readonly #plans = new Map<string, { plan: Plan; version: string }>()
   readonly #ages: Ages
 
   constructor(deps: SyncDeps, ages: Ages) {
@@ -133,18 +135,29 @@ class Records {
     this.#caller = createCaller(deps).in('live')
   }
 
-  async read(object: string, ids: readonly string[], { maxAgeMs, mostMs, columnSet }: Patience): Promise<readonly string[]> {
-    const held = await Promise.all(new Set(this.#ages.due(`${object} ${columnSet}`, ids, maxAgeMs).map((id) => this.#join(object, id, mostMs))))
+  async read(object: string, ids: readonly string[], { maxAgeMs, mostMs, version = '' }: Patience): Promise<readonly string[]> {
+    const due = this.#ages.due(`${object} ${version}`, ids, maxAgeMs)
+    const held = await Promise.all(new Set(due.map((id) => this.#join(object, id, version, mostMs))))
     const wanted = new Set(ids)
     return held.flat().filter((id) => wanted.has(id))
   }
 
+  /** Of these records, or of all, those that could not be written when they were last read, nor now. */
+  async doubtful(object: string, version: string, ids?: readonly string[]): Promise<readonly string[]> {
+    const doubtful = await liveDoubtful(this.#deps.db, object, ids)
+    const free = doubtful.length === 0 ? [] : await repeatedly(() => liveFree(this.#deps.db, object, doubtful))
+    if (free.length === 0) return doubtful
+    // Another read of ours was in the way, and may have been asked earlier.
+    const held = await this.#apply(object, { ids: new Set(free), version }) ?? free
+    return doubtful.filter((id) => !free.includes(id) || held.includes(id))
+  }
+
   /** The call that a record is read by. */
-  #join(object: string, id: string, mostMs: number): Promise<readonly string[]> {
+  #join(object: string, id: string, version: string, mostMs: number): Promise<readonly string[]> {
     let batch = this.#open.get(object)
-    if (batch === undefined || (batch.ids.size >= PAGE_LIMIT && !batch.ids.has(id))) {
+    if (batch === undefined || batch.version !== version || (batch.ids.size >= PAGE_LIMIT && !batch.ids.has(id))) {
       const ids = new Set<string>()
-      batch = { ids, done: Promise.resolve([]) }
+      batch = { ids, version, done: Promise.resolve([]) }
       this.#open.set(object, batch)
       batch.done = this.#send(object, batch, mostMs)
       // Each of those who wait may have given up.
@@ -155,6 +168,15 @@ class Records {
   }
 
   async #send(object: string, batch: Batch, mostMs: number): Promise<readonly string[]> {
+    const held = await this.#apply(object, batch)
+    if (held !== undefined) return held
+    const since = await repeatedly(() => liveQueue(this.#deps.db, object, [...batch.ids], mostMs))
+    await settle(this.#deps, { object, stream: 'fetch', range: 0 }, { since }, mostMs)
+    return await this.doubtful(object, batch.version, [...batch.ids])
+  }
+
+  /** Those whose rows stayed as they were; undefined: they have to be read in another way. */
+  async #apply(object: string, batch: Omit<Batch, 'done'>): Promise<readonly string[] | undefined> {
     try {
       for (let tries = 0; tries < 3; tries += 1) {
         const { outcome, held } = await this.#ask(object, batch)
@@ -166,21 +188,23 @@ class Records {
       // A value, a trigger or a property that may not be read is in the way: the stream knows what to do about each.
       if (!isRefusedHere && !(error instanceof Refused)) throw error
     } finally {
-      if (this.#open.get(object) === batch) this.#open.delete(object)
+      this.#close(object, batch)
     }
-    const since = await repeatedly(() => liveQueue(this.#deps.db, object, [...batch.ids], mostMs))
-    await settle(this.#deps, { object, stream: 'fetch', range: 0 }, { since }, mostMs)
-    return await liveDoubtful(this.#deps.db, object, [...batch.ids])
+    return undefined
   }
 
-  async #ask(object: string, batch: Batch): Promise<LiveApplied> {
+  /** From here on it is too late to join. */
+  #close(object: string, batch: Omit<Batch, 'done'>): void {
+    if (this.#open.get(object) === batch) this.#open.delete(object)
+  }
+
+  async #ask(object: string, batch: Omit<Batch, 'done'>): Promise<LiveApplied> {
     const { hubspot, signal } = this.#deps
-    const plan = await this.#planOf(object)
+    const plan = await this.#planOf(object, batch.version)
     let ids: string[] = []
     let sentAt = 0
     const { answer, askedAt } = await this.#caller.call('burst', () => {
-      // From here on it is too late to join.
-      if (this.#open.get(object) === batch) this.#open.delete(object)
+      this.#close(object, batch)
       ids = [...batch.ids]
       sentAt = performance.now()
       return batchRead(hubspot, { type: plan.type, ids, properties: plan.properties, signal })
@@ -188,16 +212,16 @@ class Records {
     const read = { object, columnSet: plan.column_set, ids, askedAt, body: asJsonb(answer.body) }
     const applied = await repeatedly(() => liveApply(this.#deps.db, read))
     if (applied.outcome === 'again') this.#plans.delete(object)
-    if (applied.outcome === 'done') this.#ages.note(`${object} ${plan.column_set}`, ids.filter((id) => applied.held?.includes(id) !== true), sentAt)
+    if (applied.outcome === 'done') this.#ages.note(`${object} ${batch.version}`, ids.filter((id) => applied.held?.includes(id) !== true), sentAt)
     return applied
   }
 
-  async #planOf(object: string): Promise<Plan> {
+  async #planOf(object: string, version: string): Promise<Plan> {
     const known = this.#plans.get(object)
-    if (known !== undefined) return known
+    if (known?.version === version) return known.plan
     const plan = await streamPlan(this.#deps.db, object)
     if (plan === null) throw new Transient('SH101', `object ${object} is not tracked`, { hint: `Run select hubspot.track('${object}');` })
-    this.#plans.set(object, plan)
+    this.#plans.set(object, { plan, version })
     return plan
   }
 }

@@ -15,8 +15,8 @@ export type LiveWorld = World & {
   ask<Row extends pg.QueryResultRow = pg.QueryResultRow>(text: string, values?: unknown[]): Promise<Row[]>
   /** A client at the gateway itself, of the database's role or another, whose password is `secret`; ended with the world. */
   direct(user?: string): Promise<pg.Client>
-  /** A client of the database itself, of another role; ended with the world. */
-  as(user: string): Promise<pg.Client>
+  /** A client of the database itself, of another role, whose password is `secret` unless given; ended with the world. */
+  as(user: string, password?: string): Promise<pg.Client>
   /** Calls of HubSpot since the last time this was asked: their kinds. */
   calls(): string[]
 }
@@ -35,10 +35,10 @@ export async function startLiveWorld(name: string, { gateway: options, ...worldO
   const { host, port } = gateway.at
   await world.db.query('select hubspot.enable_live($1, $2, $3)', [host, port, new URL(world.db.url).password])
   const clients: pg.Client[] = []
-  const connect = async (changes: { host?: string; port?: number; user?: string | undefined } = {}) => {
+  const connect = async (changes: { host?: string; port?: number; user?: string | undefined; password?: string | undefined } = {}) => {
     const url = new URL(world.db.url)
     if (changes.host !== undefined) [url.hostname, url.port] = [changes.host, String(changes.port)]
-    if (changes.user !== undefined) [url.username, url.password] = [changes.user, 'secret']
+    if (changes.user !== undefined) [url.username, url.password] = [changes.user, changes.password ?? 'secret']
     const client = new pg.Client(url.href)
     client.on('error', () => undefined)
     clients.push(client)
@@ -52,7 +52,7 @@ export async function startLiveWorld(name: string, { gateway: options, ...worldO
     local,
     ask: async (text, values) => (await local.query(text, values)).rows,
     direct: (user) => connect({ host, port, user }),
-    as: (user) => connect({ user }),
+    as: (user, password) => connect({ user, password }),
     calls() {
       const kinds = world.store.calls().map(({ kind }) => kind)
       world.store.resetCalls()

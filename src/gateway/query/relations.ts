@@ -6,15 +6,17 @@ export type Meant = {
   relations: readonly {
     /** As {@link nameOf} writes it. */
     name: string
-    /** Itself a table of schema hubspot. */
-    isTable: boolean
+    /** The table of schema hubspot that it is itself; else it is a view of such, a parent, or none of ours. */
+    itself: string | undefined
+    /** Some of its rows may be hidden from whoever asks, or others be shown with them. */
+    isFiltered: boolean
     /** A materialized view: it shows what it stored. */
     isStored: boolean
-    /** It, and whatever it is a view of, each as the role that reads it there. */
+    /** It, and whatever it is a view of, or a policy of its rows reads, each as the role that reads it there. */
     mayRead: boolean
-    /** The tables of schema hubspot that it is, or is a view of. */
+    /** The tables of schema hubspot that it is, is a view or a parent of, or that a policy of its rows reads. */
     tables: readonly string[]
-    /** Of a view: the columns of them that it names, as `table.column`. */
+    /** The columns of them that views and policies name, as `table.column`. */
     columns: readonly string[]
   }[]
   /** `hubspot.max_age` of the session; ms. */
@@ -29,6 +31,7 @@ export function nameOf({ schema, name }: Relation): string {
 }
 
 // Views, as the catalogue has them: what a rule of a view depends on, it reads, as its owner or, where it is set so, as whoever asks.
+// What a policy of a table's rows depends on is read as whoever reads the table. Of a parent's children no rights are asked for.
 const LOOK_UP = `
   with recursive named as materialized (
     select n.at, pg_catalog.to_regclass(n.name)::oid as oid from pg_catalog.unnest($1::text[]) with ordinality as n (name, at)
@@ -37,24 +40,43 @@ const LOOK_UP = `
     select r.oid from pg_catalog.pg_roles r where r.rolname = current_user
   ),
   reads as (
-    select n.at, n.oid, me.oid as reader, null::name as col from named n cross join me where n.oid is not null
+    select n.at, n.oid, me.oid as reader, null::name as col, true as is_checked from named n cross join me where n.oid is not null
     union
-    select r.at, d.refobjid, case when v.is_invokers then me.oid else c.relowner end, a.attname
+    select r.at, x.oid, x.reader, x.col, x.is_checked
     from reads r
     cross join me
-    join pg_catalog.pg_class c on c.oid = r.oid and c.relkind in ('v', 'm')
+    join pg_catalog.pg_class c on c.oid = r.oid and (c.relkind in ('v', 'm') or c.relhassubclass or c.relrowsecurity)
     cross join lateral (
-      select coalesce(bool_or(o.option_value::boolean), false) as is_invokers
-      from pg_catalog.pg_options_to_table(c.reloptions) o where o.option_name = 'security_invoker'
-    ) v
-    join pg_catalog.pg_rewrite w on w.ev_class = r.oid and w.ev_type = '1'
-    join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.objid = w.oid
-      and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid <> r.oid
-    left join pg_catalog.pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid and d.refobjsubid > 0
+      select d.refobjid as oid, case when v.is_invokers then me.oid else c.relowner end as reader, a.attname as col, true as is_checked
+      from (
+        select coalesce(bool_or(o.option_value::boolean), false) as is_invokers
+        from pg_catalog.pg_options_to_table(c.reloptions) o where o.option_name = 'security_invoker'
+      ) v
+      join pg_catalog.pg_rewrite w on w.ev_class = r.oid and w.ev_type = '1'
+      join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.objid = w.oid
+        and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid <> r.oid
+      left join pg_catalog.pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid and d.refobjsubid > 0
+      where c.relkind in ('v', 'm')
+      union all
+      select i.inhrelid, r.reader, r.col, false
+      from pg_catalog.pg_inherits i
+      where i.inhparent = r.oid and c.relhassubclass
+      union all
+      select d.refobjid, r.reader, a.attname, true
+      from pg_catalog.pg_policy p
+      join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass and d.objid = p.oid
+        and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid <> r.oid
+      left join pg_catalog.pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid and d.refobjsubid > 0
+      where p.polrelid = r.oid and c.relrowsecurity and r.is_checked and p.polcmd in ('r', '*')
+        and (0 = any (p.polroles) or exists (select from pg_catalog.unnest(p.polroles) o where pg_catalog.pg_has_role(r.reader, o, 'usage')))
+        and (c.relforcerowsecurity or not pg_catalog.pg_has_role(r.reader, c.relowner, 'usage'))
+        and not exists (select from pg_catalog.pg_roles o where o.oid = r.reader and (o.rolsuper or o.rolbypassrls))
+    ) x
   )
-  select n.at, c.relkind, c.relnamespace = h.oid and c.relkind in ('r', 'p'),
+  select n.at, c.relkind, case when c.relnamespace = h.oid and c.relkind in ('r', 'p') then c.relname end,
+    pg_catalog.row_security_active(c.oid) or c.relhassubclass,
     (select bool_and(pg_catalog.has_any_column_privilege(r.reader, r.oid, 'select'))
-     from reads r join pg_catalog.pg_class t on t.oid = r.oid and t.relkind in ('r', 'p', 'v', 'm', 'f') where r.at = n.at),
+     from reads r join pg_catalog.pg_class t on t.oid = r.oid and t.relkind in ('r', 'p', 'v', 'm', 'f') where r.at = n.at and r.is_checked),
     (select pg_catalog.json_agg(distinct t.relname) from reads r
      join pg_catalog.pg_class t on t.oid = r.oid and t.relnamespace = h.oid and t.relkind in ('r', 'p') where r.at = n.at),
     (select pg_catalog.json_agg(distinct t.relname || '.' || r.col) from reads r
@@ -70,38 +92,42 @@ const LOOK_UP = `
 
 // Of names that are known to be tables of ours there is nothing to expand, and planning the above takes a millisecond.
 const LOOK_UP_TABLES = `
-  select n.at, pg_catalog.has_any_column_privilege(pg_catalog.to_regclass(n.name)::oid, 'select'),
+  select n.at, pg_catalog.has_any_column_privilege(c.oid, 'select'),
     extract(epoch from nullif(pg_catalog.current_setting('hubspot.max_age', true), '')::interval) * 1000,
     pg_catalog.current_setting('transaction_isolation')
-  from pg_catalog.unnest($1::text[]) with ordinality as n (name, at)`
+  from pg_catalog.unnest($1::text[]) with ordinality as n (name, at)
+  join pg_catalog.pg_class c on c.oid = pg_catalog.to_regclass(n.name) and not c.relhassubclass and not pg_catalog.row_security_active(c.oid)`
 
 /** Looks names up as the session's own server process has them. */
 export async function lookUp({ inject }: LiveSession, relations: readonly Relation[]): Promise<Meant> {
   const names = namesOf(relations)
   const rows = await inject(LOOK_UP, [arrayOf(names)])
   return {
-    relations: rows.flatMap(([at, kind, isTable, mayRead, tables, columns]) => (at === null || at === undefined ? [] : [{
+    relations: rows.flatMap(([at, kind, itself, isFiltered, mayRead, tables, columns]) => (at === null || at === undefined ? [] : [{
       name: names[Number(at) - 1]!,
-      isTable: isTable === 't',
+      itself: itself ?? undefined,
+      isFiltered: isFiltered === 't' || typeof itself !== 'string',
       isStored: kind === 'm',
       mayRead: mayRead === 't',
       tables: listOf(tables),
       columns: listOf(columns),
     }])),
-    maxAgeMs: msOf(rows[0]?.[6]),
-    keepsSnapshot: isKept(rows[0]?.[7]),
+    maxAgeMs: msOf(rows[0]?.[7]),
+    keepsSnapshot: isKept(rows[0]?.[8]),
   }
 }
 
-/** The same for tables of the mirror, which mean themselves. */
-export async function lookUpTables({ inject }: LiveSession, relations: readonly Relation[]): Promise<Meant> {
+/** The same for tables of the mirror, which mean themselves; undefined: one has children by now, or row security, or is gone. */
+export async function lookUpTables({ inject }: LiveSession, relations: readonly Relation[]): Promise<Meant | undefined> {
   const names = namesOf(relations)
   const rows = await inject(LOOK_UP_TABLES, [arrayOf(names)])
+  if (rows.length < names.length) return undefined
   const tables = new Map(relations.map((relation) => [nameOf(relation), relation.name]))
   return {
     relations: rows.map(([at, mayRead]) => {
       const name = names[Number(at) - 1]!
-      return { name, isTable: true, isStored: false, mayRead: mayRead === 't', tables: [tables.get(name)!], columns: [] }
+      const itself = tables.get(name)!
+      return { name, itself, isFiltered: false, isStored: false, mayRead: mayRead === 't', tables: [itself], columns: [] }
     }),
     maxAgeMs: msOf(rows[0]?.[2]),
     keepsSnapshot: isKept(rows[0]?.[3]),
@@ -112,7 +138,9 @@ const listOf = (json: string | null | undefined) => (json === null || json === u
 const isKept = (isolation: string | null | undefined) => isolation === 'repeatable read' || isolation === 'serializable'
 const namesOf = (relations: readonly Relation[]) => [...new Set(relations.map(nameOf))]
 const arrayOf = (names: readonly string[]) => `{${names.map((name) => `"${name.replaceAll(/["\\]/g, '\\$&')}"`).join()}}`
-const msOf = (text: string | null | undefined) => Math.max(Number(text ?? 0), 0)
+/** As set_max_age() does: what is older than a year is asked for, however old an answer may be. */
+const msOf = (text: string | null | undefined) => Math.min(Math.max(Number(text ?? 0), 0), MOST_AGE_MS)
+const MOST_AGE_MS = 365 * 86_400_000
 
 /** The text of a statement that a session prepared, by SQL or the protocol. */
 export async function preparedText({ inject }: LiveSession, name: string): Promise<string | undefined> {
