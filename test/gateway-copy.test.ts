@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { bind, execute, message, parse, query, SYNC, text } from '../src/gateway/wire/messages.ts'
 import { type Gate, NO_BACKENDS, openGate } from './support/gateway.ts'
 import { errorOf, openWire, rowsOf } from './support/wire.ts'
@@ -12,6 +12,9 @@ beforeAll(async () => {
   gate = await openGate('copy')
 })
 afterAll(() => gate[Symbol.asyncDispose]())
+beforeEach(() => {
+  gate.answer = () => ({ do: 'forward' })
+})
 
 describe('copying', () => {
   const data = (line: string) => message('d', Buffer.from(`${line}\n`))
@@ -38,6 +41,41 @@ describe('copying', () => {
     expect(errorOf(await wire.until('Z'))).toMatchObject({ code: '22P02' })
     wire.send(query('copy copied to stdout'))
     expect((await wire.until('Z')).filter(({ kind }) => kind === 'd').map(({ bytes }) => bytes.toString('utf8', 5).trim())).toEqual(['1', '2', '3'])
+  })
+
+  test('what is sent along with its COPY, or after one that fails or is refused, as the server would', async () => {
+    await gate.db.query('create table ahead (n int)')
+    gate.answer = ({ text: sql }) => (sql.includes('refused') ? { do: 'refuse', error: REFUSED } : { do: 'forward' })
+    const rows = [data('1'), data('2'), message('c')]
+    const extended = [parse('', 'copy ahead from stdin'), bind('', '', []), execute('')]
+    for (const url of [gate.db.url, gate.url]) {
+      await using wire = await openWire(url)
+      const said: string[] = []
+      for (const parts of [
+        [query('copy ahead from stdin'), ...rows], [...extended, ...rows, SYNC], [...extended, SYNC, ...rows, SYNC], [...extended, message('H'), ...rows, SYNC],
+        [query('copy nothing from stdin'), ...rows], [query('copy ahead from stdin; copy ahead from stdin'), ...rows, ...rows],
+        [parse('', 'copy nothing from stdin'), bind('', '', []), execute(''), ...rows, SYNC], [query('copy ahead from stdin'), data('x'), ...rows],
+        [...extended, SYNC, data('x'), ...rows, SYNC], [...rows, query('select 1')],
+      ]) {
+        wire.send(...parts)
+        said.push(await wire.answers())
+      }
+      expect(said).toEqual([
+        'GCZI', '12GCZI', '12GCZI', '12GCZI', 'EZI', 'GCGCZI', '12EZI', 'GEZI', '12GEZI', 'TDCZI',
+      ])
+      if (url === gate.db.url) continue
+      wire.send(query('copy refused from stdin'), ...rows, query('select 1'))
+      expect(errorOf(await wire.until('Z'))).toMatchObject(REFUSED)
+      expect(await wire.answers()).toBe('TDCZI')
+    }
+    expect(await gate.db.query('select count(*)::int as n from ahead')).toEqual([{ n: 24 }])
+  })
+
+  test('rows sent ahead, more than are held at once', async () => {
+    await using wire = await openWire(gate.url)
+    const rows = Buffer.concat(Array.from({ length: 1_000_000 }, () => data('1')))
+    wire.send(query('create temporary table ahead_many (n int); copy ahead_many from stdin'), rows, message('c'))
+    expect(await wire.answers()).toBe('CGCZI')
   })
 
   test('a hundred thousand rows, both ways', async () => {

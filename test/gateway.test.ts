@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { Refusal } from '../src/gateway/live.ts'
-import { bind, execute, message, parse, query, SYNC, text } from '../src/gateway/wire/messages.ts'
+import { bind, close, execute, message, parse, query, SYNC, text } from '../src/gateway/wire/messages.ts'
 import { type Gate, openGate } from './support/gateway.ts'
 import { errorOf, openWire, rowsOf } from './support/wire.ts'
 
@@ -241,5 +241,51 @@ describe('what is injected', () => {
     expect(await wire.answers()).toBe('EZI')
     expect(rowsOf(await wire.until('Z'))).toEqual([['3']])
     expect(gate.asked.map(({ text: sql }) => sql)).toEqual(['select 3'])
+  })
+})
+
+describe('a Query, or a function called by its number, with no Sync before it', () => {
+  const run = (sql: string) => [parse('', sql), bind('', '', []), execute('')]
+  const call = message('F', Buffer.from([0, 0, 2, 203]), Buffer.alloc(2), Buffer.alloc(2), Buffer.alloc(2))
+  const failing = parse('', 'selec')
+  const sent: Buffer[][] = [
+    [failing, query('select 1'), SYNC],
+    [failing, FLUSH, query('select 1'), SYNC],
+    [failing, query('select 1'), query('select 2'), ...run('select 3'), SYNC],
+    [failing, call, FLUSH, SYNC],
+    [...run('select 1'), query('select 2'), SYNC],
+    [...run('select 1'), FLUSH, query('select 1/0'), SYNC],
+    [...run('select 1/0'), query('select 2'), SYNC],
+    [...run('select 1'), close('S', ''), close('P', ''), query('select 1/0'), SYNC],
+    [query('begin'), ...run('select 1/0'), query('rollback'), SYNC, query('rollback')],
+    [parse('s', 'select 1'), query('select 2'), bind('', 's', []), execute(''), SYNC],
+  ]
+
+  test('is answered as the server does', async () => {
+    const answersOf = async (url: string) => {
+      const all: string[] = []
+      for (const part of sent) {
+        await using wire = await openWire(url)
+        // Twice: after such a Query some servers fail at what is next.
+        wire.send(...part, query(`select 'the end'`), query(`select 'the end'`))
+        let said = ''
+        for (;;) {
+          const messages = await wire.until('Z')
+          if (rowsOf(messages)[0]?.[0] === 'the end') break
+          said += `${messages.map(({ kind }) => kind).join('')} `
+        }
+        all.push(said)
+      }
+      return all
+    }
+    expect(await answersOf(gate.url)).toEqual(await answersOf(gate.db.url))
+  })
+
+  test('is passed over after a statement that Live refuses', async () => {
+    gate.answer = ({ text: sql }) => (sql.includes('things') ? { do: 'refuse', error: REFUSED } : { do: 'forward' })
+    await using wire = await openWire(gate.url)
+    wire.send(...run('table things'), query('select 1'), SYNC, query('select 2'))
+    expect(errorOf(await wire.until('Z'))).toMatchObject(REFUSED)
+    expect(rowsOf(await wire.until('Z'))).toEqual([['2']])
   })
 })

@@ -1,6 +1,6 @@
 import type pg from 'pg'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
-import { bind, execute, parse, query, SYNC } from '../src/gateway/wire/messages.ts'
+import { bind, close, execute, parse, query, SYNC } from '../src/gateway/wire/messages.ts'
 import { type LiveWorld, startLiveWorld } from './support/live.ts'
 import { errorOf, openWire, rowsOf } from './support/wire.ts'
 
@@ -34,6 +34,12 @@ function edit(): string {
 async function last(text: string | pg.QueryConfig): Promise<string | undefined> {
   const results = [await client.query<{ firstname: string }>(text)].flat()
   return results.at(-1)?.rows[0]?.firstname
+}
+
+function urlOf(): string {
+  const url = new URL(world.db.url)
+  ;[url.hostname, url.port] = [world.gateway.at.host, String(world.gateway.at.port)]
+  return url.href
 }
 
 const unsettled = { code: '0A000', message: expect.stringContaining('cannot be looked up') as string }
@@ -105,11 +111,7 @@ describe('after an error', () => {
 
 describe('a pipeline', () => {
   const run = (sql: string) => [parse('', sql), bind('', '', []), execute('')]
-  const wire = () => {
-    const url = new URL(world.db.url)
-    ;[url.hostname, url.port] = [world.gateway.at.host, String(world.gateway.at.port)]
-    return openWire(url.href)
-  }
+  const wire = () => openWire(urlOf())
 
   test('is as one text: refused where what it reads is not sure, and done where it is', async () => {
     await using at = await wire()
@@ -174,6 +176,55 @@ describe('a name', () => {
   test('that a long text seems to let go of ends nothing', async () => {
     await expect(client.query(`deallocate "${'x'.repeat(9_000_000)}`)).rejects.toMatchObject({ code: '42601' })
     await client.query(`select 1;${' '.repeat(9_000_000)}`)
+  })
+
+  test('that could not be given again means what it meant, as does the one that is none', async () => {
+    await using at = await openWire(urlOf())
+    const ask = async (name: string) => {
+      const now = edit()
+      at.send(bind('', name, []), execute(''), SYNC)
+      return rowsOf(await at.until('Z')).flat().map((value) => (value === now ? 'now' : value))
+    }
+    at.send(parse('s', read), parse('', read), SYNC)
+    await at.until('Z')
+    at.send(parse('s', 'select 1'), SYNC)
+    expect(errorOf(await at.until('Z'))).toMatchObject({ code: '42P05' })
+    expect(await ask('s')).toEqual(['now'])
+    // What comes after the error is passed over.
+    at.send(parse('x', 'selec'), parse('', 'select 1'), close('S', 's'), SYNC)
+    expect(errorOf(await at.until('Z'))).toMatchObject({ code: '42601' })
+    expect(await ask('')).toEqual(['now'])
+    expect(await ask('s')).toEqual(['now'])
+    // What came before it is done.
+    at.send(parse('', 'select 1'), close('S', 's'), parse('s', `prepare x as ${read}`), parse('x', 'selec'), SYNC)
+    await at.until('Z')
+    expect(await ask('')).toEqual(['1'])
+    await ask('s')
+    expect(await ask('x')).toEqual(['now'])
+  })
+
+  test('that is none is kept whatever else is let go of', async () => {
+    await using at = await openWire(urlOf())
+    at.send(parse('', read), parse('all', 'deallocate all'), bind('', 'all', []), execute(''), SYNC)
+    await at.until('Z')
+    const name = edit()
+    at.send(bind('', '', []), execute(''), SYNC)
+    expect(rowsOf(await at.until('Z'))).toEqual([[name]])
+  })
+
+  test('may still mean a table that another of its name has come before since', async () => {
+    await client.query('create temp table other (n int); set search_path = hubspot, public')
+    await client.query(`prepare p as select firstname from contacts where id = ${id}`)
+    const known = { name: 'known', text: `select firstname from contacts where id = ${id}` }
+    await client.query(known)
+    await client.query('create temp table contacts (id bigint, firstname text)')
+    let name = edit()
+    expect(await last('execute p')).toBe(name)
+    name = edit()
+    expect(await last(known)).toBe(name)
+    world.calls()
+    expect(await last(`select firstname from contacts where id = ${id}`)).toBeUndefined()
+    expect(world.calls()).toEqual([])
   })
 
   test('of another is not forgotten', async () => {

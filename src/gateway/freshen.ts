@@ -10,7 +10,7 @@ import { type Live, type LiveSession, Refusal, type ServerNotice, type Statement
 import { heldRows, late, noteHeld, OLD_SNAPSHOT, readOnly, someEmpty, stillFilling, stillLoading } from './notices.ts'
 import type { Relation, Touch } from './query.ts'
 import { lookUp, lookUpTables, type Meant, nameOf } from './query/relations.ts'
-import { type Beginning, beginAgain, note, saidSince } from './query/replay.ts'
+import { type Beginning, beginAgain, note, standOf } from './query/replay.ts'
 import { withoutSnapshot } from './query/snapshot.ts'
 
 /** What freshening needs. */
@@ -53,19 +53,20 @@ async function freshen(deps: FreshenDeps, wanted: readonly Wanted[], session: Li
   // What is looked up here, was looked up in the client's transaction: its snapshot is from before HubSpot is asked.
   const isKept = needs.length > 0 && meant.keepsSnapshot && session.isInTransaction
   const beginning = beginningOf(session)
-  const said = isPiped ? undefined : saidSince(beginning, session)
-  if (isKept && said === undefined) {
-    if (!beginning.isTold) notices.push(OLD_SNAPSHOT)
-    beginning.isTold = true
+  const stand = isKept ? await standOf(beginning, session) : undefined
+  const said = isPiped ? undefined : stand?.said
+  if (stand !== undefined && said === undefined) {
+    if (beginning.told !== stand.began) notices.push(OLD_SNAPSHOT)
+    beginning.told = stand.began
     return { do: 'forward', notices }
   }
   const met = await Promise.all(needs.map((need) => meet(deps, need, meant.maxAgeMs)))
   notices.push(...met.filter((notice) => notice !== undefined))
-  if (isKept && said !== undefined) await beginAgain(said, session)
+  if (said !== undefined) await beginAgain(said, session)
   return { do: 'forward', ...(notices.length > 0 && { notices }) }
 }
 
-const beginningOf = (session: LiveSession) => state<Beginning>(session, 'beginning', () => ({ transaction: -1, texts: undefined, isTold: false }))
+const beginningOf = (session: LiveSession) => state<Beginning>(session, 'beginning', () => ({ transaction: -1, unasked: 0, texts: undefined, told: undefined }))
 
 type Meaning = { meant: Meant; tables: ReadonlyMap<string, LiveTable> }
 

@@ -20,6 +20,8 @@ export type Statement = {
   formats?: readonly number[]
   /** Texts sent along with it that run before it, and have not yet. */
   ahead?: readonly string[]
+  /** It was read before: what its names meant then, it may still mean. */
+  isKept?: true
 }
 
 /**
@@ -39,8 +41,8 @@ export type LiveSession = {
   /** Another number for each transaction, whichever way the one before ended; whether one is under way, begun by BEGIN. */
   transaction: number
   isInTransaction: boolean
-  /** A statement of the transaction failed, and it went on from a savepoint: what was undone by that nobody was asked of. */
-  wasAborted: boolean
+  /** How often the session did what nobody was asked of: an error took something back, or a function was called by its number. */
+  unasked: number
   /** It failed: nothing can be injected until it is over. */
   hasFailed: boolean
   /** Aborted when the client cancels or is gone, and when the gateway stops. */

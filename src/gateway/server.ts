@@ -12,7 +12,8 @@ import { Logins } from './door/logins.ts'
 import { Waiting } from './door/waiting.ts'
 import { errorResponse } from './wire/messages.ts'
 import { refused } from './session/refusals.ts'
-import { Session, type SessionDeps } from './session/session.ts'
+import type { SessionDeps } from './session/parts.ts'
+import { Session } from './session/session.ts'
 import { isReplication, type SessionTimes, utf8 } from './wire/startup.ts'
 
 /** Where a gateway listens and how much it takes. */

@@ -31,8 +31,27 @@ export async function wantedOf(statement: Statement, session: LiveSession, look:
   // One format may be given for all.
   const bound = params.map((value, at) => ({ value, isBinary: (formats.length === 1 ? formats[0] : formats[at]) === 1 }))
   const wanted: Wanted[] = []
-  for (const act of found) wanted.push(...(await order.take(act, bound)))
+  for (const act of found) wanted.push(...(await order.take(statement.isKept ? await kept(act, session) : act, bound)))
   return wanted
+}
+
+// By rights of anyone: it is names alone.
+const IN_PATH = `
+  select n.nspname, c.relname from pg_catalog.unnest(pg_catalog.current_schemas(true)) as s (name)
+  join pg_catalog.pg_namespace n on n.nspname = s.name
+  join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname in (select pg_catalog.json_array_elements_text($1::json))
+  where n.nspname <> 'pg_catalog'`
+
+/** Of what was read before, a name means what it meant then, though another has come before that on the search path: all are taken. */
+async function kept<One extends Prepared>(what: One, { inject, hasFailed }: LiveSession): Promise<One> {
+  const names = new Set(what.touches.flatMap(({ relation: { schema, name } }) => (schema === undefined ? [name] : [])))
+  if (names.size === 0 || hasFailed) return what
+  const all = await inject(IN_PATH, [JSON.stringify([...names])])
+  const found = all.filter(([, name]) => all.filter(([, other]) => other === name).length > 1)
+  const also = what.touches.flatMap((touch) => found.flatMap(([schema, name]) => (
+    touch.relation.schema === undefined && touch.relation.name === name ? [{ ...touch, relation: { schema: schema!, name } }] : []
+  )))
+  return { ...what, touches: [...what.touches, ...also] }
 }
 
 const UNKNOWN: Act = { touches: [], targets: [], unsettles: true }
@@ -92,7 +111,7 @@ class Order {
     if (found === 'too complex') throw TOO_COMPLEX
     if (found === 'unreadable') return undefined
     const what = found.findLast(({ prepares }) => prepares?.name === name)?.prepares ?? found[0]
-    return what && { text, ...what }
+    return what && { text, ...(await kept(what, this.#session)) }
   }
 
   #wanted({ touches, targets }: Prepared, params: readonly Param[]): Wanted {

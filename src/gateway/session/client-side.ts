@@ -11,6 +11,8 @@ const LARGEST_PART = 2 ** 20
 export type ClientEvents = {
   /** A message as it comes; true: it was seen to, and is no part of what follows. */
   take(message: Message): boolean
+  /** There is more in the queue. */
+  queued(): void
   /** The client cannot take more; `drained` follows. */
   full(): void
   drained(): void
@@ -67,6 +69,12 @@ export class ClientSide {
     }
   }
 
+  /** Takes what is next, as long as it is such. */
+  takeWhile(isSuch: (message: Message) => boolean): Message[] {
+    const end = this.#queue.findIndex((message) => !isSuch(message))
+    return this.#shift(end < 0 ? this.#queue.length : end)
+  }
+
   /** Ends `part`; what is queued is dropped. */
   finish(): void {
     this.#isOver = true
@@ -118,6 +126,7 @@ export class ClientSide {
       this.#goes(error)
       return
     }
+    this.#events.queued()
     if (this.#queued > MOST_QUEUED) this.hold('queue')
     this.#wake()
   }

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import { hangUp } from '../door/hang-up.ts'
 import { Refusal, type ServerError } from '../live.ts'
 import {
-  bind, close, type Encoding, errorResponse, execute, parse, readError, readParameter, readRow, readStatus, SYNC, TERMINATE,
+  bind, close, type Encoding, errorResponse, execute, parse, readError, readParameter, readRow, readStatus, FLUSH, SYNC, TERMINATE,
 } from '../wire/messages.ts'
 import { type Fate, type Message, Scanner } from '../wire/protocol.ts'
 
@@ -12,8 +12,10 @@ export type ServerEvents = {
   answer(chunks: readonly Buffer[]): void
   /** An Authentication message, BackendKeyData, CopyInResponse or ErrorResponse that the client is to get. */
   seen(message: Message): Fate
-  /** It waits for the client. */
-  ready(): void
+  /** ParseComplete or CloseComplete; false: the client asked for none. */
+  done(): boolean
+  /** It waits for the client, after something of ours alone or of the client's. */
+  ready(isOurs: boolean): void
   full(): void
   drained(): void
   /** The connection is over, in whatever way; once. */
@@ -22,7 +24,7 @@ export type ServerEvents = {
 
 /** The name of our own statements and portals, beside the client's. */
 const OWN = '_hubspot_live'
-const WANTED = new Set('RKSEGZ')
+const WANTED = new Set('RKSEGZ13')
 
 /** The connection is gone. */
 export class Closed extends Error {}
@@ -40,13 +42,14 @@ export class ServerSide {
   #planted: { token: string; error: ServerError } | undefined
   #isSwallowed = false
   #isClosed = false
+  #passing: { resolve(hasFailed: boolean): void; reject(error: Error): void } | undefined
   #waiters: { resolve(hasFailed: boolean): void; reject(error: Error): void }[] = []
   /** Where its transaction stands: I, T, E. */
   status = 'I'
   /** How many transactions ended so far. */
   transaction = 0
-  /** The transaction failed in a statement, and perhaps went on from a savepoint. */
-  wasAborted = false
+  /** How often something was done that nobody was asked of: what an error took back, and what a function's call did. */
+  unasked = 0
   /** An error was answered since the last ReadyForQuery: the server skips what comes, up to the next Sync. */
   hasFailed = false
   encoding: Encoding = 'utf8'
@@ -91,6 +94,16 @@ export class ServerSide {
   async ready(): Promise<boolean> {
     if (this.#isClosed) throw new Closed()
     return await new Promise<boolean>((resolve, reject) => this.#waiters.push({ resolve, reject }))
+  }
+
+  /** Sends what is not to end with a ReadyForQuery, and returns when it is done: whether there was an error. Throws Closed. */
+  async pass(chunks: readonly Buffer[]): Promise<boolean> {
+    if (this.#isClosed) throw new Closed()
+    if (this.hasFailed) return true
+    const passed = new Promise<boolean>((resolve, reject) => (this.#passing = { resolve, reject }))
+    // A Close of what is not there does nothing, and answers once all before it is done.
+    this.send([...chunks, close('S', OWN), FLUSH])
+    return await passed.finally(() => (this.#passing = undefined))
   }
 
   /** The client gets this error in the place of the one that names the token, up to the next ReadyForQuery. */
@@ -165,8 +178,14 @@ export class ServerSide {
       // The session is over, and the client is to know.
       return severity === 'ERROR' ? 'drop' : 'pass'
     }
+    if (kind === '1' || kind === '3') {
+      if (this.#events.done() || this.#passing === undefined) return 'pass'
+      this.#passing.resolve(false)
+      return 'drop'
+    }
     if (kind === 'E') {
       this.hasFailed = true
+      this.#passing?.resolve(true)
       const planted = this.#planted
       if (planted !== undefined && bytes.includes(planted.token)) return errorResponse('ERROR', planted.error, this.encoding)
     }
@@ -174,9 +193,12 @@ export class ServerSide {
   }
 
   #isReady(bytes: Buffer): Fate {
+    const was = this.status
+    const isOurs = this.#injection !== undefined
     this.status = readStatus(bytes)
-    if (this.status === 'I') this.transaction += 1
-    this.wasAborted = this.status === 'E' || (this.wasAborted && this.status === 'T')
+    // What we run outside of one is in none of the client's.
+    if (this.status === 'I' && !(isOurs && was === 'I')) this.transaction += 1
+    if (this.status === 'E') this.unasked += 1
     const { hasFailed } = this
     this.hasFailed = false
     this.#planted = undefined
@@ -184,7 +206,7 @@ export class ServerSide {
     for (const { resolve } of this.#waiters.splice(0)) resolve(hasFailed)
     const isSwallowed = this.#isSwallowed
     this.#isSwallowed = false
-    this.#events.ready()
+    this.#events.ready(isOurs)
     return isSwallowed ? 'drop' : 'pass'
   }
 
@@ -193,6 +215,7 @@ export class ServerSide {
     this.#isClosed = true
     this.#awaited = 0
     this.#socket.destroy()
+    this.#passing?.reject(new Closed())
     for (const { reject } of this.#waiters.splice(0)) reject(new Closed())
     this.#events.closed()
   }

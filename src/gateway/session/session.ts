@@ -1,41 +1,16 @@
-import type { Socket } from 'node:net'
-import type { ServerAddress } from '../../db/server-address.ts'
 import type { Log } from '../../lib/log.ts'
 import { ClientSide } from './client-side.ts'
 import { Consult } from './consult.ts'
+import { Copying } from './copying.ts'
 import { dial, sendCancel } from '../door/dial.ts'
-import { type Live, Refusal } from '../live.ts'
+import { Refusal } from '../live.ts'
 import { authenticationSasl, errorResponse, noticeResponse, parse, query, readAuthentication, readError, readKey, readMechanisms, SYNC } from '../wire/messages.ts'
 import type { Fate, Message, Violation } from '../wire/protocol.ts'
+import type { SessionDeps, SessionParts } from './parts.ts'
 import { asRefusal, CANCELED, GONE, STOPPING, UNCHALLENGED, unreachable, violates } from './refusals.ts'
 import { Closed, ServerSide } from './server-side.ts'
-import { markLive, type SessionTimes, startupPacket, utf8 } from '../wire/startup.ts'
-import { isCommit, isSingle, shown, Statements } from './statements.ts'
-
-/** What sessions have in common. */
-export type SessionDeps = {
-  server: ServerAddress
-  live: Live
-  log: Log
-  times: SessionTimes
-  /** The longest message of a client; bytes. */
-  largestMessage: number
-  /** How long a client may read nothing of what is there for it; ms. */
-  stallMs: number
-}
-
-/** One session: who, and what is to be known of it. */
-export type SessionParts = {
-  id: string
-  socket: Socket
-  isTls: boolean
-  version: number
-  params: ReadonlyMap<string, string>
-  /** It has a process at the server, which a cancel request names. */
-  begun(key: { pid: number; key: Buffer }): void
-  /** Signed on, or refused by the server for who it is. */
-  signedOn(isIn: boolean): void
-}
+import { markLive, startupPacket, utf8 } from '../wire/startup.ts'
+import { isCommit, isParsing, isSingle, shown, Statements } from './statements.ts'
 
 /** Of a password message no more than this; bytes. */
 const LARGEST_PASSWORD = 65_536
@@ -62,8 +37,7 @@ export class Session {
   #isOpen = false
   /** What comes up to the next Sync is dropped, as the server would after an error. */
   #isSkipping = false
-  /** The server takes what the client copies in. */
-  #copying: 'no' | 'simple' | 'extended' = 'no'
+  #copying: Copying | undefined
   #isSimple = true
   #grace: NodeJS.Timeout | undefined
 
@@ -76,6 +50,7 @@ export class Session {
       stallMs: deps.stallMs,
       events: {
         take: (message) => this.#take(message),
+        queued: () => this.#copying?.goOn(),
         full: () => this.#server?.pause(),
         drained: () => this.#server?.resume(),
         gone: (why) => this.#leave(why),
@@ -93,7 +68,8 @@ export class Session {
       await this.#signOn()
       for (;;) {
         const part = this.#lastWords === undefined ? await this.#client.part() : undefined
-        if (part === undefined || part.at(-1)?.kind === 'X' || !(await this.#serve(part))) break
+        if (part === undefined || part.at(-1)?.kind === 'X') break
+        await this.#serve(part)
       }
     } catch (error) {
       if (!(error instanceof Closed)) this.#lastWords ??= asRefusal(error, this.#log)
@@ -148,9 +124,11 @@ export class Session {
         // Whoever is not let in hears of nothing that the server said to us.
         if (this.#phase !== 'signing on' || this.#lastWords === undefined) this.#client.write(chunks)
       },
-      ready: () => {
+      done: () => this.#statements.done(),
+      ready: (isOurs) => {
         this.#isOpen = false
-        this.#copying = 'no'
+        this.#copying?.end()
+        if (!isOurs) this.#statements.settle()
       },
       seen: (message) => this.#see(message),
       full: () => this.#client.hold('server'),
@@ -164,28 +142,23 @@ export class Session {
     await this.#server.ask([startupPacket(version, markLive(params, times))])
     if (this.#lastWords !== undefined) throw this.#lastWords
     this.#phase = 'serving'
+    this.#copying = new Copying(this.#client, this.#server)
     this.#client.allow(largestMessage)
     this.#parts.signedOn(true)
   }
 
-  /** What goes past the queue: passwords, and what is copied in. */
+  /** What goes past the queue: passwords. */
   #take({ kind, bytes }: Message): boolean {
-    if (this.#phase === 'signing on') {
-      if (kind === 'X') return false
-      if (kind !== 'p' || this.#server === undefined) this.#leave(violates(`expected password response, got message type "${kind}"`))
-      else this.#server.send([bytes])
-      return true
-    }
-    // A copy in the extended protocol is ended by a Sync after it; the server passes over one before.
-    const isCopied = 'dcf'.includes(kind) || (this.#copying === 'extended' && 'SH'.includes(kind))
-    if (isCopied && this.#copying !== 'no') this.#server?.send([bytes])
-    return isCopied
+    if (this.#phase !== 'signing on' || kind === 'X') return false
+    if (kind !== 'p' || this.#server === undefined) this.#leave(violates(`expected password response, got message type "${kind}"`))
+    else this.#server.send([bytes])
+    return true
   }
 
   /** What the server says that is more to us than bytes. */
   #see(message: Message): Fate {
     const { kind, bytes } = message
-    if (kind === 'G') this.#copying = this.#isSimple ? 'simple' : 'extended'
+    if (kind === 'G') this.#copying?.begin(this.#isSimple)
     if (this.#phase !== 'signing on') return 'pass'
     if (this.#lastWords !== undefined) return 'drop'
     if (kind === 'K') {
@@ -207,29 +180,48 @@ export class Session {
     return 'drop'
   }
 
-  /** Sends a part on; false: the session is over. */
-  async #serve(part: readonly Message[]): Promise<boolean> {
+  /** Sends a part on. */
+  async #serve(part: readonly Message[]): Promise<void> {
     const server = this.#server!
+    const copying = this.#copying!
     const end = part.at(-1)!.kind
     if (this.#isSkipping) {
-      if (end !== 'S') return true
+      if (end !== 'S') return
       this.#isSkipping = false
       await server.ask([SYNC])
-      return true
+      return
     }
+    copying.isHeld = true
     const out = await this.#prepareAll(part)
     this.#isSimple = end === 'Q'
-    if ('QSF'.includes(end)) {
-      await server.ask(out)
+    if ('QF'.includes(end) && (this.#isOpen || part.length > 1)) {
+      // A statement that was refused is the last.
+      const last = out.length === part.length ? out.pop() : undefined
+      this.#isOpen = true
+      // After an error the server passes over them, and is ready at the Sync alone.
+      this.#isSkipping = (await server.pass(out)) || last === undefined
+      out.splice(0, out.length, ...(last === undefined ? [] : [last]))
+    }
+    copying.isHeld = false
+    if (this.#isSkipping) copying.goOn()
+    else if ('QSF'.includes(end)) {
+      await this.#ask(out)
       this.#consult!.isCommitting = false
     } else if (!this.#isOpen && end === 'H' && part.every(isParsing)) {
       // Nothing runs yet. With a Sync of ours what runs next can still be prepared; the client hears nothing of it.
-      this.#isSkipping = await server.ask([...out.slice(0, -1), SYNC], { swallow: true })
+      this.#isSkipping = await this.#ask([...out.slice(0, -1), SYNC], { swallow: true })
     } else {
       this.#isOpen = true
       server.send(out)
+      copying.goOn()
     }
-    return true
+  }
+
+  /** Sends what is answered, and what is copied in for it. */
+  async #ask(...what: Parameters<ServerSide['ask']>): Promise<boolean> {
+    const answered = this.#server!.ask(...what)
+    this.#copying?.goOn()
+    return await answered
   }
 
   /** What goes to the server for a part, once Live has seen each statement. A refused one ends it: the server is made to fail there. */
@@ -242,6 +234,7 @@ export class Session {
     for (const message of part) {
       const statement = this.#statements.take(message, server.encoding, out)
       out.push(message.bytes)
+      if (message.kind === 'F') server.unasked += 1
       // After an error the server runs nothing, but what ends the transaction and what comes after that.
       if (statement === undefined || server.hasFailed || (server.status === 'E' && isSingle(statement))) continue
       this.#log.debug('live statement', { sql: shown(statement.text) })
@@ -288,9 +281,4 @@ export class Session {
     if (server === undefined || this.#key === undefined) return
     sendCancel(this.#deps.server, this.#key).catch((error: unknown) => this.#log.debug('not canceled', { error })).finally(() => server.destroy())
   }
-}
-
-/** Whether a message only has statements read, named and described: it runs nothing. */
-function isParsing({ kind, bytes }: Message): boolean {
-  return 'PH'.includes(kind) || ('DC'.includes(kind) && bytes[5] === 'S'.charCodeAt(0))
 }

@@ -11,10 +11,19 @@ const MOST_TEXT = 8 * 2 ** 20
 const LONGEST_PLAIN = 10_000
 const DEALLOCATE = /^\s*deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|(\w+))\s*;?\s*$/i
 
+/** What a Parse or a Close does to a name once the server says that it is done: gives it a text, or takes that away. Of a portal, nothing. */
+type Change = { name: string; text: string | undefined } | undefined
+
 /** The statements that a session has parsed, by name: a Bind names only which. */
 export class Statements {
   readonly #texts = new Map<string, string>()
   #length = 0
+  /** Of the statement without a name, which the server does not tell of. */
+  #unnamed: string | undefined
+  /** What the server has not done yet, and may pass over after an error; in order. */
+  #coming: Change[] = []
+  /** What names mean once it has, as what is sent after it finds them. */
+  #next = new Map<string, string | undefined>()
   /** Where in the part under way a statement is parsed: what goes to the server, and the place in it. */
   #here = new Map<string, { out: Buffer[]; at: number }>()
   /** And what is run in that part. Of a text that is sent twice, the last time counts. */
@@ -34,18 +43,35 @@ export class Statements {
     }
     if (kind === 'P') {
       const { name, text } = readParse(bytes, encoding)
-      this.#keep(name, text)
+      this.#change({ name, text })
       this.#here.set(name, { out, at: out.length })
     }
     if (kind === 'C') {
       const { of, name } = readTarget(bytes, encoding)
-      if (of === 'S') this.#forget(name)
+      this.#change(of === 'S' ? { name, text: undefined } : undefined)
     }
     if (kind !== 'B') return undefined
     const { statement, params, formats } = readBind(bytes, encoding)
+    const isKept = !this.#next.has(statement)
+    const known = isKept ? this.#textOf(statement) : this.#next.get(statement)
     // One that SQL prepared, or that is too long ago.
-    const text = this.#texts.get(statement) ?? `execute "${statement.replaceAll('"', '""')}"`
-    return this.#run({ text, params, formats })
+    const text = known ?? `execute "${statement.replaceAll('"', '""')}"`
+    return this.#run({ text, params, formats, ...(isKept && { isKept }) })
+  }
+
+  /** The server says that a Parse or a Close is done, the next of what came; false: none came. */
+  done(): boolean {
+    if (this.#coming.length === 0) return false
+    const change = this.#coming.shift()
+    if (change?.text !== undefined) this.#keep(change.name, change.text)
+    else if (change !== undefined) this.#forget(change.name)
+    return true
+  }
+
+  /** The server waits: what it has not done by now, it passed over. */
+  settle(): void {
+    this.#coming = []
+    this.#next.clear()
   }
 
   /** Puts another text in the place of the statement's that this message, the last of `out`, runs, if it is parsed in this part. */
@@ -71,12 +97,31 @@ export class Statements {
   #deallocate(text: string): void {
     const [, quoted, bare] = text.length < LONGEST_PLAIN ? (DEALLOCATE.exec(text) ?? []) : []
     const name = quoted?.replaceAll('""', '"') ?? bare?.toLowerCase()
-    if (name !== undefined && name !== 'all') this.#forget(name)
-    else if (/\b(?:deallocate|discard)\b/i.test(text)) for (const known of this.#texts.keys()) this.#forget(known)
+    if (name !== undefined && name !== 'all') this.#letGo((one) => one === name)
+    else if (/\b(?:deallocate|discard)\b/i.test(text)) this.#letGo((one) => one !== '')
+  }
+
+  #letGo(isSuch: (name: string) => boolean): void {
+    for (const name of [...this.#texts.keys()].filter(isSuch)) this.#forget(name)
+    for (const change of this.#coming) if (change !== undefined && isSuch(change.name)) change.text = undefined
+    for (const name of [...this.#next.keys()].filter(isSuch)) this.#next.set(name, undefined)
+  }
+
+  #change(change: Change): void {
+    this.#coming.push(change)
+    if (change !== undefined) this.#next.set(change.name, change.text)
+  }
+
+  #textOf(name: string): string | undefined {
+    return name === '' ? this.#unnamed : this.#texts.get(name)
   }
 
   #keep(name: string, text: string): void {
     this.#forget(name)
+    if (name === '') {
+      this.#unnamed = text
+      return
+    }
     this.#texts.set(name, text)
     this.#length += text.length
     for (const oldest of this.#texts.keys()) {
@@ -86,9 +131,15 @@ export class Statements {
   }
 
   #forget(name: string): void {
+    if (name === '') this.#unnamed = undefined
     this.#length -= this.#texts.get(name)?.length ?? 0
     this.#texts.delete(name)
   }
+}
+
+/** Whether a message only has statements read, named and described: it runs nothing. */
+export function isParsing({ kind, bytes }: Message): boolean {
+  return 'PH'.includes(kind) || ('DC'.includes(kind) && bytes[5] === 'S'.charCodeAt(0))
 }
 
 /** Whether a statement is surely one, and nothing else was sent before it. */
@@ -96,7 +147,7 @@ export const isSingle = ({ text, ahead }: Statement): boolean => ahead === undef
 
 /** Whether a text is a COMMIT and nothing else. */
 export function isCommit(text: string): boolean {
-  return text.length < LONGEST_PLAIN && /^(?:\s|--[^\n]*(?:\n|$)|\/\*(?:[^*]|\*(?!\/))*\*\/)*(?:commit|end)(?:\s+(?:work|transaction))?(?:\s+and\s+(?:no\s+)?chain)?[\s;]*$/i.test(text)
+  return text.length < LONGEST_PLAIN && /^(?:\s|--[^\n\r]*(?:[\n\r]|$)|\/\*(?:[^*]|\*(?!\/))*\*\/)*(?:commit|end)(?:\s+(?:work|transaction))?(?:\s+and\s+(?:no\s+)?chain)?[\s;]*$/i.test(text)
 }
 
 /** A text for the log: its beginning, without the values in it. */

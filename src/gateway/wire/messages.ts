@@ -144,6 +144,7 @@ export function int32(value: number): Buffer {
 }
 
 export const SYNC = message('S')
+export const FLUSH = message('H')
 export const TERMINATE = message('X')
 
 /** A Query. */
