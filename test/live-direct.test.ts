@@ -36,6 +36,12 @@ async function last(text: string | pg.QueryConfig): Promise<string | undefined> 
   return results.at(-1)?.rows[0]?.firstname
 }
 
+function gatewayUrl(): string {
+  const url = new URL(world.db.url)
+  ;[url.hostname, url.port] = [world.gateway.at.host, String(world.gateway.at.port)]
+  return url.href
+}
+
 const unsettled = { code: '0A000', message: expect.stringContaining('cannot be looked up') as string }
 
 describe('several statements in one text', () => {
@@ -105,11 +111,7 @@ describe('after an error', () => {
 
 describe('a pipeline', () => {
   const run = (sql: string) => [parse('', sql), bind('', '', []), execute('')]
-  const wire = () => {
-    const url = new URL(world.db.url)
-    ;[url.hostname, url.port] = [world.gateway.at.host, String(world.gateway.at.port)]
-    return openWire(url.href)
-  }
+  const wire = () => openWire(gatewayUrl())
 
   test('is as one text: refused where what it reads is not sure, and done where it is', async () => {
     await using at = await wire()

@@ -61,8 +61,8 @@ export class Consult {
       signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
     })
     const inject: LiveSession['inject'] = (sql, params = []) => this.#inject(question, sql, params)
-    const { transaction, status, wasAborted } = this.#server
-    const session = { ...this.#who, transaction, isInTransaction: status === 'T', hasFailed: status === 'E', wasAborted, state: this.#state, signal, inject }
+    const { transaction, status, wasAborted, version } = this.#server
+    const session = { ...this.#who, transaction, isInTransaction: status === 'T', hasFailed: status === 'E', wasAborted, version, state: this.#state, signal, inject }
     try {
       return await Promise.race([what(session), aborted])
     } catch (error) {

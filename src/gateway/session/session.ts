@@ -240,7 +240,7 @@ export class Session {
     const out: Buffer[] = []
     const isAlone = part.filter(({ kind }) => 'QBF'.includes(kind)).length === 1
     for (const message of part) {
-      const statement = this.#statements.take(message, server.encoding, out)
+      const statement = this.#statements.take(message, server, out)
       out.push(message.bytes)
       // After an error the server runs nothing, but what ends the transaction and what comes after that.
       if (statement === undefined || server.hasFailed || (server.status === 'E' && isSingle(statement))) continue

@@ -9,11 +9,11 @@ const MOST_TEXT = 8 * 2 ** 20
 
 /** A COMMIT or DEALLOCATE with all that may be said around it is no longer; characters. */
 const LONGEST_PLAIN = 10_000
-const DEALLOCATE = /^\s*deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|(\w+))\s*;?\s*$/i
+const DEALLOCATE = /^\s*deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|(\w+))[\s;]*$/i
 
 /** The statements that a session has parsed, by name: a Bind names only which. */
 export class Statements {
-  readonly #texts = new Map<string, string>()
+  readonly #texts = new Map<string, Pick<Statement, 'text' | 'types' | 'escapes'>>()
   #length = 0
   /** Where in the part under way a statement is parsed: what goes to the server, and the place in it. */
   #here = new Map<string, { out: Buffer[]; at: number }>()
@@ -22,7 +22,7 @@ export class Statements {
   #out: Buffer[] | undefined
 
   /** What a message asks to be run, if anything; a Parse and a Close are noted. `out`: what goes to the server before it, of its part. */
-  take({ kind, bytes }: Message, encoding: Encoding, out: Buffer[]): Statement | undefined {
+  take({ kind, bytes }: Message, { encoding, escapes }: { encoding: Encoding; escapes: boolean }, out: Buffer[]): Statement | undefined {
     if (this.#out !== out) {
       this.#out = out
       this.#here = new Map()
@@ -30,11 +30,11 @@ export class Statements {
     }
     if (kind === 'Q') {
       const text = readQuery(bytes, encoding)
-      return this.#run({ text, params: undefined })
+      return this.#run({ text, params: undefined, escapes })
     }
     if (kind === 'P') {
-      const { name, text } = readParse(bytes, encoding)
-      this.#keep(name, text)
+      const { name, text, types } = readParse(bytes, encoding)
+      this.#keep(name, { text, escapes, ...(types.some((type) => type > 0) && { types }) })
       this.#here.set(name, { out, at: out.length })
     }
     if (kind === 'C') {
@@ -44,8 +44,8 @@ export class Statements {
     if (kind !== 'B') return undefined
     const { statement, params, formats } = readBind(bytes, encoding)
     // One that SQL prepared, or that is too long ago.
-    const text = this.#texts.get(statement) ?? `execute "${statement.replaceAll('"', '""')}"`
-    return this.#run({ text, params, formats })
+    const known = this.#texts.get(statement) ?? { text: `execute "${statement.replaceAll('"', '""')}"` }
+    return this.#run({ ...known, params, formats })
   }
 
   /** Puts another text in the place of the statement's that this message, the last of `out`, runs, if it is parsed in this part. */
@@ -75,10 +75,10 @@ export class Statements {
     else if (/\b(?:deallocate|discard)\b/i.test(text)) for (const known of this.#texts.keys()) this.#forget(known)
   }
 
-  #keep(name: string, text: string): void {
+  #keep(name: string, statement: Pick<Statement, 'text' | 'types' | 'escapes'>): void {
     this.#forget(name)
-    this.#texts.set(name, text)
-    this.#length += text.length
+    this.#texts.set(name, statement)
+    this.#length += sizeOf(statement)
     for (const oldest of this.#texts.keys()) {
       if (this.#texts.size <= MOST && this.#length <= MOST_TEXT) return
       this.#forget(oldest)
@@ -86,10 +86,13 @@ export class Statements {
   }
 
   #forget(name: string): void {
-    this.#length -= this.#texts.get(name)?.length ?? 0
+    const known = this.#texts.get(name)
+    if (known !== undefined) this.#length -= sizeOf(known)
     this.#texts.delete(name)
   }
 }
+
+const sizeOf = ({ text, types = [] }: Pick<Statement, 'text' | 'types'>) => text.length + 8 * types.length
 
 /** Whether a statement is surely one, and nothing else was sent before it. */
 export const isSingle = ({ text, ahead }: Statement): boolean => ahead === undefined && !/;\s*\S/.test(text)
