@@ -68,7 +68,7 @@ describe('a column that is being filled', () => {
     client.on('notice', ({ severity, code, message }) => notices.push(`${severity} ${code} ${message}`))
     await client.query({ name: 'named', text: `select "jobtitle" from hubspot.contacts where id = any ($1)` , values: [[id]] })
     await client.query('prepare filtered as select 1 from hubspot.contacts where JobTitle is null')
-    for (const statement of ['select from new_view', 'execute filtered', `select from hubspot.contacts c where c.jobtitle is null`]) await expect(client.query(statement), statement).rejects.toMatchObject(filling)
+    for (const statement of ['select from new_view', 'execute filtered', `select from hubspot.contacts c where c.jobtitle is null`, 'select U&"\\006aobtitle" from hubspot.contacts', 'select contacts from hubspot.contacts', 'select c.*::text from hubspot.contacts c']) await expect(client.query(statement), statement).rejects.toMatchObject(filling)
     expect(notices).toEqual([])
     expect((await client.query('select * from hubspot.contacts')).rowCount).toBe(4)
     expect((await client.query('table hubspot.contacts')).rowCount).toBe(4)

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { Parser } from '../src/gateway/query/parser.ts'
+import { Turns } from '../src/gateway/query/turns.ts'
 import { createLog } from '../src/lib/log.ts'
 
 const lines: string[] = []
@@ -58,6 +59,46 @@ test('many at once are each answered, those too that come while one fails', asyn
     if (i % 20 === 3) expect(one).toBe('too complex')
     else expect(one).toMatchObject([{ touches: [{ relation: { name: 'deals' }, keys: new Map([['id', [[{ text: String(i) }]]]]) }] }])
   }
+})
+
+describe('whoever asks', () => {
+  const long = (n: number) => `select ${n}, ${"'x',".repeat(20_000)} 1`
+
+  test('for what is long keeps nobody from what is short', async () => {
+    await Promise.all([parser.acts(long(0)), alive()])
+    const order: string[] = []
+    const asked = [1, 2, 3].map((n) => parser.acts(long(n)).then(() => order.push('long')))
+    await alive()
+    order.push('short')
+    await Promise.all(asked)
+    expect(order[0]).toBe('short')
+  })
+
+  test('for much comes after whoever asks for little', async () => {
+    const order: string[] = []
+    const [much, little] = [{ spentMs: 0, at: 0 }, { spentMs: 0, at: 0 }]
+    await parser.acts(long(10), much)
+    expect(much.spentMs).toBeGreaterThan(0)
+    const asked = [11, 12, 13].map((n) => parser.acts(long(n), much).then(() => order.push('much')))
+    asked.push(parser.acts(long(14), little).then(() => order.push('little')))
+    await Promise.all(asked)
+    expect(order).toEqual(['much', 'little', 'much', 'much'])
+  })
+
+  test('waits no longer than so long, and not after he has gone', async () => {
+    const turns = new Turns(20)
+    const gone = new AbortController()
+    const { promise, resolve } = Promise.withResolvers<void>()
+    const by = () => ({ spentMs: 0, at: 0 })
+    const first = turns.take(by(), () => promise)
+    const left = turns.take({ ...by(), signal: gone.signal }, () => Promise.resolve())
+    gone.abort(new Error('gone'))
+    await expect(left).rejects.toThrow('gone')
+    await expect(turns.take(by(), () => Promise.resolve())).rejects.toMatchObject({ error: { code: 'SH232' } })
+    resolve()
+    await first
+    expect(await turns.take(by(), () => Promise.resolve('done'))).toBe('done')
+  })
 })
 
 test('whatever becomes of it, this process ends as it would', async () => {

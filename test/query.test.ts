@@ -1,28 +1,12 @@
+import { parseSync } from 'libpg-query'
 import { beforeAll, describe, expect, test } from 'vitest'
-import { idsOf, type Param } from '../src/gateway/query/ids.ts'
-import { type Act, acts, loadParser, TooComplex } from '../src/gateway/query.ts'
+import type { Param } from '../src/gateway/query/ids.ts'
+import { acts, GRAMMAR, loadParser, TooComplex } from '../src/gateway/query.ts'
+import { guessed } from '../src/gateway/query/guess.ts'
 import { withoutSnapshot } from '../src/gateway/query/snapshot.ts'
+import { shown, text, touched } from './support/touched.ts'
 
 beforeAll(loadParser)
-
-/** A text's touches as `deals id=5,6` (the ids that matter) or `deals *` (any row), one a place. */
-function touched(text: string, params: readonly Param[] = []): string[] {
-  return (acts(text) ?? [{ touches: [], targets: [] }]).flatMap(({ touches }) => shown(touches, params))
-}
-
-function shown(touches: Act['touches'], params: readonly Param[]): string[] {
-  return touches.map(({ relation, keys }) => {
-    const known = [...keys].flatMap(([column, lists]) => {
-      const ids = lists.map((list) => idsOf(list, params)).find((one) => one !== undefined)
-      return ids === undefined ? [] : [`${column}=${ids.join()}`]
-    })
-    const name = relation.schema === 'hubspot' ? relation.name : `${relation.schema ?? '?'}.${relation.name}`
-    return `${name} ${known.length === 0 ? '*' : known.join(' ')}`
-  })
-}
-
-const text = (value: string): Param => ({ value: Buffer.from(value), isBinary: false })
-const binary = (...bytes: number[]): Param => ({ value: Buffer.from(bytes), isBinary: true })
 
 describe('what postgres_fdw sends', () => {
   test.for<[string, string[], Param[]?]>([
@@ -132,6 +116,14 @@ describe('what others send', () => {
     ['select 1; select * from hubspot.deals where id = 1', ['deals id=1']],
     ['insert into mine.deals select * from hubspot.deals where id = 1', ['deals id=1']],
     ['select from where', []],
+    ["select * from hubspot.deals where id = '7'::mine.int4", ['deals *']],
+    ["select * from hubspot.deals where id = '7'::pg_catalog.int4", ['deals id=7']],
+    ["select * from hubspot.deals where id = '7'::float4", ['deals *']],
+    ['select * from hubspot.deals where id = 7::"numeric"', ['deals *']],
+    ['', []],
+    [' \n', []],
+    [';;', []],
+    ['/* ping */ -- pong', []],
   ])('%s', ([statement, expected]) => {
     expect(touched(statement)).toEqual(expected)
   })
@@ -142,6 +134,18 @@ describe('what others send', () => {
     expect(executed?.executes).toEqual({ name: 'p', args: [{ text: '7' }] })
     expect(shown(prepared?.prepares?.touches ?? [], [text('7')])).toEqual(['deals id=7'])
     expect(shown(prepared?.prepares?.touches ?? [], [])).toEqual(['deals *'])
+  })
+
+  test('whole rows as values are told from what is only selected', () => {
+    const whole = (statement: string) => acts(statement)?.flatMap((act) => act.touches.flatMap(({ relation, isWhole }) => (isWhole ? [relation.name] : [])))
+    expect(whole('select contacts from hubspot.contacts')).toEqual(['contacts'])
+    expect(whole('select c.*::text from hubspot.contacts c, hubspot.deals d')).toEqual(['contacts'])
+    expect(whole('select to_jsonb(c) from hubspot.contacts c join hubspot.deals d on true')).toEqual(['contacts'])
+    expect(whole("select 1 from hubspot.contacts where contacts.* is not null")).toEqual(['contacts'])
+    expect(whole('select (select x::text) from (select * from hubspot.contacts) x')).toEqual(['contacts'])
+    expect(whole('with x as (select * from hubspot.contacts) select x from x')).toEqual(['contacts'])
+    expect(whole('select id from hubspot.contacts natural join hubspot.deals')).toEqual(['contacts', 'deals'])
+    for (const plain of ['select * from hubspot.contacts', 'select c.* from hubspot.contacts c', 'select count(*) from hubspot.contacts', 'select id from hubspot.contacts', 'table hubspot.contacts']) expect(whole(plain)).toEqual([])
   })
 
   test('writes are told from reads', () => {
@@ -194,31 +198,22 @@ describe('what is long', () => {
   })
 })
 
-describe('parameters', () => {
-  const ids = (param: Param, isArray = false) => idsOf([{ param: 1, isArray }], [param])
-  test.for<[string, Param, string[] | undefined]>([
-    ['text', text('42'), ['42']],
-    ['text with spaces and a sign', text(' +0042 '), ['42']],
-    ['text of no whole number', text('4e2'), undefined],
-    ['int8', binary(0, 0, 0, 0, 0, 0, 1, 0), ['256']],
-    ['int4', binary(0, 0, 1, 0), ['256']],
-    ['int2', binary(1, 0), ['256']],
-    ['a negative int4', binary(255, 255, 255, 255), []],
-    ['a double', binary(0x40, 0x1c, 0, 0, 0, 0, 0, 0), undefined],
-    ['null', { value: null, isBinary: false }, []],
-    ['one that is not known', undefined, undefined],
-  ])('%s', ([, param, expected]) => {
-    expect(ids(param)).toEqual(expected)
+describe('what the parser does not read', () => {
+  const named = (text: string, escapes = false) => guessed(text, escapes).touches.map(({ relation: { schema, name } }) => (schema === undefined ? name : `${schema}.${name}`))
+  test('reads whatever it names', () => {
+    expect(named('select system_user.id from hubspot.Contacts system_user')).toEqual(['select', 'system_user', 'id', 'system_user.id', 'from', 'hubspot', 'contacts', 'hubspot.contacts'])
+    expect(named('select 1 from "Hub""spot" /* x */ . -- y\n "A" where \'from b\' = $$from c$$')).toEqual(['select', 'from', 'Hub"spot', 'A', 'Hub"spot.A', 'where'])
+    expect(named("select 'O\\' from a', x from b", true)).toEqual(['select', 'x', 'from', 'b'])
+    expect(named('insert into mine values (1)')).toEqual([])
   })
 
-  test('arrays, as text and as bytes', () => {
-    expect(ids(text('{1,"2",NULL}'), true)).toEqual(['1', '2'])
-    expect(ids(text('{}'), true)).toEqual([])
-    expect(ids(text('[0:1]={1,2}'), true)).toBeUndefined()
-    const head = [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 20, 0, 0, 0, 2, 0, 0, 0, 1]
-    expect(ids(binary(...head, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 7, 255, 255, 255, 255), true)).toEqual(['7'])
-    expect(ids(binary(...head, 0, 0, 0, 8, 0, 0), true)).toBeUndefined()
-    expect(ids(binary(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 20), true)).toEqual([])
-    expect(ids(binary(0, 0, 0, 1), true)).toBeUndefined()
+  test('is refused where its names do not tell', () => {
+    for (const text of ['select * from U&"\\0061"', 'execute p', 'set x = 1; select * from a']) expect(() => guessed(text, false)).toThrow('cannot tell')
+    expect(() => guessed(`select ${Array.from({ length: 1_001 }, (_, i) => `a${i}`).join()} from b`, false)).toThrow('too long')
+    expect(named('select * from a; -- that is all')).toContain('a')
+  })
+
+  test('is of the version that it says', () => {
+    expect(Math.floor(parseSync('select 1').version! / 10_000)).toBe(GRAMMAR)
   })
 })

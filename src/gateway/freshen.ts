@@ -5,13 +5,15 @@ import { sleep } from '../lib/time.ts'
 import type { LiveReads } from '../sync/live.ts'
 import { idsOf, type Param } from './query/ids.ts'
 import { isCatalogue, type Wanted, wantedOf } from './query/order.ts'
-import { Parser } from './query/parser.ts'
+import { guessed } from './query/guess.ts'
+import { type Found, Parser } from './query/parser.ts'
 import { type Live, type LiveSession, Refusal, type ServerNotice, type Statement, type Verdict } from './live.ts'
 import { heldRows, late, noteHeld, OLD_SNAPSHOT, readOnly, someEmpty, stillFilling, stillLoading } from './notices.ts'
-import type { Relation, Touch } from './query.ts'
+import { GRAMMAR, type Relation, type Touch } from './query.ts'
 import { lookUp, lookUpTables, type Meant, nameOf } from './query/relations.ts'
 import { type Beginning, beginAgain, note, standOf } from './query/replay.ts'
 import { withoutSnapshot } from './query/snapshot.ts'
+import type { Asker } from './query/turns.ts'
 
 /** What freshening needs. */
 export type FreshenDeps = { db: Database; reads: LiveReads; log: Log }
@@ -21,6 +23,10 @@ type Need = { table: LiveTable; ids: Map<string, Set<string>>; all: boolean; fil
 
 /** So many ids of one table and statement are read by id, a hundred a call; for more, what changed is. */
 const MOST_IDS = 5_000
+
+/** Longer texts are not searched for columns' names; characters. */
+const LONGEST_SEARCHED = 1_000_000
+const WORD = /[\w$\u0080-\uffff]+/g
 
 /** Makes what sessions ask before a statement is forwarded: HubSpot is asked for what it touches. */
 export function createLive({ db, reads, log }: FreshenDeps): Live {
@@ -35,16 +41,19 @@ export function createLive({ db, reads, log }: FreshenDeps): Live {
   }
 
   async function prepare(statement: Statement, session: LiveSession): Promise<Verdict> {
+    const begunAt = performance.now()
     const text = withoutSnapshot(statement.text, session)
-    const wanted = (await wantedOf(statement, session, (one) => parser.acts(one))) ?? []
+    const by = state<Asker>(session, 'asker', () => ({ spentMs: 0, at: 0 }))
+    by.signal = session.signal
+    const wanted = (await wantedOf(statement, session, (one) => looked(one, () => parser.acts(one, by), statement, session))) ?? []
     const named = wanted.flatMap(({ touches, targets }) => [...touches, ...targets]).filter(({ relation }) => !isCatalogue(relation.schema))
-    const verdict = named.length === 0 ? undefined : await freshen({ db, reads, log }, wanted, session, statement.ahead !== undefined)
+    const verdict = named.length === 0 ? undefined : await freshen({ db, reads, log }, wanted, session, { isPiped: statement.ahead !== undefined, begunAt })
     if (verdict?.do === 'refuse' || text === undefined) return verdict ?? { do: 'forward' }
     return { ...verdict, do: 'forward', text }
   }
 }
 
-async function freshen(deps: FreshenDeps, wanted: readonly Wanted[], session: LiveSession, isPiped: boolean): Promise<Verdict> {
+async function freshen(deps: FreshenDeps, wanted: readonly Wanted[], session: LiveSession, { isPiped, begunAt }: { isPiped: boolean; begunAt: number }): Promise<Verdict> {
   const { meant, tables } = await meaningOf(deps, wanted.flatMap(({ touches, targets }) => [...touches, ...targets].map(({ relation }) => relation)), session)
   refuseWrites(wanted, meant, tables)
   const needs = needsOf(wanted, meant, tables)
@@ -60,7 +69,7 @@ async function freshen(deps: FreshenDeps, wanted: readonly Wanted[], session: Li
     beginning.told = stand.began
     return { do: 'forward', notices }
   }
-  const met = await Promise.all(needs.map((need) => meet(deps, need, meant.maxAgeMs)))
+  const met = await Promise.all(needs.map((need) => meet(deps, need, meant.maxAgeMs, begunAt)))
   notices.push(...met.filter((notice) => notice !== undefined))
   if (said !== undefined) await beginAgain(said, session)
   return { do: 'forward', ...(notices.length > 0 && { notices }) }
@@ -86,6 +95,13 @@ async function meaningOf({ db }: FreshenDeps, relations: readonly Relation[], se
   return { meant, tables }
 }
 
+/** What a text does, whether the parser reads it or the server alone: of another version, or with literals that mean another thing. */
+async function looked(text: string, acts: () => Promise<Found>, { escapes = false }: Statement, { version }: LiveSession): Promise<Found> {
+  if (escapes && text.includes('\\')) return [guessed(text, escapes)]
+  const found = await acts()
+  return found === 'unreadable' && version !== GRAMMAR ? [guessed(text, escapes)] : found
+}
+
 const byName = (tables: readonly LiveTable[]) => new Map(tables.map((table) => [table.table_name, table]))
 
 /** What a session keeps under a name. */
@@ -106,7 +122,7 @@ function refuseWrites(wanted: readonly Wanted[], meant: Meant, tables: ReadonlyM
 function needsOf(wanted: readonly Wanted[], meant: Meant, tables: ReadonlyMap<string, LiveTable>): Need[] {
   const needs = new Map<string, Need>()
   for (const { text, touches, params } of wanted) {
-    for (const { relation, keys, isDefinition } of touches) {
+    for (const { relation, keys, isDefinition, isWhole } of touches) {
       const known = meant.relations.find(({ name }) => name === nameOf(relation))
       if (known === undefined || !known.mayRead || (known.isStored && !isDefinition)) continue
       for (const name of known.tables) {
@@ -117,10 +133,11 @@ function needsOf(wanted: readonly Wanted[], meant: Meant, tables: ReadonlyMap<st
         const isItself = known.itself === name
         if (known.isFiltered || !isItself) need.isFiltered = true
         // What a view's columns are is its own affair.
-        const by = isItself ? table.keys.map((key) => ({ key, ids: idsIn(keys.get(key), params) })).find(({ ids }) => ids !== undefined) : undefined
+        const by = isItself && meant.hasPlainTypes ? table.keys.map((key) => ({ key, ids: idsIn(keys.get(key), params) })).find(({ ids }) => ids !== undefined) : undefined
         if (by?.ids === undefined) {
           need.all = true
-          const named = table.filling.filter((column) => (isItself && isNamed(column, text)) || known.columns.includes(`${name}.${column}`))
+          const here = isItself ? (isWhole ? table.filling : namedIn(text, table.filling)) : []
+          const named = [...here, ...table.filling.filter((column) => known.columns.includes(`${name}.${column}`))]
           for (const column of named) need.filling.add(column)
         } else need.ids.set(by.key, new Set([...(need.ids.get(by.key) ?? []), ...by.ids]))
       }
@@ -136,9 +153,11 @@ function idsIn(lists: Touch['keys'] extends ReadonlyMap<string, infer Lists> ? L
   return shortest === undefined || shortest.length > MOST_IDS ? undefined : shortest
 }
 
-/** Whether a column's name is anywhere in a text. */
-function isNamed(column: string, text: string): boolean {
-  return new RegExp(`(?<![\\w$])${column.replaceAll(/[^\w]/g, String.raw`\$&`)}(?![\\w$])`, 'i').test(text)
+/** Columns whose name is anywhere in a text, or may be: one that is written by numbers, and of a text that is too long to be searched. */
+function namedIn(text: string, columns: readonly string[]): readonly string[] {
+  if (columns.length === 0 || text.length > LONGEST_SEARCHED || /u&"/i.test(text)) return columns
+  const words = new Set(text.toLowerCase().match(WORD))
+  return columns.filter((column) => (column.match(WORD) ?? []).every((word) => words.has(word)))
 }
 
 /** Nothing is answered from a part of the rows, or of a column's values. */
@@ -159,18 +178,19 @@ function tellOnce({ table, all }: Need, session: LiveSession): ServerNotice[] {
 }
 
 /** Has HubSpot asked for what is needed of a table; a warning where it was not in time and that was chosen, or where someone holds its rows. */
-async function meet({ reads, log }: FreshenDeps, { table, ids, all, isFiltered }: Need, sessionMaxAgeMs: number): Promise<ServerNotice | undefined> {
+async function meet({ reads, log }: FreshenDeps, { table, ids, all, isFiltered }: Need, sessionMaxAgeMs: number, begunAt: number): Promise<ServerNotice | undefined> {
   if (!all && [...ids.values()].every((some) => some.size === 0)) return undefined
   // What was read before a column was there, lacks it.
   const maxAgeMs = table.filling.length > 0 ? 0 : Math.max(sessionMaxAgeMs, table.max_age_ms)
-  const patience = { maxAgeMs, mostMs: table.timeout_ms, version: `${table.oid} ${table.column_set}` }
+  // Waiting for its turn at the parser is waiting too.
+  const patience = { maxAgeMs, mostMs: Math.max(table.timeout_ms - (performance.now() - begunAt), 0), version: `${table.oid} ${table.column_set}` }
   const inTime = new AbortController()
   try {
     const { unasked, unasked_code: code, unasked_hint: hint } = table
     if (unasked !== null) throw Object.assign(new Error(unasked), { code, hint })
     const held = await Promise.race([
       read(reads, { table, ids, all }, patience),
-      sleep(patience.mostMs, inTime.signal).then((): never => { throw new Error(`it took more than ${patience.mostMs / 1_000} s`) }),
+      sleep(patience.mostMs, inTime.signal).then((): never => { throw new Error(`it took more than ${table.timeout_ms / 1_000} s`) }),
     ])
     if (held.length > 0) noteHeld(table, held, log)
     return held.length > 0 ? heldRows(table, isFiltered ? [] : held) : undefined

@@ -18,6 +18,10 @@ export type Statement = {
   params: readonly (Buffer | null)[] | undefined
   /** 0 text, 1 binary: one for each parameter. */
   formats?: readonly number[]
+  /** Ids of the parameters' types as the client gave them; 0, or none: it left that to the statement. */
+  types?: readonly number[]
+  /** In its literals a backslash takes what follows it along: standard_conforming_strings was off when it was read. */
+  escapes?: boolean
   /** Texts sent along with it that run before it, and have not yet. */
   ahead?: readonly string[]
   /** It was read before: what its names meant then, it may still mean. */
@@ -45,6 +49,8 @@ export type LiveSession = {
   unasked: number
   /** It failed: nothing can be injected until it is over. */
   hasFailed: boolean
+  /** The server's major version; NaN where it does not say. */
+  version: number
   /** Aborted when the client cancels or is gone, and when the gateway stops. */
   signal: AbortSignal
   /** Lives as long as the session. */

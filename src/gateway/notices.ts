@@ -11,6 +11,18 @@ export const TOO_COMPLEX = new Refusal({
   hint: "Give many ids as one array: id = any ('{1,2,3}'); what has nothing to do with live tables runs on a connection of the database itself.",
 })
 
+export const BUSY = new Refusal({
+  code: 'SH232',
+  message: 'HubSpot could not be asked in time: the gateway is busy with the statements of others',
+  hint: 'Try again, or read the mirror in schema hubspot on a connection of the database itself.',
+})
+
+export const UNREADABLE = new Refusal({
+  code: '0A000',
+  message: 'the gateway cannot tell what this statement reads',
+  hint: 'Send it by itself, in the words of PostgreSQL 18 and with standard_conforming_strings on, or on a connection of the database itself.',
+})
+
 export const UNSETTLED = new Refusal({
   code: '0A000',
   message: 'what this statement reads cannot be looked up before what it was sent along with has run',

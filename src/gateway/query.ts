@@ -1,8 +1,8 @@
 import {
-  type CopyStmt, type ExplainStmt, type FuncCall, type JoinExpr, loadModule, type Node, parseSync, type RangeVar, type SelectStmt, SqlError,
-  type WithClause,
+  type Alias, type ColumnRef, type CopyStmt, type ExplainStmt, type FuncCall, type JoinExpr, loadModule, type Node, type ParamRef, parseSync, type RangeSubselect,
+  type RangeVar, type ResTarget, type SelectStmt, SqlError, type TypeCast, type WithClause,
 } from 'libpg-query'
-import { scalarTerm, type Term } from './query/ids.ts'
+import { isHarmless, scalarTerm, type Term, typeOf } from './query/ids.ts'
 import { conjuncts, keyOf } from './query/keys.ts'
 import { measure } from './query/measure.ts'
 import { definedBy, isSettled } from './query/settled.ts'
@@ -17,6 +17,8 @@ export type Touch = {
   keys: ReadonlyMap<string, readonly (readonly Term[])[]>
   /** A materialized view that is made anew: what it is defined by is read. */
   isDefinition?: true
+  /** Whole rows of it are read as values, and so columns that are not named; `select *` by itself is not meant. */
+  isWhole?: true
 }
 
 /** What one statement does, as far as its text tells. */
@@ -34,8 +36,11 @@ export type Act = {
   executes?: { name: string; args: readonly (Term | undefined)[] }
 }
 
-/** What a statement that has a name does when it is executed. */
-export type Prepared = Pick<Act, 'touches' | 'targets' | 'unsettles'>
+/** What a statement that has a name does when it is executed, and its parameters' types, as far as it says. */
+export type Prepared = Pick<Act, 'touches' | 'targets' | 'unsettles'> & { types?: readonly number[] }
+
+/** The version of Postgres whose grammar is read here. */
+export const GRAMMAR = 18
 
 /** Loads the parser: once, before `acts`. */
 export const loadParser = loadModule
@@ -48,6 +53,7 @@ export function acts(text: string): readonly Act[] | undefined {
   const { short, mayRead } = measure(text)
   if (short === undefined && mayRead) throw new TooComplex()
   if (short === undefined) return [UNREAD]
+  if (short === '') return []
   try {
     return (parseSync(short).stmts ?? []).map(({ stmt }) => (stmt === undefined ? NOTHING : actOf(stmt)))
   } catch (error) {
@@ -75,8 +81,9 @@ function actOf(node: Node): Act {
 function act(node: Node): Act {
   if ('ExplainStmt' in node) return isRun(node.ExplainStmt) && node.ExplainStmt.query ? act(node.ExplainStmt.query) : NOTHING
   if ('PrepareStmt' in node) {
-    const { name = '', query } = node.PrepareStmt
-    return query === undefined ? NOTHING : { ...NOTHING, prepares: { name, ...act(query) } }
+    const { name = '', query, argtypes = [] } = node.PrepareStmt
+    const types = argtypes.map((type) => ('TypeName' in type ? typeOf(type.TypeName) : -1))
+    return query === undefined ? NOTHING : { ...NOTHING, prepares: { name, ...act(query), ...(types.length > 0 && { types }) } }
   }
   if ('ExecuteStmt' in node) return { ...NOTHING, executes: { name: node.ExecuteStmt.name ?? '', args: (node.ExecuteStmt.params ?? []).map(scalarTerm) } }
   if ('CreateTableAsStmt' in node) return node.CreateTableAsStmt.query === undefined ? NOTHING : act(node.CreateTableAsStmt.query)
@@ -118,16 +125,42 @@ function isSetting({ funcname = [] }: FuncCall): boolean {
   return last !== undefined && 'String' in last && last.String.sval === 'set_config'
 }
 
+/** Beyond so many comparisons of conditions with relations, any row may matter of what is left. */
+const MOST_COMPARED = 100_000
+
 /** A walk through a query: each level's relations with what its own conditions say of their columns. */
 class Reading {
-  readonly #touches: Touch[] = []
+  readonly #touches: (Touch & { label: string })[] = []
   readonly #targets: { relation: Relation; verb: string }[] = []
+  /** How often each parameter stands where it is not cast to a whole number; of these, as a key of a table of the mirror. */
+  readonly #loose = new Map<number, number>()
+  readonly #keyed = new Map<number, number>()
+  /** Names that stand alone, and so for a column or for whole rows. */
+  readonly #alone = new Set<string>()
+  /** What a query, a join or WITH is called by. */
+  readonly #derived = new Set<string>()
+  #isNatural = false
+  readonly #budget = { left: MOST_COMPARED }
   /** It sets a setting, by a function. */
   #sets = false
 
   of(node: Node): Act {
     this.#walk(node, NO_NAMES)
-    return { touches: this.#touches, targets: this.#targets, ...(this.#sets && { unsettles: true }) }
+    // Whose rows are in those of a query, nobody knows.
+    const isWhole = this.#isNatural || [...this.#alone].some((name) => this.#derived.has(name))
+    const touches = this.#touches.map(({ relation, keys, label }): Touch => ({
+      relation, keys: new Map([...keys].map(([column, lists]) => [column, lists.map((terms) => terms.map((term) => this.#sure(term)))] as const)),
+      ...((isWhole || this.#alone.has(label)) && { isWhole: true }),
+    }))
+    return { touches, targets: this.#targets, ...(this.#sets && { unsettles: true }) }
+  }
+
+  /** A parameter has the type that its first use gives it; where that may be another's than the key's, it is not sure. */
+  #sure(term: Term): Term {
+    if ('text' in term) return term
+    const { param, isArray, isCast } = term
+    const own = Math.max(this.#keyed.get(param) ?? 0, isCast ? 0 : 1)
+    return { param, isArray, ...((this.#loose.get(param) ?? 0) > own && { isUnsure: true }) }
   }
 
   /** Any node: queries in it are levels of their own. `names`: those of WITH, which hide tables. */
@@ -139,12 +172,25 @@ class Reading {
     if (typeof node !== 'object' || node === null) return
     for (const [kind, inner] of Object.entries(node) as [string, object][]) {
       if (kind === 'FuncCall') this.#sets ||= isSetting(inner)
+      if (kind === 'ParamRef') count(this.#loose, (inner as ParamRef).number)
+      if (kind === 'ColumnRef') this.#refer((inner as ColumnRef).fields)
+      if (kind === 'RangeSubselect') this.#derive((inner as RangeSubselect).alias)
       if (kind === 'SelectStmt') this.#select(inner, names)
       else if (kind === 'RangeVar') this.#touch(inner, names, [], false)
       else if (QUERIES.has(kind)) this.#write(kind, inner, names)
       // FOR UPDATE OF names what stands in FROM already.
-      else if (kind !== 'LockingClause') this.#walk(inner, names)
+      else if (kind !== 'LockingClause' && !isPlain(kind, inner)) this.#walk(inner, names)
     }
+  }
+
+  #refer(fields: readonly Node[] = []): void {
+    const last = fields.at(-1)
+    const named = last !== undefined && 'A_Star' in last ? fields.at(-2) : fields.length === 1 ? last : undefined
+    if (named !== undefined && 'String' in named) this.#alone.add(named.String.sval ?? '')
+  }
+
+  #derive(alias: Alias | undefined): void {
+    if (alias?.aliasname !== undefined) this.#derived.add(alias.aliasname)
   }
 
   #write(kind: string, statement: { relation?: RangeVar; withClause?: WithClause }, outer: ReadonlySet<string>): void {
@@ -169,10 +215,11 @@ class Reading {
   #with(clause: WithClause | undefined, outer: ReadonlySet<string>): ReadonlySet<string> {
     if (clause === undefined) return outer
     const tables = (clause.ctes ?? []).flatMap((one) => ('CommonTableExpr' in one ? [one.CommonTableExpr] : []))
-    let names = clause.recursive ? new Set([...outer, ...tables.map(({ ctename = '' }) => ctename)]) : outer
+    const names = new Set(clause.recursive ? [...outer, ...tables.map(({ ctename = '' }) => ctename)] : outer)
     for (const { ctename = '', ctequery } of tables) {
       this.#walk(ctequery, names)
-      names = new Set([...names, ctename])
+      names.add(ctename)
+      this.#derived.add(ctename)
     }
     return names
   }
@@ -188,9 +235,12 @@ class Reading {
     } else this.#walk(item, names)
   }
 
-  #join({ jointype = 'JOIN_INNER', larg, rarg, quals, alias }: JoinExpr, names: ReadonlySet<string>, outer: readonly Node[]): void {
+  #join({ jointype = 'JOIN_INNER', larg, rarg, quals, alias, isNatural }: JoinExpr, names: ReadonlySet<string>, outer: readonly Node[]): void {
+    this.#isNatural ||= isNatural === true
+    this.#derive(alias)
+    this.#budget.left -= outer.length
     // An alias of the join hides those in it.
-    const above = alias === undefined ? outer : []
+    const above = alias === undefined && this.#budget.left > 0 ? outer : []
     const own = [...above, ...conjuncts(quals)]
     // ON says nothing of the rows of the side that an outer join keeps whole.
     if (larg) this.#from(larg, names, jointype === 'JOIN_INNER' || jointype === 'JOIN_RIGHT' ? own : above, false)
@@ -203,11 +253,28 @@ class Reading {
     if (relation.schema === undefined && names.has(relation.name)) return
     const keys = new Map<string, (readonly Term[])[]>()
     for (const condition of conditions) {
-      const key = keyOf(condition, range, isAlone)
-      if (key !== undefined) keys.set(key.column, [...(keys.get(key.column) ?? []), key.terms])
+      if (this.#budget.left <= 0) break
+      const key = keyOf(condition, range, isAlone, this.#budget)
+      if (key === undefined) continue
+      const lists = keys.get(key.column)
+      if (lists === undefined) keys.set(key.column, [key.terms])
+      else lists.push(key.terms)
+      for (const term of key.terms) if ('param' in term && !term.isCast && relation.schema === 'hubspot') count(this.#keyed, term.param)
     }
-    this.#touches.push({ relation, keys })
+    this.#touches.push({ relation, keys, label: range.alias?.aliasname ?? relation.name })
   }
+}
+
+const count = (of: Map<number, number>, param = 0) => of.set(param, (of.get(param) ?? 0) + 1)
+
+/** What says nothing of a parameter's type but that it is a whole number; and `*` or `name.*` as it stands in a list of what is selected. */
+function isPlain(kind: string, inner: object): boolean {
+  if (kind === 'TypeCast') {
+    const { arg } = inner as TypeCast
+    return arg !== undefined && 'ParamRef' in arg && isHarmless({ TypeCast: inner })
+  }
+  const { val } = inner as ResTarget
+  return kind === 'ResTarget' && val !== undefined && 'ColumnRef' in val && (val.ColumnRef.fields ?? []).some((field) => 'A_Star' in field)
 }
 
 const NO_NAMES: ReadonlySet<string> = new Set()

@@ -8,15 +8,23 @@ export function conjuncts(node: Node | undefined): readonly Node[] {
   return isAnd ? (node.BoolExpr.args ?? []).flatMap(conjuncts) : [node]
 }
 
+/** How much may still be looked at of what conditions say: each is held against each relation of its level. */
+export type Budget = { left: number }
+
 type Key = { column: string; terms: readonly Term[] }
 
-/** The column of a relation that a condition ties to known values. */
-export function keyOf(node: Node, range: RangeVar, isAlone: boolean): Key | undefined {
+/** The column of a relation that a condition ties to known values; undefined where it does not, or the budget is spent. */
+export function keyOf(node: Node, range: RangeVar, isAlone: boolean, budget: Budget): Key | undefined {
+  budget.left -= 1
+  if (budget.left < 0) return undefined
   if ('BoolExpr' in node && node.BoolExpr.boolop === 'OR_EXPR') {
-    const keys = (node.BoolExpr.args ?? []).map((one) => keyOf(one, range, isAlone))
-    const [first] = keys
-    if (first === undefined || !keys.every((one) => one?.column === first.column)) return undefined
-    return { column: first.column, terms: keys.flatMap((one) => one?.terms ?? []) }
+    const keys: Key[] = []
+    for (const one of node.BoolExpr.args ?? []) {
+      const key = keyOf(one, range, isAlone, budget)
+      if (key === undefined || key.column !== (keys[0] ?? key).column) return undefined
+      keys.push(key)
+    }
+    return keys[0] && { column: keys[0].column, terms: keys.flatMap(({ terms }) => terms) }
   }
   // As postgres_fdw writes IS NOT DISTINCT FROM.
   if ('BoolExpr' in node && node.BoolExpr.boolop === 'NOT_EXPR') {
@@ -33,8 +41,11 @@ export function keyOf(node: Node, range: RangeVar, isAlone: boolean): Key | unde
     const term = scalarTerm(left === undefined ? lexpr : rexpr)
     return column === undefined || term === undefined ? undefined : keyed(column, [term], left === undefined ? rexpr : lexpr)
   }
+  if (left === undefined) return undefined
   const terms = kind === 'AEXPR_IN' ? rexpr && 'List' in rexpr && allTerms(rexpr.List.items ?? []) : arrayTerms(rexpr)
-  return left === undefined || !terms ? undefined : keyed(left, terms, lexpr)
+  if (!terms) return undefined
+  budget.left -= terms.length
+  return keyed(left, terms, lexpr)
 }
 
 /** `is not distinct from`: of NULL, rows that are not there matter. */

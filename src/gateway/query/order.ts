@@ -1,9 +1,9 @@
 import type { LiveSession, Statement } from '../live.ts'
-import { TOO_COMPLEX, UNSETTLED } from '../notices.ts'
+import { TOO_COMPLEX, UNREADABLE, UNSETTLED } from '../notices.ts'
 import type { Act, Prepared, Relation, Touch } from '../query.ts'
 import type { Param } from './ids.ts'
 import type { Found } from './parser.ts'
-import { preparedText } from './relations.ts'
+import { preparedBefore } from './relations.ts'
 
 /** A read of one statement: which relations, and with which parameters bound. Whatever columns it reads, `text` names. */
 export type Wanted = { text: string; touches: readonly Touch[]; targets: Act['targets']; params: readonly Param[] }
@@ -20,16 +20,19 @@ export const isCatalogue = (schema: string | undefined): boolean => schema === '
  */
 export async function wantedOf(statement: Statement, session: LiveSession, look: Look): Promise<Wanted[] | undefined> {
   const found = await look(statement.text)
+  if (found === 'unreadable' && statement.ahead?.some((text) => REREADS.test(text))) throw UNREADABLE
   if (found === 'unreadable') return undefined
   if (found === 'too complex') throw TOO_COMPLEX
+  // What came before is of no matter to it: of a thousand statements sent at once, each has all of those before it.
+  if (found.every(({ touches, targets, executes }) => touches.length + targets.length === 0 && executes === undefined)) return []
   const order = new Order(session, look, [...(statement.ahead ?? []), statement.text].join(';'))
   for (const text of statement.ahead ?? []) {
     const before = await look(text)
-    for (const act of typeof before === 'string' ? [UNKNOWN] : before) await order.take(act, [])
+    for (const act of typeof before === 'string' || REREADS.test(text) ? [UNKNOWN] : before) await order.take(act, [])
   }
-  const { params = [], formats = [] } = statement
+  const { params = [], formats = [], types = [] } = statement
   // One format may be given for all.
-  const bound = params.map((value, at) => ({ value, isBinary: (formats.length === 1 ? formats[0] : formats[at]) === 1 }))
+  const bound = params.map((value, at) => ({ value, isBinary: (formats.length === 1 ? formats[0] : formats[at]) === 1, type: types[at] }))
   const wanted: Wanted[] = []
   for (const act of found) wanted.push(...(await order.take(statement.isKept ? await kept(act, session) : act, bound)))
   return wanted
@@ -54,6 +57,8 @@ async function kept<One extends Prepared>(what: One, { inject, hasFailed }: Live
   return { ...what, touches: [...what.touches, ...also] }
 }
 
+/** Of what comes in another message after one with these words, nobody knows how it is read. */
+const REREADS = /\b(?:client_encoding|names|standard_conforming_strings)\b/i
 const UNKNOWN: Act = { touches: [], targets: [], unsettles: true }
 
 /** Statements one after another, with what each may do to those after it. */
@@ -98,20 +103,23 @@ class Order {
     const what = known === undefined ? await this.#preparedBefore(name) : { text: this.#text, ...known }
     if (what === undefined) return []
     const given = args.map((term) => (term === undefined || !('text' in term) ? undefined : { value: term.text === null ? null : Buffer.from(term.text), isBinary: false }))
-    const wanted = { ...this.#wanted(what, args.length === 0 ? bound : given), text: what.text }
+    const params = (args.length === 0 ? bound : given).map((param, at) => param && { ...param, type: what.types?.[at] })
+    const wanted = { ...this.#wanted(what, params), text: what.text }
     if (what.unsettles) this.#unsettle()
     return [wanted]
   }
 
   /** Of what a session prepared before: the server has the whole text that it was in. */
   async #preparedBefore(name: string): Promise<(Prepared & { text: string }) | undefined> {
-    const text = await preparedText(this.#session, name)
-    if (text === undefined) return undefined
+    const known = await preparedBefore(this.#session, name)
+    if (known === undefined) return undefined
+    const { text, types } = known
     const found = await this.#look(text)
     if (found === 'too complex') throw TOO_COMPLEX
-    if (found === 'unreadable') return undefined
+    // The server has read it.
+    if (found === 'unreadable') throw UNREADABLE
     const what = found.findLast(({ prepares }) => prepares?.name === name)?.prepares ?? found[0]
-    return what && { text, ...(await kept(what, this.#session)) }
+    return what && { ...(await kept(what, this.#session)), text, types }
   }
 
   #wanted({ touches, targets }: Prepared, params: readonly Param[]): Wanted {

@@ -4,12 +4,14 @@ import { Worker } from 'node:worker_threads'
 import type { Log } from '../../lib/log.ts'
 import type { Act } from '../query.ts'
 import { filled, templateOf } from './template.ts'
+import { type Asker, Turns } from './turns.ts'
 
 /** What the statements of a text do; unreadable by Postgres' grammar; or of no use to look into. */
 export type Found = readonly Act[] | 'unreadable' | 'too complex'
 
 /** Texts whose findings are kept: most are sent again and again. */
 const MOST_KEPT = 1_000
+/** Longer ones have a thread of their own, so that no short one waits for them; characters. */
 const LONGEST_KEPT = 10_000
 /** For one text, ms. The longest that is parsed takes 200 where nothing else runs. */
 const LONGEST_MS = 5_000
@@ -19,57 +21,71 @@ const START_MS = 30_000
 const LIMITS = { maxOldGenerationSizeMb: 192, stackSizeMb: 2 }
 
 /**
- * Postgres' own parser, in a thread: what it takes, time, memory and nested deeper than it can, harms nobody else. A thread
+ * Postgres' own parser, in threads: what it takes, time, memory and nested deeper than it can, harms nobody else. A thread
  * that failed is never asked again. It begins with the first text.
  */
 export class Parser {
-  readonly #log: Log
   readonly #known = new Map<string, Found>()
+  readonly #short: Lane
+  readonly #long: Lane
+
+  constructor(log: Log) {
+    this.#short = new Lane(log)
+    this.#long = new Lane(log)
+  }
+
+  /** What a text does. One that another differs from in its ids alone is parsed once for both. Throws BUSY, and what aborted the asker. */
+  async acts(text: string, by: Asker = { spentMs: 0, at: 0 }): Promise<Found> {
+    const { template, ids } = templateOf(text)
+    const found = ids.length === 0 ? 'unreadable' : await this.#of(template, by)
+    return typeof found === 'string' ? await this.#of(text, by) : found.map((act) => filled(act, ids))
+  }
+
+  async #of(text: string, by: Asker): Promise<Found> {
+    const known = this.#known.get(text)
+    if (known !== undefined) return known
+    const lane = text.length > LONGEST_KEPT ? this.#long : this.#short
+    const found = await lane.turns.take(by, async () => this.#known.get(text) ?? (await lane.ask(text)))
+    if (text.length > LONGEST_KEPT) return found
+    this.#known.set(text, found)
+    const [oldest] = this.#known.keys()
+    if (this.#known.size > MOST_KEPT && oldest !== undefined) this.#known.delete(oldest)
+    return found
+  }
+
+  end(): void {
+    this.#short.end()
+    this.#long.end()
+  }
+}
+
+/** A thread with those who wait for it: one at a time, so that it is known which of them it fails at. */
+class Lane {
+  readonly turns = new Turns()
+  readonly #log: Log
   #thread: Promise<Worker> | undefined
   /** The thread once it is there. */
   #worker: Worker | undefined
-  #last: Promise<unknown> = Promise.resolve()
   #isOver = false
 
   constructor(log: Log) {
     this.#log = log
   }
 
-  /** What a text does. One that another differs from in its ids alone is parsed once for both. */
-  async acts(text: string): Promise<Found> {
-    const { template, ids } = templateOf(text)
-    const found = ids.length === 0 ? 'unreadable' : await this.#of(template)
-    return typeof found === 'string' ? await this.#of(text) : found.map((act) => filled(act, ids))
-  }
-
-  async #of(text: string): Promise<Found> {
-    const known = this.#known.get(text)
-    if (known !== undefined) return known
-    // One at a time, so that it is known which of them a thread fails at.
-    const asked = this.#last.then(() => this.#known.get(text) ?? this.#ask(text))
-    this.#last = asked.catch(() => undefined)
-    return await asked
-  }
-
-  end(): void {
-    this.#isOver = true
-    this.#drop()
-  }
-
-  async #ask(text: string): Promise<Found> {
+  async ask(text: string): Promise<Found> {
     const thread = await this.#ready()
-    const found = await answerOf(thread, text).catch((error: unknown) => {
+    return await answerOf(thread, text).catch((error: unknown) => {
       this.#log.warn('a text could not be looked into', { length: text.length, error })
       this.#drop()
       // At once: the next text is somebody else's, who is not to wait for it.
       if (!this.#isOver) this.#ready().catch(() => undefined)
       return 'too complex' as const
     })
-    if (text.length > LONGEST_KEPT) return found
-    this.#known.set(text, found)
-    const [oldest] = this.#known.keys()
-    if (this.#known.size > MOST_KEPT && oldest !== undefined) this.#known.delete(oldest)
-    return found
+  }
+
+  end(): void {
+    this.#isOver = true
+    this.#drop()
   }
 
   #ready(): Promise<Worker> {

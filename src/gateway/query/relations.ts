@@ -1,5 +1,6 @@
 import type { LiveSession } from '../live.ts'
 import type { Relation } from '../query.ts'
+import { PLAIN } from './ids.ts'
 
 /** What names of relations mean to a session, by its search path, rights and views. */
 export type Meant = {
@@ -23,7 +24,11 @@ export type Meant = {
   maxAgeMs: number
   /** The transaction keeps the snapshot that its first query takes. */
   keepsSnapshot: boolean
+  /** By their names alone, types are Postgres' own: the session has no others of that name before them. */
+  hasPlainTypes: boolean
 }
+
+const HAS_PLAIN_TYPES = [...PLAIN].map((name) => `pg_catalog.to_regtype('${name}') = 'pg_catalog.${name}'::pg_catalog.regtype`).join(' and ')
 
 /** A relation's name, quoted, as SQL has it. */
 export function nameOf({ schema, name }: Relation): string {
@@ -81,10 +86,10 @@ const LOOK_UP = `
      join pg_catalog.pg_class t on t.oid = r.oid and t.relnamespace = h.oid and t.relkind in ('r', 'p') where r.at = n.at),
     (select pg_catalog.json_agg(distinct t.relname || '.' || r.col) from reads r
      join pg_catalog.pg_class t on t.oid = r.oid and t.relnamespace = h.oid and t.relkind in ('r', 'p') where r.at = n.at and r.col is not null),
-    m.max_age, m.isolation
+    m.max_age, m.isolation, m.has_plain_types
   from (
     select extract(epoch from nullif(pg_catalog.current_setting('hubspot.max_age', true), '')::interval) * 1000 as max_age,
-      pg_catalog.current_setting('transaction_isolation') as isolation
+      pg_catalog.current_setting('transaction_isolation') as isolation, ${HAS_PLAIN_TYPES} as has_plain_types
   ) m
   left join named n on true
   left join pg_catalog.pg_class c on c.oid = n.oid
@@ -94,7 +99,7 @@ const LOOK_UP = `
 const LOOK_UP_TABLES = `
   select n.at, pg_catalog.has_any_column_privilege(c.oid, 'select'),
     extract(epoch from nullif(pg_catalog.current_setting('hubspot.max_age', true), '')::interval) * 1000,
-    pg_catalog.current_setting('transaction_isolation')
+    pg_catalog.current_setting('transaction_isolation'), ${HAS_PLAIN_TYPES}
   from pg_catalog.unnest($1::text[]) with ordinality as n (name, at)
   join pg_catalog.pg_class c on c.oid = pg_catalog.to_regclass(n.name) and not c.relhassubclass and not pg_catalog.row_security_active(c.oid)`
 
@@ -114,6 +119,7 @@ export async function lookUp({ inject }: LiveSession, relations: readonly Relati
     }])),
     maxAgeMs: msOf(rows[0]?.[7]),
     keepsSnapshot: isKept(rows[0]?.[8]),
+    hasPlainTypes: rows[0]?.[9] === 't',
   }
 }
 
@@ -131,6 +137,7 @@ export async function lookUpTables({ inject }: LiveSession, relations: readonly 
     }),
     maxAgeMs: msOf(rows[0]?.[2]),
     keepsSnapshot: isKept(rows[0]?.[3]),
+    hasPlainTypes: rows[0]?.[4] === 't',
   }
 }
 
@@ -142,8 +149,9 @@ const arrayOf = (names: readonly string[]) => `{${names.map((name) => `"${name.r
 const msOf = (text: string | null | undefined) => Math.min(Math.max(Number(text ?? 0), 0), MOST_AGE_MS)
 const MOST_AGE_MS = 365 * 86_400_000
 
-/** The text of a statement that a session prepared, by SQL or the protocol. */
-export async function preparedText({ inject }: LiveSession, name: string): Promise<string | undefined> {
-  const rows = await inject('select p.statement from pg_catalog.pg_prepared_statements p where p.name = $1', [name])
-  return rows[0]?.[0] ?? undefined
+/** A statement that a session prepared, by SQL or the protocol: its text, and its parameters' types, as the server has them. */
+export async function preparedBefore({ inject }: LiveSession, name: string): Promise<{ text: string; types: readonly number[] } | undefined> {
+  const rows = await inject('select p.statement, p.parameter_types::oid[] from pg_catalog.pg_prepared_statements p where p.name = $1', [name])
+  const [text, types] = rows[0] ?? []
+  return text === null || text === undefined ? undefined : { text, types: (types ?? '').match(/\d+/g)?.map(Number) ?? [] }
 }

@@ -61,8 +61,8 @@ export class Consult {
       signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
     })
     const inject: LiveSession['inject'] = (sql, params = []) => this.#inject(question, sql, params)
-    const { transaction, status, unasked } = this.#server
-    const session = { ...this.#who, transaction, isInTransaction: status === 'T', hasFailed: status === 'E', unasked, state: this.#state, signal, inject }
+    const { transaction, status, unasked, version } = this.#server
+    const session = { ...this.#who, transaction, isInTransaction: status === 'T', hasFailed: status === 'E', unasked, version, state: this.#state, signal, inject }
     try {
       return await Promise.race([what(session), aborted])
     } catch (error) {

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import { hangUp } from '../door/hang-up.ts'
 import { Refusal, type ServerError } from '../live.ts'
 import {
-  bind, close, type Encoding, errorResponse, execute, parse, readError, readParameter, readRow, readStatus, FLUSH, SYNC, TERMINATE,
+  bind, close, type Encoding, encodingOf, errorResponse, execute, parse, readError, readParameter, readRow, readStatus, FLUSH, SYNC, TERMINATE,
 } from '../wire/messages.ts'
 import { type Fate, type Message, Scanner } from '../wire/protocol.ts'
 
@@ -53,6 +53,10 @@ export class ServerSide {
   /** An error was answered since the last ReadyForQuery: the server skips what comes, up to the next Sync. */
   hasFailed = false
   encoding: Encoding = 'utf8'
+  /** A backslash in any literal takes what follows it along. */
+  escapes = false
+  /** Its major version. */
+  version = Number.NaN
 
   constructor(socket: Socket, events: ServerEvents) {
     this.#socket = socket
@@ -165,8 +169,9 @@ export class ServerSide {
     if (kind === 'Z') return this.#isReady(bytes)
     if (kind === 'S') {
       const [name, value] = readParameter(bytes)
-      // Of any other encoding only this is sure: no byte of ASCII stands for another character where SQL's own are.
-      if (name === 'client_encoding') this.encoding = /^(UTF8|SQL_ASCII)$/i.test(value) ? 'utf8' : 'latin1'
+      if (name === 'client_encoding') this.encoding = encodingOf(value)
+      if (name === 'standard_conforming_strings') this.escapes = value === 'off'
+      if (name === 'server_version') this.version = Number.parseInt(value, 10)
       return 'pass'
     }
     const injection = this.#injection

@@ -232,7 +232,7 @@ export class Session {
     const out: Buffer[] = []
     const isAlone = part.filter(({ kind }) => 'QBF'.includes(kind)).length === 1
     for (const message of part) {
-      const statement = this.#statements.take(message, server.encoding, out)
+      const statement = this.#statements.take(message, server, out)
       out.push(message.bytes)
       if (message.kind === 'F') server.unasked += 1
       // After an error the server runs nothing, but what ends the transaction and what comes after that.

@@ -9,21 +9,24 @@ const MOST_TEXT = 8 * 2 ** 20
 
 /** A COMMIT or DEALLOCATE with all that may be said around it is no longer; characters. */
 const LONGEST_PLAIN = 10_000
-const DEALLOCATE = /^\s*deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|(\w+))\s*;?\s*$/i
+const DEALLOCATE = /^\s*deallocate\s+(?:prepare\s+)?(?:"((?:[^"]|"")+)"|(\w+))[\s;]*$/i
+
+/** What is kept of a statement. */
+type Kept = Pick<Statement, 'text' | 'types' | 'escapes'>
 
 /** What a Parse or a Close does to a name once the server says that it is done: gives it a text, or takes that away. Of a portal, nothing. */
-type Change = { name: string; text: string | undefined } | undefined
+type Change = { name: string; statement: Kept | undefined } | undefined
 
 /** The statements that a session has parsed, by name: a Bind names only which. */
 export class Statements {
-  readonly #texts = new Map<string, string>()
+  readonly #texts = new Map<string, Kept>()
   #length = 0
   /** Of the statement without a name, which the server does not tell of. */
-  #unnamed: string | undefined
+  #unnamed: Kept | undefined
   /** What the server has not done yet, and may pass over after an error; in order. */
   #coming: Change[] = []
   /** What names mean once it has, as what is sent after it finds them. */
-  #next = new Map<string, string | undefined>()
+  #next = new Map<string, Kept | undefined>()
   /** Where in the part under way a statement is parsed: what goes to the server, and the place in it. */
   #here = new Map<string, { out: Buffer[]; at: number }>()
   /** And what is run in that part. Of a text that is sent twice, the last time counts. */
@@ -31,7 +34,7 @@ export class Statements {
   #out: Buffer[] | undefined
 
   /** What a message asks to be run, if anything; a Parse and a Close are noted. `out`: what goes to the server before it, of its part. */
-  take({ kind, bytes }: Message, encoding: Encoding, out: Buffer[]): Statement | undefined {
+  take({ kind, bytes }: Message, { encoding, escapes }: { encoding: Encoding; escapes: boolean }, out: Buffer[]): Statement | undefined {
     if (this.#out !== out) {
       this.#out = out
       this.#here = new Map()
@@ -39,31 +42,31 @@ export class Statements {
     }
     if (kind === 'Q') {
       const text = readQuery(bytes, encoding)
-      return this.#run({ text, params: undefined })
+      return this.#run({ text, params: undefined, escapes })
     }
     if (kind === 'P') {
-      const { name, text } = readParse(bytes, encoding)
-      this.#change({ name, text })
+      const { name, text, types } = readParse(bytes, encoding)
+      this.#change({ name, statement: { text, escapes, ...(types.some((type) => type > 0) && { types }) } })
       this.#here.set(name, { out, at: out.length })
     }
     if (kind === 'C') {
       const { of, name } = readTarget(bytes, encoding)
-      this.#change(of === 'S' ? { name, text: undefined } : undefined)
+      this.#change(of === 'S' ? { name, statement: undefined } : undefined)
     }
     if (kind !== 'B') return undefined
-    const { statement, params, formats } = readBind(bytes, encoding)
-    const isKept = !this.#next.has(statement)
-    const known = isKept ? this.#textOf(statement) : this.#next.get(statement)
+    const { statement: name, params, formats } = readBind(bytes, encoding)
+    const isKept = !this.#next.has(name)
+    const known = isKept ? this.#keptOf(name) : this.#next.get(name)
     // One that SQL prepared, or that is too long ago.
-    const text = known ?? `execute "${statement.replaceAll('"', '""')}"`
-    return this.#run({ text, params, formats, ...(isKept && { isKept }) })
+    const statement = known ?? { text: `execute "${name.replaceAll('"', '""')}"` }
+    return this.#run({ ...statement, params, formats, ...(isKept && { isKept }) })
   }
 
   /** The server says that a Parse or a Close is done, the next of what came; false: none came. */
   done(): boolean {
     if (this.#coming.length === 0) return false
     const change = this.#coming.shift()
-    if (change?.text !== undefined) this.#keep(change.name, change.text)
+    if (change?.statement !== undefined) this.#keep(change.name, change.statement)
     else if (change !== undefined) this.#forget(change.name)
     return true
   }
@@ -103,27 +106,27 @@ export class Statements {
 
   #letGo(isSuch: (name: string) => boolean): void {
     for (const name of [...this.#texts.keys()].filter(isSuch)) this.#forget(name)
-    for (const change of this.#coming) if (change !== undefined && isSuch(change.name)) change.text = undefined
+    for (const change of this.#coming) if (change !== undefined && isSuch(change.name)) change.statement = undefined
     for (const name of [...this.#next.keys()].filter(isSuch)) this.#next.set(name, undefined)
   }
 
   #change(change: Change): void {
     this.#coming.push(change)
-    if (change !== undefined) this.#next.set(change.name, change.text)
+    if (change !== undefined) this.#next.set(change.name, change.statement)
   }
 
-  #textOf(name: string): string | undefined {
+  #keptOf(name: string): Kept | undefined {
     return name === '' ? this.#unnamed : this.#texts.get(name)
   }
 
-  #keep(name: string, text: string): void {
+  #keep(name: string, statement: Kept): void {
     this.#forget(name)
     if (name === '') {
-      this.#unnamed = text
+      this.#unnamed = statement
       return
     }
-    this.#texts.set(name, text)
-    this.#length += text.length
+    this.#texts.set(name, statement)
+    this.#length += sizeOf(statement)
     for (const oldest of this.#texts.keys()) {
       if (this.#texts.size <= MOST && this.#length <= MOST_TEXT) return
       this.#forget(oldest)
@@ -132,7 +135,8 @@ export class Statements {
 
   #forget(name: string): void {
     if (name === '') this.#unnamed = undefined
-    this.#length -= this.#texts.get(name)?.length ?? 0
+    const known = this.#texts.get(name)
+    if (known !== undefined) this.#length -= sizeOf(known)
     this.#texts.delete(name)
   }
 }
@@ -141,6 +145,8 @@ export class Statements {
 export function isParsing({ kind, bytes }: Message): boolean {
   return 'PH'.includes(kind) || ('DC'.includes(kind) && bytes[5] === 'S'.charCodeAt(0))
 }
+
+const sizeOf = ({ text, types = [] }: Kept) => text.length + 8 * types.length
 
 /** Whether a statement is surely one, and nothing else was sent before it. */
 export const isSingle = ({ text, ahead }: Statement): boolean => ahead === undefined && !/;\s*\S/.test(text)

@@ -1,8 +1,40 @@
 import type { ServerError, ServerNotice } from '../live.ts'
 import { Violation } from './protocol.ts'
 
-/** How a session's texts are read and written: as UTF-8, or byte for byte where the client speaks another encoding. */
-export type Encoding = 'utf8' | 'latin1'
+/**
+ * How a session's texts are read and written: as UTF-8; or byte for byte where the client speaks another encoding, of which only
+ * this is sure, that no byte of ASCII stands for another character. Where not even that is so, in Shift JIS and others whose
+ * characters are pairs of bytes, the second of a pair is read as one beyond 0xff, and written as it was.
+ */
+export type Encoding = 'utf8' | 'latin1' | 'sjis' | 'sjis2004' | 'pairs'
+
+/** By PostgreSQL's names. GB18030 has characters of four bytes too: two pairs. */
+const ENCODINGS: Readonly<Record<string, Encoding>> = {
+  UTF8: 'utf8', SQL_ASCII: 'utf8', SJIS: 'sjis', SHIFT_JIS_2004: 'sjis2004', BIG5: 'pairs', GBK: 'pairs', UHC: 'pairs', JOHAB: 'pairs', GB18030: 'pairs',
+}
+
+/** Pairs that the server reads as what is one byte in ASCII. */
+const ASCII_OF_2004: Readonly<Record<number, string>> = { 0x815f: '\\', 0x81b0: '~' }
+
+/** How texts of a client encoding are read. */
+export const encodingOf = (name: string): Encoding => ENCODINGS[name.toUpperCase()] ?? 'latin1'
+
+function decoded(bytes: Buffer, encoding: Encoding): string {
+  if (encoding === 'utf8' || encoding === 'latin1') return bytes.toString(encoding)
+  const codes = Uint16Array.from(bytes)
+  for (let at = 0; at + 1 < codes.length; at += 1) {
+    const code = codes[at]!
+    if (code < 0x80 || (encoding !== 'pairs' && code > 0xa0 && code < 0xe0)) continue
+    at += 1
+    const ascii = encoding === 'sjis2004' ? ASCII_OF_2004[code * 0x100 + codes[at]!] : undefined
+    if (ascii !== undefined) codes.set([0, ascii.charCodeAt(0)], at - 1)
+    else if (codes[at]! < 0x80) codes[at]! += 0x100
+  }
+  return Buffer.from(codes.buffer).toString('utf16le').replaceAll('\0', '')
+}
+
+// Of a character beyond 0xff, latin1 writes the lower byte.
+const encoded = (value: string, encoding: Encoding) => Buffer.from(value, encoding === 'utf8' ? 'utf8' : 'latin1')
 
 /** Reads what a message says, from after its header on. Throws a Violation where it ends too early. */
 class Reader {
@@ -28,7 +60,7 @@ class Reader {
   text(encoding: Encoding): string {
     const end = this.#bytes.indexOf(0, this.#at)
     if (end < 0) throw new Violation('invalid string in message')
-    const text = this.#bytes.toString(encoding, this.#at, end)
+    const text = decoded(this.#bytes.subarray(this.#at, end), encoding)
     this.#at = end + 1
     return text
   }
@@ -54,10 +86,10 @@ class Reader {
 /** The text of a Query. */
 export const readQuery = (bytes: Buffer, encoding: Encoding): string => new Reader(bytes).text(encoding)
 
-/** A Parse: which statement, and its text. */
-export function readParse(bytes: Buffer, encoding: Encoding): { name: string; text: string } {
+/** A Parse: which statement, its text, and the ids of its parameters' types, 0 where the client leaves one to the server. */
+export function readParse(bytes: Buffer, encoding: Encoding): { name: string; text: string; types: number[] } {
   const reader = new Reader(bytes)
-  return { name: reader.text(encoding), text: reader.text(encoding) }
+  return { name: reader.text(encoding), text: reader.text(encoding), types: reader.list(() => reader.int32() >>> 0) }
 }
 
 /** A Bind: of which statement, and its parameters, with one format each: 0 text, 1 binary. */
@@ -107,7 +139,10 @@ export function readParameter(bytes: Buffer): [name: string, value: string] {
 /** The values of a DataRow that came as text. */
 export function readRow(bytes: Buffer, encoding: Encoding): (string | null)[] {
   const reader = new Reader(bytes)
-  return reader.list(() => reader.value()?.toString(encoding) ?? null)
+  return reader.list(() => {
+    const value = reader.value()
+    return value && decoded(value, encoding)
+  })
 }
 
 /** What an ErrorResponse says. */
@@ -128,7 +163,7 @@ export function message(kind: string, ...parts: readonly Buffer[]): Buffer {
 }
 
 /** A text with the zero byte that ends it; none within. */
-export const text = (value: string, encoding: Encoding = 'utf8'): Buffer => Buffer.concat([Buffer.from(value.replaceAll('\0', ''), encoding), NUL])
+export const text = (value: string, encoding: Encoding = 'utf8'): Buffer => Buffer.concat([encoded(value.replaceAll('\0', ''), encoding), NUL])
 
 function int16(value: number): Buffer {
   const bytes = Buffer.allocUnsafe(2)
@@ -165,7 +200,7 @@ export function parseWith(bytes: Buffer, sql: string, encoding: Encoding): Buffe
 export function bind(portal: string, statement: string, params: readonly (string | null)[], encoding: Encoding = 'utf8'): Buffer {
   const values = params.flatMap((param) => {
     if (param === null) return [int32(-1)]
-    const bytes = Buffer.from(param, encoding)
+    const bytes = encoded(param, encoding)
     return [int32(bytes.length), bytes]
   })
   return message('B', text(portal), text(statement), int16(0), int16(params.length), ...values, int16(0))
