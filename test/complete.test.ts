@@ -55,6 +55,8 @@ describe('complete_until', () => {
         [0.5, () => store.addFault({ match: { kind: 'batch read' }, fault: '502', times: 2 })],
         // Nothing runs for hours.
         [0.51, () => world.advance(5 * 60 * MINUTE)],
+        // Copies that are behind for a while, by less than the widest window.
+        [0.53, () => (store.removeFaults(), store.addFault({ match: { kind: 'batch read' }, fault: { type: 'behind', ms: random() * 8 * MINUTE }, times: 1 + Math.floor(random() * 30) }))],
         [1, () => world.advance(random() * 40_000)],
       ]
       for (let turn = 0; turn < 400; turn += 1) {

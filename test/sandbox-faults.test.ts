@@ -146,6 +146,29 @@ test('answers are compressed for those who accept it, unless switched off', asyn
   expect(await encoding('gzip')).toBeNull()
 })
 
+test('a batch read may be answered by a copy that is behind, as lists are not', async () => {
+  await using sandbox = await sandboxInHand({ objects: { contacts: 5 }, frozen: true })
+  const [edited, archived, kept, lost] = [...sandbox.store.records('contacts')].map(({ id }) => id)
+  const read = async (...ids: string[]) => {
+    const { body } = await sandbox.ask('/crm/objects/2026-09/contacts/batch/read', { body: { inputs: ids.map((id) => ({ id })), properties: ['firstname'] } })
+    const { results } = body as { results: { id: string; properties: { firstname: string } }[] }
+    return Object.fromEntries(results.map(({ id, properties }) => [id, properties.firstname]))
+  }
+  const before = await read(edited!, archived!, kept!, lost!)
+  sandbox.store.advance(60_000)
+  sandbox.store.edit('contacts', edited!, { firstname: 'Edited' })
+  sandbox.store.archive('contacts', archived!)
+  sandbox.store.merge('contacts', kept!, lost!, { newId: false })
+  const [made] = sandbox.store.create('contacts', [{ properties: { firstname: 'New' } }])
+  const number = sandbox.store.addFault({ fault: { type: 'behind', ms: 30_000 }, match: { kind: 'batch read' } })
+  expect(await read(edited!, archived!, kept!, lost!, made!.id)).toEqual(before)
+  expect(((await sandbox.ask(path)).body as { results: { id: string }[] }).results.map(({ id }) => id)).not.toContain(archived)
+  sandbox.store.advance(30_000)
+  expect(await read(edited!, archived!, kept!, made!.id)).toEqual({ [edited!]: 'Edited', [kept!]: before[kept!], [made!.id]: 'New' })
+  sandbox.store.removeFaults(number)
+  expect(() => sandbox.store.addFault({ fault: { type: 'behind' } as never })).toThrow('needs ms')
+})
+
 test('records twice, left out or without properties, padding, a head without a body, a date that is off', async () => {
   await using sandbox = await sandboxInHand({ objects: { contacts: 5 } })
   const list = async () => (await sandbox.ask(path)).body as { results: { id: string; properties?: object }[] }

@@ -3,6 +3,7 @@
 --   Nothing of ids that the list has just shown: they go to the absences of a resync, or to the fetch queue.
 --   Nothing of many ids, and no word that they were not found: a HubSpot that answers {"results": []} for a while. Where HubSpot is
 --   known to say it with an error, nothing of a single one.
+--   Nothing of a record that search has just shown, and of which the mirror has no row, or a new one: a copy that is behind.
 --   A record that was merged away: nothing brings one back, but a copy that is behind shows it.
 create or replace function hubspot_private.missing_silent(missing bigint[], answer jsonb)
 returns bigint[]
@@ -19,6 +20,47 @@ $$;
 comment on function hubspot_private.missing_silent(bigint[], jsonb) is
   'Of ids not answered those that say little: ten and more, or any where HubSpot is known to name what it does not find, and no word that they were not found.';
 
+create or replace function hubspot_private.doubt_unborn(object text, ids bigint[])
+returns bigint[]
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_ids bigint[];
+begin
+  execute format(
+    'select array_agg(distinct h.id order by h.id) from hubspot_private.hints h left join hubspot.%I t on t.id = h.id
+     where h.object = $1 and h.id = any ($2)
+       -- A row that has long been there was shown by every copy: of that one this is news.
+       and (t.id is null or h.version > t._updated_at and h.version < t._created_at + $3)
+       -- What is known to be gone says nothing new.
+       and not exists (select from hubspot_private.tombstones g where (g.object, g.id) = (h.object, h.id))',
+    (select o.table_name from hubspot_private.objects o where o.name = doubt_unborn.object))
+  into v_ids using object, ids, (select max(w) from unnest(hubspot_private.settle_windows()) w);
+  return coalesce(v_ids, '{}');
+end;
+$$;
+comment on function hubspot_private.doubt_unborn(text, bigint[]) is
+  'Of these ids those that search has shown and that a copy which is behind may not know yet.';
+
+create or replace function hubspot_private.doubt_enqueue(object text, stream text, ids bigint[])
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_unborn constant bigint[] := case when stream = 'fetch' then hubspot_private.doubt_unborn(object, ids) else ids end;
+begin
+  perform hubspot_private.fetch_enqueue(object, v_unborn, stream, hubspot_private.clock() + interval '1 second');
+  perform hubspot_private.fetch_enqueue(object, array(select i from unnest(ids) i where i <> all (v_unborn)), stream,
+    hubspot_private.clock() + interval '1 minute');
+end;
+$$;
+comment on function hubspot_private.doubt_enqueue(text, text, bigint[]) is
+  'Has ids read again that an answer did not tell of and that are not taken for gone: in a minute, by a read by id; in a second, all others.';
+
 create or replace function hubspot_private.doubt_missing(
   object text, stream text, request jsonb, missing bigint[], merged jsonb, answer jsonb
 )
@@ -28,6 +70,8 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_silent bigint[];
+  v_unborn bigint[];
   v_unheard bigint[] := array(
     select i from unnest(missing) i
     where not coalesce(merged ? i::text, false) order by i);
@@ -37,17 +81,21 @@ begin
   elsif stream not in ('fetch', 'live') then
     return '{}';
   end if;
+  v_unborn := hubspot_private.doubt_unborn(object, v_unheard);
   -- What is known to be gone says nothing new.
-  v_unheard := hubspot_private.missing_silent(array(
+  v_silent := hubspot_private.missing_silent(array(
     select i from unnest(v_unheard) i
     where not exists (select from hubspot_private.tombstones g where g.object = doubt_missing.object and g.id = i) order by i), answer);
   return array(
     select i from unnest(v_unheard) i
-    where not exists (select from hubspot_private.fetch_queue q where q.object = doubt_missing.object and q.id = i and q.attempts >= 3) order by i);
+    where (i = any (v_silent) or i = any (v_unborn)) and not exists (
+      select from hubspot_private.fetch_queue q
+      where q.object = doubt_missing.object and q.id = i and q.attempts >= case when i = any (v_unborn) then 6 else 3 end)
+    order by i);
 end;
 $$;
 comment on function hubspot_private.doubt_missing(text, text, jsonb, bigint[], jsonb, jsonb) is
-  'Of the ids not answered, those that are not taken for gone yet: the list has just shown them, or a read by id passed over ten and more, or any where HubSpot is known to name what it does not find, in silence, up to three times.';
+  'Of the ids not answered, those that are not taken for gone yet: the list has just shown them, or a read by id passed over ten and more, or any where HubSpot is known to name what it does not find, in silence, up to three times; or search has just shown them, for a minute.';
 
 create or replace function hubspot_private.doubt_merged(object text, ids text[])
 returns bigint[]

@@ -149,7 +149,9 @@ end;
 $$;
 comment on function hubspot_private.search_hits(text, jsonb) is 'The hits of a page of search, in its order: id, modified date, version.';
 
-create or replace function hubspot_private.hints_apply(object text, answer jsonb, reason text)
+create or replace function hubspot_private.hints_apply(
+  object text, answer jsonb, reason text, settled interval default null, upto bigint default null
+)
 returns bigint
 language plpgsql
 volatile
@@ -160,20 +162,23 @@ declare
 begin
   execute format($new$
     with new as (
-      insert into hubspot_private.hints (object, id, version, seen_at)
-      select $1, h.id, h.version, hubspot_private.clock()
+      insert into hubspot_private.hints as k (object, id, version, seen_at, settled)
+      select distinct $1, h.id, h.version, hubspot_private.clock(),
+        case when hubspot_private.as_ms(h.version) <= $5 then $4 else '0' end
       from hubspot_private.search_hits($1, $2) h
       left join hubspot.%I t on t.id = h.id
       where t.id is null or t._updated_at is null or h.version > t._updated_at
         -- A row dated in the future: the next edit brings its date back.
         or t._updated_at > $3 and h.version <> t._updated_at
-      order by h.id, h.version
-      on conflict do nothing
-      returning id
+      order by 2, 3
+      -- What was read then may have been a copy that was behind.
+      on conflict on constraint hints_pkey do update set settled = excluded.settled
+      where k.settled < excluded.settled
+      returning k.id
     )
     select array_agg(distinct new.id) from new$new$,
     (select o.table_name from hubspot_private.objects o where o.name = hints_apply.object))
-  into v_ids using object, answer, hubspot_private.hubspot_now() + interval '1 minute';
+  into v_ids using object, answer, hubspot_private.hubspot_now() + interval '1 minute', settled, upto;
   if v_ids is null then
     return 0;
   end if;
@@ -181,8 +186,8 @@ begin
   return hubspot_private.fetch_enqueue(object, v_ids, reason);
 end;
 $$;
-comment on function hubspot_private.hints_apply(text, jsonb, text) is
-  'Queues a read of what search says is newer than the mirror, or missing in it: once for each version.';
+comment on function hubspot_private.hints_apply(text, jsonb, text, interval, bigint) is
+  'Queues a read of what search says is newer than the mirror, or missing in it: once for each version, and once more for each settle window that passes it (a search up to a date, ms).';
 
 create or replace function hubspot_private.search_advance(
   object text, cursor jsonb, answer jsonb, upto bigint default null, out next jsonb, out is_over boolean, out is_stuck boolean
@@ -198,6 +203,7 @@ declare
   v_latest bigint;
   v_id bigint;
   v_is_full boolean;
+  v_is_more boolean;
 begin
   -- Search finds by its index and may show what the store holds by now: a date past the bound says nothing of where its hit
   -- stood, so it moves no cursor. At or before the bound, which is older than the index is late, both are the same.
@@ -209,21 +215,24 @@ begin
   -- Records archived a moment ago are found, counted and not shown: only what follows tells whether something follows.
   v_is_full := jsonb_array_length(answer -> 'results') >= 200 or answer #> '{paging,next,after}' is not null
     or case when answer ->> 'total' ~ '^[0-9]{1,12}$' then (answer ->> 'total')::bigint > 200 else false end;
+  -- So is one that is short and names no next, as far as it shows a place to go on from.
+  v_is_more := v_is_full
+    or case when answer ->> 'total' ~ '^[0-9]{1,12}$' then (answer ->> 'total')::bigint > jsonb_array_length(answer -> 'results') else false end;
   is_over := false;
   is_stuck := false;
   if cursor -> 'id' is not null then
-    if not v_is_full then
-      next := jsonb_build_object('date', cursor -> 'date', 'walked', true);
-    elsif v_id > (cursor ->> 'id')::bigint then
+    if v_is_more and v_id > (cursor ->> 'id')::bigint then
       next := jsonb_build_object('date', cursor -> 'date', 'id', v_id);
-    else
+    elsif v_is_full then
       is_stuck := true;
+    else
+      next := jsonb_build_object('date', cursor -> 'date', 'walked', true);
     end if;
   elsif v_count = 0 then
     next := cursor;
     is_over := true;
     is_stuck := v_is_full;
-  elsif not v_is_full then
+  elsif not v_is_more or not v_is_full and v_date <= (cursor ->> 'date')::bigint and (cursor ->> 'walked')::boolean then
     next := case when v_date > (cursor ->> 'date')::bigint then jsonb_build_object('date', v_date) else cursor end;
     is_over := true;
   elsif v_date > (cursor ->> 'date')::bigint then

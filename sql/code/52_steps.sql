@@ -216,8 +216,7 @@ begin
     if pg_catalog.cardinality(v_found.doubted) > 0 then
       -- A resync looks at its end, with all else that it misses and no more than it may delete.
       v_absent := case when stream = 'resync' then hubspot_private.absences_held(v_object, v_found.doubted) else '{}' end;
-      perform hubspot_private.fetch_enqueue(object, array(select d from unnest(v_found.doubted) d where d <> all (v_absent)), stream,
-        hubspot_private.clock() + case stream when 'fetch' then interval '1 minute' else interval '1 second' end);
+      perform hubspot_private.doubt_enqueue(object, stream, array(select d from unnest(v_found.doubted) d where d <> all (v_absent)));
     end if;
     case
       when stream = 'fetch' then

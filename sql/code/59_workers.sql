@@ -164,6 +164,9 @@ as $$
   where h.seen_at < hubspot_private.clock() - hubspot_private.setting_interval('hints_kept')
     -- Until it is read, complete_until rests on it.
     and not exists (select from hubspot_private.fetch_queue q where q.object = h.object and q.id = h.id);
+  update hubspot_private.problems p set resolved_at = hubspot_private.clock()
+  where p.code = 'SH235' and p.resolved_at is null and not exists (
+    select from hubspot_private.hints h where (h.object, h.id) = (p.object, p.record_id));
   delete from hubspot_private.runs r
   where r.state in ('done', 'stopped') and r.finished_at < hubspot_private.clock() - case
     when r.inserted + r.updated + r.deleted + r.regressed > 0 or r.stream in ('backfill', 'resync')

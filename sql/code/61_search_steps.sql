@@ -9,7 +9,8 @@ declare
   v_step hubspot_private.step;
   v_next record;
   v_now bigint := hubspot_private.as_ms(coalesce(answered_at, hubspot_private.hubspot_now()));
-  v_window bigint := extract(epoch from (hubspot_private.settle_windows())[s.range + 1]) * 1000;
+  v_settled interval := case when s.stream = 'settle' then (hubspot_private.settle_windows())[s.range + 1] end;
+  v_window bigint := extract(epoch from v_settled) * 1000;
   v_upto bigint := (request ->> 'upto')::bigint;
 begin
   if jsonb_typeof(answer -> 'results') is distinct from 'array' then
@@ -22,7 +23,7 @@ begin
     v_step.is_over := false;
     return v_step;
   end if;
-  v_step.hinted := hubspot_private.hints_apply(s.object, answer, s.stream);
+  v_step.hinted := hubspot_private.hints_apply(s.object, answer, s.stream, v_settled, v_upto);
   if s.stream = 'poll' then
     select a.* into v_next from hubspot_private.search_advance(s.object, s.cursor, answer) a;
     -- A record dated in the future must not take the cursor there: all that is dated before it would go unseen.
@@ -104,28 +105,39 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-  v_ids bigint[];
+  v_ids constant bigint[] := hubspot_private.page_ids(answer, null);
+  v_again bigint[];
+  v_left bigint[];
 begin
   -- Unless the row was just written: a date that differs from the one that search shows is no doubt where the record did change.
   execute format(
-    'select array_agg(h.id) from (
-       select distinct h.id from hubspot_private.hints h
+    'select array_agg(h.id) filter (where h.attempts < 6), array_agg(h.id) filter (where h.attempts >= 6 and h.settled >= $5) from (
+       select h.id, max(q.attempts) as attempts, max(h.settled) as settled
+       from hubspot_private.hints h
        join hubspot_private.fetch_queue q on (q.object, q.id) = (h.object, h.id)
        join hubspot.%I t on t.id = h.id
-       where h.object = $1 and h.id = any ($2) and h.version > t._updated_at and h.version <= $4 and q.attempts < 6
+       join hubspot_private.search_hits($1, $6) a on a.id = h.id
+       where h.object = $1 and h.id = any ($2) and h.version > greatest(t._updated_at, a.version) and h.version <= $4
          and (t._synced_at < $3 or hubspot_private.is_set_back(t._synced_at, $3))
          -- It cannot be written.
          and not exists (
            select from hubspot_private.problems p
            where p.object = $1 and p.record_id = h.id and p.code = ''SH213'' and p.resolved_at is null)
+       group by h.id
      ) h', (select o.table_name from hubspot_private.objects o where o.name = hints_behind.object))
-  into v_ids
-  using object, hubspot_private.page_ids(answer, null), asked_at, hubspot_private.hubspot_now() + interval '1 minute';
-  perform hubspot_private.fetch_enqueue(object, v_ids, 'fetch', hubspot_private.clock() + interval '1 second');
+  into v_again, v_left
+  using object, v_ids, asked_at, hubspot_private.hubspot_now() + interval '1 minute',
+    (select max(w) from unnest(hubspot_private.settle_windows()) w), answer;
+  perform hubspot_private.fetch_enqueue(object, v_again, 'fetch', hubspot_private.clock() + interval '1 second');
+  -- No window is left that would ask again.
+  perform hubspot_private.problem_report('SH235', object, null, null, i) from unnest(v_left) i;
+  update hubspot_private.problems p set resolved_at = hubspot_private.clock()
+  where p.code = 'SH235' and p.object = hints_behind.object and p.resolved_at is null
+    and p.record_id = any (v_ids) and p.record_id <> all (v_again || v_left || '{}');
 end;
 $$;
 comment on function hubspot_private.hints_behind(text, jsonb, timestamptz) is
-  'Search has shown later versions of these records than this read: it was answered by a copy that is behind. They are read again for a minute, later each time.';
+  'Search has shown later versions of these records than this read: it was answered by a copy that is behind. They are read again for a minute, later each time, and when a settle window passes them; behind the widest one they are a problem.';
 
 create or replace function hubspot_private.search_refuse(object text)
 returns boolean

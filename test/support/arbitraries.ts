@@ -52,6 +52,8 @@ export type Command = { turns: number } & (
   | { do: 'lock'; object: ObjectName; pick: number; count: number }
   | { do: 'unlock' }
   | { do: 'fault'; fault: Fault; times: number; kind?: 'list' | 'search' | 'batch read' }
+  /** Reads by id are answered by a copy that is behind, or no longer. */
+  | { do: 'behind'; ms: number }
   | { do: 'lose'; pick: number }
   | { do: 'kill' | 'freeze'; worker: number }
   | { do: 'thaw' }
@@ -211,6 +213,7 @@ function command(biggest: number): fc.Arbitrary<Command> {
         one(20, fc.record({ do: act('fault'), fault, times: fc.constantFrom(1, 1, 2), kind: fc.constantFrom('list', 'search', 'batch read') })),
         one(1, fc.constant({ do: 'fault', fault: { type: '429', policy: 'daily' }, times: 1 })),
         one(20, oddPage.map((odd) => ({ do: 'fault', times: 1, ...odd }))),
+        one(20, fc.record({ do: act('behind'), ms: fc.oneof(fc.constant(0), fc.integer({ min: 1_000, max: 60_000 }), fc.integer({ min: 60_000, max: 8 * 60_000 })) })),
         one(15, fc.record({ do: act('lose'), pick })),
         one(30, fc.record({ do: fc.constantFrom('kill', 'freeze'), worker: fc.nat({ max: 1 }) })),
         one(30, fc.record({ do: act('thaw') })),

@@ -1,4 +1,4 @@
-import type { Version } from '../store/version.ts'
+import { type Version, versionAt } from '../store/version.ts'
 import { type Answer, invalid, recordNotFound } from './answers.ts'
 import { flagParam, jsonBody, limitParam, listParam, type Request, textList } from './request.ts'
 import { recordText, shuffle, wanted } from './shapes.ts'
@@ -98,7 +98,8 @@ export function find(request: Request, asked: readonly string[], idProperty: str
   const found = new Map<string, Version>()
   if (idProperty === null || idProperty === 'hs_object_id') {
     for (const text of asked) {
-      const version = /^\d{1,15}$/.test(text) ? table[merged ? 'survivor' : 'newest'](Number(text)) : undefined
+      const at = request.asOf ?? Infinity
+      const version = !/^\d{1,15}$/.test(text) ? undefined : merged ? table.survivor(Number(text), at) : versionAt(table.newest(Number(text)), at)
       if (version && !version.gone) found.set(text, version)
     }
     return found

@@ -43,6 +43,8 @@ export interface Request {
   /** Host and port as the caller named them. */
   readonly host: string
   readonly version: string
+  /** Epoch ms: a read answers as the store was then; null: as it is. */
+  readonly asOf: number | null
 }
 
 /** What a token may do. */

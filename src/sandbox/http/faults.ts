@@ -12,7 +12,7 @@ export interface Faults {
 
 const types: ReadonlySet<string> = new Set<Fault['type']>([
   '429', '401', '403', '423', '500', '502', '503', '504', '477', 'answer', 'reset', 'reset body', 'torn', 'short',
-  'slow head', 'slow body', 'hang', 'hang body', 'content type', 'duplicates', 'missing', 'incomplete', 'padding', 'date',
+  'slow head', 'slow body', 'hang', 'hang body', 'content type', 'duplicates', 'missing', 'incomplete', 'padding', 'date', 'behind',
 ])
 
 /** Faults drawn by one stream; `sameObject` says whether two names mean one object. */
@@ -33,6 +33,7 @@ export function createFaults(random: Random, sameObject: (asked: string, object:
       const fault = typeof rule.fault === 'string' ? ({ type: rule.fault } as Fault) : rule.fault
       if (!types.has(fault.type)) throw new Error(`no fault ${fault.type}; one of ${[...types].join(', ')}`)
       if (fault.type === 'padding' && !(fault.bytes >= 0)) throw new Error('fault padding needs bytes')
+      if (fault.type === 'behind' && !(fault.ms >= 0)) throw new Error('fault behind needs ms')
       if (fault.type === 'date' && !Number.isFinite(fault.ms)) throw new Error('fault date needs ms')
       if ((fault.type === 'slow head' || fault.type === 'slow body') && !(fault.ms >= 0)) throw new Error(`fault ${fault.type} needs ms`)
       if (fault.type === 'answer' && !(fault.status >= 200 && fault.status < 600)) throw new Error('fault answer needs a status')

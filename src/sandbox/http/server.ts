@@ -83,6 +83,7 @@ async function handle(gate: Gate, incoming: IncomingMessage, response: ServerRes
       account, table: routed.table, to: routed.to, scopes: known.status === 'valid' ? known.scopes : null, url, method, query, body, path: routed.path,
       headers: incoming.headers as Record<string, string | undefined>,
       host: incoming.headers.host ?? '127.0.0.1', version: routed.version,
+      asOf: fault?.type === 'behind' ? clock.now() - fault.ms : null,
     }
     return { answer: run(routed, request), ...(fault && { fault }) }
   }

@@ -73,6 +73,7 @@ export function createSegment(input: { count: number; firstId: number; now: numb
     version: (index) => ({
       id: idAt(index),
       seq: 0,
+      writtenAt: -Infinity,
       createdAt: createdAt(index),
       updatedAt: modifiedAt(rankOf(index)),
       archivedAt: null,

@@ -5,7 +5,7 @@ import type { Settings } from '../settings.ts'
 import { SearchIndex } from './search-index.ts'
 import type { Segment } from './segment.ts'
 import { SortedList } from './sorted-list.ts'
-import { isLive, isoTime, type Version } from './version.ts'
+import { isLive, isoTime, type Version, versionAt } from './version.ts'
 
 /** Reads one property of a record. */
 export type Reader = (version: Version) => string | null
@@ -129,10 +129,10 @@ export class Table {
     for (; next; next = lost.next().value) yield next
   }
 
-  /** The record that an id leads to: its own, or the survivor of its merges. */
-  survivor(id: number): Version | undefined {
-    let version = this.newest(id)
-    while (version && version.mergedInto !== null) version = this.newest(version.mergedInto)
+  /** The record that an id leads to: its own, or the survivor of its merges; as it was at a time, epoch ms, where one is given. */
+  survivor(id: number, at = Infinity): Version | undefined {
+    let version = versionAt(this.newest(id), at)
+    while (version && version.mergedInto !== null) version = versionAt(this.newest(version.mergedInto), at)
     return version
   }
 

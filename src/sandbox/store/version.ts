@@ -6,6 +6,8 @@ export interface Version {
   readonly id: number
   /** Counts the writes of the whole sandbox; 0 for a generated record that nobody touched. */
   readonly seq: number
+  /** Epoch ms of that write, whatever time it gave the record; -Infinity for a generated one. */
+  readonly writtenAt: number
   /** Epoch ms. */
   readonly createdAt: number
   readonly updatedAt: number
@@ -20,6 +22,13 @@ export interface Version {
   /** Values that were written; null: none. */
   readonly own: Readonly<Record<string, string | null>> | null
   readonly before: Version | null
+}
+
+/** What a record was at a time, epoch ms; undefined: not there yet. */
+export function versionAt(newest: Version | undefined, at: number): Version | undefined {
+  let version: Version | null | undefined = newest
+  while (version && version.writtenAt > at) version = version.before
+  return version ?? undefined
 }
 
 /** Whether lists and search may show it. */

@@ -7,7 +7,7 @@ import { isLive, type Version } from './version.ts'
 
 /** Makes a new version of a record: in the store at once, and the search index is told when to learn of it. */
 export interface Writer {
-  write(table: Table, version: Omit<Version, 'seq'>, options: WriteOptions): Version
+  write(table: Table, version: Omit<Version, 'seq' | 'writtenAt'>, options: WriteOptions): Version
   /** The time of a write, epoch ms. */
   timeOf(options: WriteOptions): number
   /** The newest version of a live record; throws where there is none. */
@@ -20,7 +20,7 @@ export function createWriter(clock: Clock, settings: Readonly<Settings>, seed: n
   let seq = 0
   return {
     write(table, version, options) {
-      const written: Version = { ...version, seq: ++seq }
+      const written: Version = { ...version, seq: ++seq, writtenAt: clock.now() }
       table.write(written)
       table.index.write(written, clock.now() + drawSpan(options.lag ?? settings.lag, lags))
       return written

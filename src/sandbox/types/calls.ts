@@ -16,6 +16,7 @@ export type Fault =
   | { type: 'hang' | 'hang body' }
   /** Of the records: each twice, the first left out, all without their properties; spaces between them, up to so many bytes. */
   | { type: 'duplicates' | 'missing' | 'incomplete' } | { type: 'padding'; bytes: number }
+  /** A batch read answered by a copy that knows nothing of the last so many ms. */ | { type: 'behind'; ms: number }
   /** A right answer under another Content-Type; null: under none. */
   | { type: 'content type'; value: string | null }
   /** A right answer whose Date header is off by so many ms. */ | { type: 'date'; ms: number }

@@ -16,6 +16,8 @@ export function createHands(world: World, { order, focus, counts, isAll, onDelet
   const into = new Map<string, string>()
   const lost = new Set<string>()
   /** What each survivor took in, as it did before and as what it took in had. */
+  /** The fault of reads that are behind; 0: there is none, and nothing has that number. */
+  let behind = 0
   const taken = new Map<string, string[]>()
   const lowestOf = new Map((Object.keys(counts) as ObjectName[]).map((object) => [object, Math.min(10_000, ...[...store.records(object)].map(({ id }) => Number(id)))]))
   let edits = 0
@@ -240,6 +242,10 @@ export function createHands(world: World, { order, focus, counts, isAll, onDelet
           break
         case 'fault':
           store.addFault({ fault: command.fault, times: command.times, ...(command.kind && { match: { kind: command.kind } }) })
+          break
+        case 'behind':
+          store.removeFaults(behind)
+          behind = command.ms === 0 ? 0 : store.addFault({ fault: { type: 'behind', ms: command.ms }, match: { kind: 'batch read' }, probability: 0.7 })
           break
       }
     },
