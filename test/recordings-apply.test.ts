@@ -96,7 +96,7 @@ const nameOf = async (object: string) =>
   (await db.query<{ name: string }>('select (hubspot_private.object_find($1)).name', [object]))[0]!.name
 
 /** Applies page after page and looks at each record right after it; returns how many records were looked at.
- *  Their clients asked for some properties, ours asks for all: what was not asked for is as it was answered before. */
+ *  Their clients asked for some properties, ours asks for all: what was not asked for is as it was answered before, or null. */
 async function applyAll(object: string, pages: readonly Page[]): Promise<number> {
   const name = await nameOf(object)
   const columns = new Map(
@@ -106,9 +106,10 @@ async function applyAll(object: string, pages: readonly Page[]): Promise<number>
   )
   const [type] = await db.query<{ table_name: string }>('select table_name from hubspot.object_types where object = $1', [name])
   let looked = 0
+  const none = Object.fromEntries([...columns.keys()].map((property) => [property, null]))
   const before = new Map<string, Recorded['properties']>()
   for (const recorded of pages) {
-    const page = { ...recorded, results: recorded.results.map((record) => ({ ...record, properties: { ...before.get(record.id), ...record.properties } })) }
+    const page = { ...recorded, results: recorded.results.map((record) => ({ ...record, properties: { ...none, ...before.get(record.id), ...record.properties } })) }
     for (const { id, properties } of page.results) before.set(id, properties)
     const [counts] = await db.query<{ rows_read: string; inserted: string; updated: string; unchanged: string }>(
       `select (hubspot_private.page_apply($1, 'backfill', 0, $2, hubspot_private.clock(), 'backfill')).*`,

@@ -174,13 +174,15 @@ test('records twice, left out or without properties, padding, a head without a b
   const list = async () => (await sandbox.ask(path)).body as { results: { id: string; properties?: object }[] }
   const { results } = await list()
   const ids = results.map(({ id }) => id)
-  const struck = async (fault: 'duplicates' | 'missing' | 'incomplete') => {
+  const struck = async (fault: 'duplicates' | 'missing' | 'incomplete' | 'lacking') => {
     sandbox.store.addFault({ fault, times: 1 })
     return await list()
   }
   expect((await struck('duplicates')).results.map(({ id }) => id)).toEqual(ids.flatMap((id) => [id, id]))
   expect((await struck('missing')).results.map(({ id }) => id)).toEqual(ids.slice(1))
   expect((await struck('incomplete')).results.every((record) => !('properties' in record))).toBe(true)
+  const count = (records: typeof results) => records.map(({ properties }) => Object.keys(properties!).length)
+  expect(count((await struck('lacking')).results)).toEqual(count(results).map((all, at) => all - (at % 2 === 0 ? 1 : 0)))
   sandbox.store.addFault({ fault: { type: 'padding', bytes: 1_000_000 }, times: 1 })
   const padded = await sandbox.ask(path)
   expect(padded.text.length).toBeGreaterThan(1_000_000)

@@ -122,6 +122,7 @@ declare
   v_merged bigint[];
   v_silent bigint[] := '{}';
   v_incomplete bigint[];
+  v_kept bigint[];
   v_id text;
   v_one bigint[]; v_one_extras jsonb;
   v_refused bigint[];
@@ -137,7 +138,8 @@ begin
     perform hubspot_private.fail('answer_unreadable', 'it has no results');
   end if;
   select o.* into strict v_object from hubspot_private.objects o where o.name = object;
-  select c.complete, c.incomplete into body, v_incomplete from hubspot_private.page_complete(v_object, body) c;
+  select l.complete, c.incomplete || l.lacking, l.kept into body, v_incomplete, v_kept
+  from hubspot_private.page_complete(v_object, body) c, hubspot_private.page_lacking(v_object, stream, c.complete, asked_at, null) l;
   v_all := pg_catalog.jsonb_array_length(body -> 'results');
   execute pg_catalog.format('select * from hubspot_private.judge_%s($1, $2, $3, $4)', v_object.number)
   into v_result.rows_read, v_unreadable, v_new, v_known, v_behind, v_hidden
@@ -146,7 +148,7 @@ begin
     perform hubspot_private.problem_report('SH212', object);
   end if;
   v_result.stale := coalesce(pg_catalog.cardinality(v_behind), 0) + coalesce(pg_catalog.cardinality(v_hidden), 0);
-  v_again := v_hidden || v_incomplete;
+  v_again := v_hidden || v_incomplete || v_kept;
 
   if v_known is not null then
     execute pg_catalog.format(
@@ -155,8 +157,8 @@ begin
     into v_differ, v_older using body, case when pg_catalog.cardinality(v_known) < v_all then v_known end;
     v_again := v_again || array(select i from unnest(v_differ) i where i::text = any (v_behind));
     v_differ := array(select i from unnest(v_differ) i where i::text <> all (coalesce(v_behind, '{}')) order by i);
-    if v_differ <> '{}' then
-      v_silent := hubspot_private.page_silent(v_object, body, v_differ, asked_at);
+    if v_differ <> '{}' and v_object.is_empty_explicit is not true then
+      v_silent := hubspot_private.page_silent(v_object, stream, body, v_differ, asked_at);
       v_again := v_again || v_silent;
       v_differ := array(select i from unnest(v_differ) i where i <> all (v_silent));
     end if;
@@ -165,7 +167,7 @@ begin
       'select array_agg(l.id) from (select t.id from hubspot.%I t where t.id = any ($1) order by t.id for update skip locked) l',
       v_object.table_name)
     into v_free using v_differ;
-    perform hubspot_private.refusals_end(v_object.name, v_known::bigint[], v_differ || v_behind::bigint[], asked_at);
+    perform hubspot_private.refusals_end(v_object.name, v_known::bigint[], v_differ || v_behind::bigint[] || v_kept, asked_at);
   end if;
   v_write := coalesce(v_new, '{}') || coalesce(v_free::text[], '{}');
   if v_write <> '{}' then
@@ -259,7 +261,8 @@ begin
     if v_extras is not null
       or exists (select from hubspot_private.problems p where p.object = v_object.name and p.code in ('SH209', 'SH210', 'SH212', 'SH213', 'SH214') and p.resolved_at is null)
     then
-      perform hubspot_private.values_judge(v_object.name, coalesce(v_extras, '{}'), v_written);
+      perform hubspot_private.values_judge(v_object.name, coalesce(v_extras, '{}'),
+        array(select i from unnest(v_written) i where i <> all (coalesce(v_kept, '{}'))));
     end if;
   end if;
   -- Locked, or written by a read that was asked later while this one was on its way.

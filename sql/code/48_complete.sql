@@ -22,10 +22,11 @@ as $$
     from hubspot_private.fetch_queue f
     left join hubspot_private.hints h on h.object = f.object and h.id = f.id
     where f.object = complete_advance.object
-      -- A record that cannot be written, or that HubSpot does not answer for, has a problem of its own, and holds up no other.
+      -- A record that cannot be written, that HubSpot does not answer for, or that comes incomplete time and again, has a problem of its own, and holds up no other.
       and f.failures < 2 and not exists (
         select from hubspot_private.problems p
-        where p.object = f.object and p.record_id = f.id and p.code = 'SH213' and p.resolved_at is null)
+        where p.object = f.object and p.record_id = f.id and p.resolved_at is null
+          and (p.code = 'SH213' or p.code = 'SH212' and f.attempts > 3))
   ) q
   where exists (select from hubspot_private.objects o where o.name = complete_advance.object and o.loaded_at is not null)
     and (q.is_loading is not true or exists (

@@ -62,6 +62,7 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_control bigint;
+  v_doubted bigint[];
   v_question jsonb;
   v_is_alone constant boolean := coalesce((
     select f.reason = 'alone' or f.failures > 0 from hubspot_private.fetch_queue f
@@ -81,6 +82,19 @@ begin
     order by f.class, f.not_before, f.id
     limit case when v_is_alone then 1 else hubspot_private.read_limit(s) end
   ) q;
+  if not v_is_alone and jsonb_array_length(v_question -> 'ids') between 1 and 99 and exists (
+    select from hubspot_private.properties p
+    where p.object = s.object and p.unmentioned_at > hubspot_private.clock() - interval '1 day' and p.is_selected and p.archived_at is null and p.unreadable_at is null)
+  then
+    v_doubted := array(select f.id from hubspot_private.fetch_queue f where f.object = s.object and f.attempts > 0 order by f.id desc limit 1000);
+    -- Some may have come without a property. One that nobody doubts beside them shows whether that is their fault or the property's.
+    if to_jsonb(v_doubted::text[]) @> any (array(select i from jsonb_array_elements(v_question -> 'ids') i)) then
+      v_control := hubspot_private.control_id(s.object, v_doubted || array(select i::bigint from jsonb_array_elements_text(v_question -> 'ids') i));
+    end if;
+    if v_control is not null then
+      return v_question || jsonb_build_object('ids', v_question -> 'ids' || to_jsonb(v_control::text), 'seqs', v_question -> 'seqs' || '[null]'::jsonb);
+    end if;
+  end if;
   if v_question -> 'ids' <> '[]' or s.suspects = '{}' then
     return v_question;
   end if;

@@ -57,7 +57,7 @@ as $$
 begin
   -- Ids that are in the fetch queue by now are read before a column takes the place of another.
   update hubspot_private.properties p
-  set unmentioned_at = null, carry_refusal = null, next_seq = case when p.next_column is not null and p.is_selected and p.archived_at is null and p.unreadable_at is null
+  set unmentioned_at = case when p.unreadable_at is not null then p.unmentioned_at end, carry_refusal = null, next_seq = case when p.next_column is not null and p.is_selected and p.archived_at is null and p.unreadable_at is null
     then nextval('hubspot_private.fetch_seq') end
   where p.object = s.object and p.fill_run = s.run_id;
   if found then
@@ -202,6 +202,12 @@ begin
     update hubspot_private.apply_statements a set places = a.places - v_lost where a.object = v_object.name;
     properties := array(select p from unnest(properties) p where p <> all (v_lost));
     perform hubspot_private.run_request(v_object.name, 'schema');
+  end if;
+  if properties <> '{}' then
+    select l.complete, v_incomplete || l.lacking into body, v_incomplete
+    from hubspot_private.page_lacking(v_object, s.stream, body, asked_at, properties) l;
+    -- Without what turned out to be kept back.
+    properties := array(select p from unnest(properties) p where p = any (hubspot_private.asked_properties(v_object.name)));
   end if;
   if body -> 'results' <> '[]' and properties <> '{}' then
     execute hubspot_private.fill_judge_statement(v_object, properties)

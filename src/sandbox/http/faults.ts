@@ -12,7 +12,7 @@ export interface Faults {
 
 const types: ReadonlySet<string> = new Set<Fault['type']>([
   '429', '401', '403', '423', '500', '502', '503', '504', '477', 'answer', 'reset', 'reset body', 'torn', 'short',
-  'slow head', 'slow body', 'hang', 'hang body', 'content type', 'duplicates', 'missing', 'incomplete', 'padding', 'date', 'behind',
+  'slow head', 'slow body', 'hang', 'hang body', 'content type', 'duplicates', 'missing', 'incomplete', 'lacking', 'padding', 'date', 'behind',
 ])
 
 /** Faults drawn by one stream; `sameObject` says whether two names mean one object. */

@@ -66,12 +66,22 @@ function spoiled(answer: Answer, fault: Fault | undefined): Answer {
     case 'missing': return { ...answer, results: results.slice(1) }
     case 'incomplete':
       return { ...answer, results: results.map((record) => JSON.stringify({ ...(JSON.parse(record) as object), properties: undefined })) }
+    case 'lacking':
+      return { ...answer, results: results.map((record, at) => (at % 2 === 0 ? lacking(record, at) : record)) }
     case 'padding': {
       const share = Math.ceil(fault.bytes / Math.max(results.length, 1))
       return { ...answer, results: results.map((record) => record + ' '.repeat(Math.max(0, share - record.length))) }
     }
     default: return answer
   }
+}
+
+/** A record without one of its properties, another one for each place. */
+function lacking(record: string, at: number): string {
+  const { properties, ...rest } = JSON.parse(record) as { id: string; properties: Record<string, unknown> }
+  const names = Object.keys(properties)
+  const gone = names[(Number(rest.id) + at) % names.length]
+  return JSON.stringify({ ...rest, properties: Object.fromEntries(Object.entries(properties).filter(([name]) => name !== gone)) })
 }
 
 function bodyBytes({ body, results }: Answer, correlationId: string): Buffer {

@@ -14,8 +14,8 @@ export type Fault =
   /** Delays in ms: before the head, or over the body, which then comes in pieces. */ | { type: 'slow head' | 'slow body'; ms: number }
   /** No answer, or a head and no body, until the caller gives up or the sandbox closes. */
   | { type: 'hang' | 'hang body' }
-  /** Of the records: each twice, the first left out, all without their properties; spaces between them, up to so many bytes. */
-  | { type: 'duplicates' | 'missing' | 'incomplete' } | { type: 'padding'; bytes: number }
+  /** Of the records: each twice, the first left out, all without their properties, every other without one of them; spaces between them, up to so many bytes. */
+  | { type: 'duplicates' | 'missing' | 'incomplete' | 'lacking' } | { type: 'padding'; bytes: number }
   /** A batch read answered by a copy that knows nothing of the last so many ms. */ | { type: 'behind'; ms: number }
   /** A right answer under another Content-Type; null: under none. */
   | { type: 'content type'; value: string | null }

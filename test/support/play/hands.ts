@@ -241,6 +241,8 @@ export function createHands(world: World, { order, focus, counts, isAll, onDelet
           await locks.shift()?.()
           break
         case 'fault':
+          // Where an empty value is left out anyway, a record that has it and lacks it is as one that has not.
+          if (command.fault.type === 'lacking' && store.settings.emptyKeys === 'absent') break
           store.addFault({ fault: command.fault, times: command.times, ...(command.kind && { match: { kind: command.kind } }) })
           break
         case 'behind':

@@ -1,0 +1,266 @@
+-- Properties that an answer leaves out, of one record or of all. HubSpot writes one that is empty as null: where an object was seen to
+-- be answered so, a record that lacks one is incomplete and is read again, and the row keeps what it has. Where it never was, silence is
+-- believed, but not at once.
+create or replace function hubspot_private.asked_properties(object text)
+returns text[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select array(
+    select p.property from hubspot_private.properties p
+    where p.object = asked_properties.object and p.is_selected and p.archived_at is null and p.unreadable_at is null
+    order by p.property);
+$$;
+comment on function hubspot_private.asked_properties(text) is 'The properties that every whole read of a record asks for, and that HubSpot defines.';
+
+create or replace function hubspot_private.page_unmentioned(o hubspot_private.objects, body jsonb)
+returns text[]
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_names text[] := hubspot_private.asked_properties(o.name);
+  v_properties jsonb;
+begin
+  -- Mostly the first record has all of them.
+  for v_properties in select r.value -> 'properties' from jsonb_array_elements(body -> 'results') r loop
+    v_names := array(select n from unnest(v_names) n where not coalesce(v_properties ? n, false));
+    exit when v_names = '{}';
+  end loop;
+  return v_names;
+end;
+$$;
+comment on function hubspot_private.page_unmentioned(hubspot_private.objects, jsonb) is 'Properties that were asked for and that no record of a page has, not even empty.';
+
+create or replace function hubspot_private.definitions_doubt(object text, properties text[], asked_at timestamptz)
+returns text[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_doubted text[] := array(
+    select p.property from hubspot_private.properties p
+    where p.object = object and p.property = any (properties) and not exists (
+      select from hubspot_private.runs d
+      where d.object = object and d.stream = 'schema' and d.state = 'done' and d.started_at > greatest(p.unmentioned_at, asked_at - interval '5 minutes')
+        and p.unmentioned_at is not null));
+begin
+  if v_doubted <> '{}' then
+    update hubspot_private.properties p set unmentioned_at = hubspot_private.clock()
+    where p.object = object and p.property = any (v_doubted) and coalesce(p.unmentioned_at, '-infinity') < hubspot_private.clock() - interval '5 minutes';
+    perform hubspot_private.run_request(object, 'schema');
+  end if;
+  return v_doubted;
+end;
+$$;
+comment on function hubspot_private.definitions_doubt(text, text[], timestamptz) is
+  'Of these properties, which a page does not name, those that may have been archived since the definitions were read: they are read anew, and believed for some minutes.';
+
+create or replace function hubspot_private.empty_learn(o hubspot_private.objects, is_explicit boolean)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+begin
+  update hubspot_private.objects x set is_empty_explicit = is_explicit, lacked_at = case when not is_explicit then coalesce(x.lacked_at, hubspot_private.clock()) end
+  where x.name = o.name and (x.is_empty_explicit is null or is_explicit and not x.is_empty_explicit);
+  if found and is_explicit and o.lacked_at is not null then
+    perform hubspot_private.run_request(o.name, 'resync');
+  end if;
+end;
+$$;
+comment on function hubspot_private.empty_learn(hubspot_private.objects, boolean) is
+  'Notes how HubSpot answers a property without a value. That it writes null is known for good, and what was taken before that, as if it did not, is read again.';
+
+create or replace function hubspot_private.page_lacking(
+  o hubspot_private.objects, stream text, body jsonb, asked_at timestamptz, names text[],
+  out complete jsonb, out lacking bigint[], out kept bigint[]
+)
+returns record
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_names constant text[] := coalesce(names, hubspot_private.asked_properties(o.name));
+  -- These are in an answer that asked for nothing.
+  v_given constant text[] := array(
+    select p.property from hubspot_private.properties p
+    where p.object = o.name and p.property in ('hs_object_id', 'createdate', 'hs_createdate', o.modified_property) and p.archived_at is null);
+  v_telling constant text[] := array(select n from unnest(v_names) n where names is null and n <> all (v_given));
+  v_most jsonb;
+  v_lacks jsonb;
+  v_count bigint;
+  v_unmentioned text[];
+  v_bare bigint[];
+  v_tried bigint[];
+  v_parked text[];
+  v_id bigint;
+begin
+  complete := body;
+  if o.is_empty_explicit is not true and jsonb_path_exists(body, '$.results[*].properties.* ? (@ == null)') then
+    perform hubspot_private.empty_learn(o, true);
+    o.is_empty_explicit := true;
+  end if;
+  if o.is_empty_explicit is false then
+    return;
+  end if;
+  -- Mostly each record has all of them. An object with fewer keys than another is the lesser one, whatever is in them, and of two with as
+  -- many that with the lesser first key: so one comparison counts. A tenth of what it takes to look for each name, which comes after.
+  v_most := (
+    select jsonb_object_agg(case when k.n > 1 then k.name else '' end, null)
+    from (
+      select n.name, row_number() over () as n
+      from (select unnest(v_names) union select unnest(v_given) union select jsonb_object_keys(body #> '{results,0,properties}')) n (name)
+    ) k);
+  if not exists (select from jsonb_array_elements(body -> 'results') r where r.value -> 'properties' < v_most)
+    or not exists (select from jsonb_array_elements(body -> 'results') r where not r.value -> 'properties' ?& v_names)
+  then
+    return;
+  end if;
+  with r as (
+    select e.value ->> 'id' as id, array(select n from unnest(v_names) n where not e.value -> 'properties' ? n) as lacks
+    from jsonb_array_elements(body -> 'results') e
+    where e.value ->> 'id' ~ '^[0-9]{1,18}$' and (e.value -> 'archived')::text is distinct from 'true'
+  )
+  select jsonb_object_agg(r.id, to_jsonb(r.lacks)) filter (where r.lacks <> '{}'), count(*),
+    array_agg(r.id::bigint) filter (where 'hs_merged_object_ids' = any (r.lacks) or v_telling <> '{}' and r.lacks @> v_telling),
+    array(select n from r, unnest(r.lacks) n group by n having count(*) = (select count(*) from r))
+  into v_lacks, v_count, v_bare, v_unmentioned
+  from r;
+  if v_lacks is null then
+    return;
+  end if;
+  v_tried := array(
+    select q.id from hubspot_private.fetch_queue q
+    where stream = 'fetch' and q.object = o.name and q.attempts >= 3 and v_lacks ? q.id::text);
+  if o.is_empty_explicit is null then
+    -- Nobody knows yet: as other objects are answered, else only what tells nothing at all is in doubt, until it was so four times.
+    lacking := case when exists (select from hubspot_private.objects x where x.is_empty_explicit) then array(select k::bigint from jsonb_object_keys(v_lacks) k) else v_bare end;
+    if lacking && v_tried then
+      perform hubspot_private.empty_learn(o, false);
+      lacking := null;
+    elsif o.lacked_at is null and coalesce(cardinality(lacking), 0) < v_count then
+      update hubspot_private.objects x set lacked_at = hubspot_private.clock() where x.name = o.name and x.lacked_at is null;
+    end if;
+  else
+    -- What none of several records shows, where the answer is one to what was asked, is the property's fault.
+    if v_unmentioned <> '{}' and coalesce(cardinality(v_bare), 0) < v_count then
+      v_parked := hubspot_private.definitions_doubt(o.name, v_unmentioned, asked_at);
+      -- Those of the fetch queue may be in it because they lack it: there another has to tell.
+      v_parked := array(
+        select n from unnest(v_unmentioned) n
+        where n <> all (v_parked) and v_count > 1 and (stream <> 'fetch' or exists (
+          select from jsonb_object_keys(v_lacks) k
+          where not exists (select from hubspot_private.fetch_queue q where q.object = o.name and q.id = k::bigint))));
+      if v_parked <> '{}' and hubspot_private.properties_park(o.name, v_parked, 'its answers leave it out',
+        'The app may lack a scope that this property needs, such as one for sensitive data. The column keeps what it has; it is tried every 15 minutes.') > 0
+      then
+        -- To be readable again it has to show.
+        update hubspot_private.properties p set unmentioned_at = hubspot_private.clock()
+        where p.object = o.name and p.property = any (v_parked) and p.unreadable_at is not null;
+        select l.complete, l.lacking, l.kept into complete, lacking, kept
+        from hubspot_private.page_lacking(o, stream, body, asked_at,
+          case when names is not null then array(select n from unnest(names) n where n <> all (v_parked)) end) l;
+        return;
+      end if;
+    end if;
+    kept := array(select i from unnest(v_tried) i where i <> all (coalesce(v_bare, '{}')));
+    lacking := array(select k::bigint from jsonb_object_keys(v_lacks) k where k::bigint <> all (kept));
+    foreach v_id in array v_tried loop
+      perform hubspot_private.problem_report('SH212', o.name,
+        format('record %s of %s came without %s', v_id, o.name, left((select string_agg(n, ', ') from jsonb_array_elements_text(v_lacks -> v_id::text) n), 500)),
+        'Its row keeps what it has there; it is read again by itself, each hour at the latest.', v_id);
+    end loop;
+  end if;
+  if cardinality(lacking) > 0 or cardinality(kept) > 0 then
+    complete := hubspot_private.lacking_keep(o, body, lacking, kept, v_lacks);
+  end if;
+end;
+$$;
+comment on function hubspot_private.page_lacking(hubspot_private.objects, text, jsonb, timestamptz, text[]) is
+  'A page without the records that lack some of the properties asked for (names; null: all), where HubSpot writes empty ones as null. lacking: they are read again; kept: lacking the same for the fourth time they have what their rows have there, with SH212, and are read again. A property that no record shows, and that is still defined, is unreadable (SH215).';
+
+create or replace function hubspot_private.lacking_keep(o hubspot_private.objects, body jsonb, lacking bigint[], kept bigint[], lacks jsonb)
+returns jsonb
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_held jsonb := '{}';
+begin
+  if cardinality(kept) > 0 then
+    execute format(
+      'select jsonb_object_agg(i, (
+         select coalesce(jsonb_object_agg(n, coalesce(to_jsonb(t._extra ->> n), case when jsonb_typeof(h.v) = ''array''
+           then to_jsonb((select string_agg(e, '';'' order by k) from jsonb_array_elements_text(h.v) with ordinality a (e, k))) else to_jsonb(h.v #>> ''{}'') end)), ''{}'')
+         from jsonb_array_elements_text($2 -> i::text) n
+         left join hubspot_private.properties p on p.object = $3 and p.property = n
+         cross join lateral (select to_jsonb(t) -> p.column_name) h (v)))
+       from unnest($1) i
+       left join hubspot.%I t on t.id = i', o.table_name)
+    into v_held using kept, lacks, o.name;
+  end if;
+  return (
+    select jsonb_build_object('results', coalesce(jsonb_agg(
+      case when v_held ? (r.value ->> 'id') then r.value || jsonb_build_object('properties', (v_held -> (r.value ->> 'id')) || (r.value -> 'properties')) else r.value end
+      order by r.ordinality), '[]'))
+    from jsonb_array_elements(body -> 'results') with ordinality r
+    where r.value ->> 'id' is null or r.value ->> 'id' <> all (coalesce(lacking, '{}')::text[]));
+end;
+$$;
+comment on function hubspot_private.lacking_keep(hubspot_private.objects, jsonb, bigint[], bigint[], jsonb) is
+  'A page without some records (lacking), and with what the rows of others (kept) have of the properties that they lack ({id: [property]}).';
+
+create or replace function hubspot_private.page_silent(o hubspot_private.objects, stream text, body jsonb, ids bigint[], asked_at timestamptz)
+returns bigint[]
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_names text[] := array(
+    select distinct n from jsonb_array_elements(body -> 'results') r, unnest(hubspot_private.asked_properties(o.name)) n
+    where not r.value -> 'properties' ? n);
+  v_losing jsonb;
+  v_doubted text[];
+  v_ids bigint[];
+begin
+  if v_names = '{}' then
+    return '{}';
+  end if;
+  execute format(
+    'select jsonb_object_agg(l.property, l.ids) from (
+       select n.property, jsonb_agg(t.id) as ids from hubspot.%I t
+       join jsonb_to_recordset($2 -> ''results'') r (id text, properties jsonb) on r.id = t.id::text
+       cross join lateral (values %s) n (property, is_held)
+       where t.id = any ($1) and n.is_held and not r.properties ? n.property
+       group by 1) l', o.table_name, (
+      select string_agg(format('(%L, %s t._extra ? %1$L)', p.property, case when p.column_name is not null then format('t.%I is not null or', p.column_name) end), ', ')
+      from hubspot_private.properties p where p.object = o.name and p.property = any (v_names)))
+  into v_losing using ids, body;
+  if v_losing is null then
+    return '{}';
+  end if;
+  -- Archived, it is in the definitions no more.
+  v_doubted := hubspot_private.definitions_doubt(o.name, array(select n from unnest(hubspot_private.page_unmentioned(o, body)) n where v_losing ? n), asked_at);
+  -- Still defined, it is empty, where that is said four times.
+  select array_agg(distinct i::bigint) into v_ids
+  from jsonb_each(v_losing) l, jsonb_array_elements_text(l.value) i
+  where l.key = any (v_doubted) or not exists (
+    select from hubspot_private.fetch_queue q where stream = 'fetch' and q.object = o.name and q.id = i::bigint and q.attempts >= 3);
+  return coalesce(v_ids, '{}');
+end;
+$$;
+comment on function hubspot_private.page_silent(hubspot_private.objects, text, jsonb, bigint[], timestamptz) is
+  'Where HubSpot was never seen to write null: of these records those that a page would take a value from by leaving its property out, until it was left out four times, and the definitions still have it.';

@@ -1,0 +1,9 @@
+-- Not breaking. Whether an answer that leaves a property out says that it is empty is known of each object.
+alter table hubspot_private.objects
+  add column is_empty_explicit boolean,
+  add column lacked_at timestamptz;
+comment on column hubspot_private.objects.is_empty_explicit is
+  'HubSpot writes a property of it without a value as null: one that is left out says nothing. False: it was left out time and again, and no null was ever seen; null: nobody knows yet.';
+comment on column hubspot_private.objects.lacked_at is
+  'Since when records are taken that lack properties, because no null was seen yet: the first one asks for a full read.';
+drop function if exists hubspot_private.page_silent(hubspot_private.objects, jsonb, bigint[], timestamptz);
