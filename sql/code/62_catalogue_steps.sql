@@ -50,16 +50,18 @@ begin
   from jsonb_each(v_refused) r;
   update hubspot_private.problems p set resolved_at = hubspot_private.clock()
   where p.object is null and p.resolved_at is null and p.property in ('owners', 'schemas') and p.code <> 'SH218' and not v_refused ? p.property;
-  v_step.cursor := jsonb_strip_nulls(jsonb_build_object('owners', v_was -> 'owners', 'schemas', v_was -> 'schemas'));
+  v_step.cursor := jsonb_strip_nulls(jsonb_build_object('owners', v_was -> 'owners'));
   if jsonb_typeof(answer -> 'owners') = 'array' then
-    v_step.cursor := v_step.cursor || hubspot_private.doubt_few(v_was, 'owners', jsonb_array_length(jsonb_path_query_array(answer, '$.owners[*].results[*]')));
+    -- What schemas are asked for again so soon is no second word on owners.
+    v_step.cursor := v_step.cursor || hubspot_private.doubt_few(case when v_was ? 'no_schemas' then v_was - 'no_owners' else v_was end, 'owners', jsonb_array_length(jsonb_path_query_array(answer, '$.owners[*].results[*]')));
     if not v_step.cursor ? 'no_owners' then
       perform hubspot_private.owners_apply(answer -> 'owners');
     end if;
   end if;
   if jsonb_typeof(answer -> 'schemas' -> 'results') = 'array' then
-    -- One that cannot be read may be any of those that are here. Asked again in a minute.
-    v_step.cursor := v_step.cursor || hubspot_private.doubt_few(v_was, 'schemas', case
+    -- How many there are is known. One that cannot be read may be any of them. They are asked for again in a minute.
+    v_step.cursor := v_step.cursor || hubspot_private.doubt_few(v_was || jsonb_build_object('schemas', (
+      select count(*) from hubspot_private.objects o where o.is_custom and o.object_type_id is not null and o.archived_at is null)), 'schemas', case
       when not jsonb_path_exists(answer, '$.schemas.results[*] ? (!(@.objectTypeId.type() == "string"))') then jsonb_array_length(answer #> '{schemas,results}')
       else 0 end);
     if not v_step.cursor ? 'no_schemas' then
