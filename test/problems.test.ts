@@ -186,7 +186,7 @@ const TOLD = /^SH(00[1-46-8]|01[0467-9]|10[14-9]|11\d|12[02-7]|228|232|301)$/
 const ELSEWHERE: Record<string, string> = {
   SH005: 'identity', SH011: 'seal', SH012: 'seal', SH013: 'credentials', SH015: 'webhooks', SH121: 'forecast', SH217: 'associations-life', SH218: 'definitions-held', SH220: 'drift-held', SH221: 'retype',
   SH222: 'drift-objects', SH223: 'changes-read', SH224: 'deliveries', SH225: 'deliveries', SH226: 'credentials', SH227: 'credentials',
-  SH229: 'webhooks', SH230: 'webhooks', SH231: 'live-tables', SH233: 'changes-days', SH234: 'erasures',
+  SH229: 'webhooks', SH230: 'webhooks', SH231: 'live-tables', SH233: 'changes-days', SH234: 'erasures', SH235: 'doubt-behind',
 }
 
 test('every code that can become a problem is in this table', () => {

@@ -84,6 +84,7 @@ export const ERRORS = {
   SH232: 'live_late',
   SH233: 'feed_blocked',
   SH234: 'erasure_waits',
+  SH235: 'version_unread',
   SH301: 'throttled',
   SH302: 'daily_spent',
   SH901: 'bug',
