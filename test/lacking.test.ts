@@ -180,3 +180,21 @@ test('where it leaves an empty one out, records that have none of them load afte
   expect(await world.db.query('select from hubspot_private.fetch_queue')).toEqual([])
   expect(await problems(world)).toEqual([])
 })
+
+test.for([['by id', READ], ['by list', LIST]] as const)('where it writes null but for reads %s, which leave an empty one out, the two are told apart', async ([, path]) => {
+  const { world, ids, spoil } = await lacking({ objects: { contacts: 30 } })
+  await using _ = world
+  spoil(path, ({ properties }) => { for (const name of Object.keys(properties)) if (properties[name] === null) delete properties[name] })
+  world.store.edit('contacts', ids.slice(0, 20), { city: null, phone: null })
+  await world.load('contacts', ['city', 'phone', 'email'])
+  await world.pass(5 * MINUTE, 5_000)
+  expect(await world.differences('contacts')).toEqual([])
+  world.store.edit('contacts', ids.slice(15, 25), { city: null })
+  await world.pass(20 * MINUTE, MINUTE)
+  expect(await world.differences('contacts')).toEqual([])
+  await world.db.query("select hubspot.resync('contacts')")
+  await world.pass(20 * MINUTE, MINUTE)
+  expect(await world.differences('contacts')).toEqual([])
+  expect(await problems(world)).toEqual([])
+  expect(await world.db.query('select from hubspot_private.fetch_queue')).toEqual([])
+})

@@ -157,7 +157,7 @@ begin
     into v_differ, v_older using body, case when pg_catalog.cardinality(v_known) < v_all then v_known end;
     v_again := v_again || array(select i from unnest(v_differ) i where i::text = any (v_behind));
     v_differ := array(select i from unnest(v_differ) i where i::text <> all (coalesce(v_behind, '{}')) order by i);
-    if v_differ <> '{}' and v_object.is_empty_explicit is not true then
+    if v_differ <> '{}' and hubspot_private.is_explicit(v_object, stream) is not true then
       v_silent := hubspot_private.page_silent(v_object, stream, body, v_differ, asked_at);
       v_again := v_again || v_silent;
       v_differ := array(select i from unnest(v_differ) i where i <> all (v_silent));

@@ -60,23 +60,39 @@ $$;
 comment on function hubspot_private.definitions_doubt(text, text[], timestamptz) is
   'Of these properties, which a page does not name, those that may have been archived since the definitions were read: they are read anew, and believed for some minutes.';
 
-create or replace function hubspot_private.empty_learn(o hubspot_private.objects, is_explicit boolean)
+create or replace function hubspot_private.is_explicit(o hubspot_private.objects, stream text)
+returns boolean
+language sql
+immutable
+set search_path = pg_catalog, pg_temp
+as $$
+  select case when is_explicit.stream in ('backfill', 'resync', 'fill') then o.is_list_explicit else o.is_empty_explicit end;
+$$;
+comment on function hubspot_private.is_explicit(hubspot_private.objects, text) is
+  'Whether what a stream reads, by list or by id, writes a property without a value as null; null: nobody knows yet.';
+
+create or replace function hubspot_private.empty_learn(o hubspot_private.objects, stream text, is_explicit boolean)
 returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
+declare
+  v_is_list constant boolean := stream in ('backfill', 'resync', 'fill');
 begin
-  update hubspot_private.objects x set is_empty_explicit = is_explicit, lacked_at = case when not is_explicit then coalesce(x.lacked_at, hubspot_private.clock()) end
-  where x.name = o.name and (x.is_empty_explicit is null or is_explicit and not x.is_empty_explicit);
+  update hubspot_private.objects x
+  set is_list_explicit = case when v_is_list then is_explicit else x.is_list_explicit end,
+    is_empty_explicit = case when v_is_list then x.is_empty_explicit else is_explicit end,
+    lacked_at = case when not is_explicit then coalesce(x.lacked_at, hubspot_private.clock()) end
+  where x.name = o.name and (hubspot_private.is_explicit(x, stream) is null or is_explicit and not hubspot_private.is_explicit(x, stream));
   if found and is_explicit and o.lacked_at is not null then
     perform hubspot_private.run_request(o.name, 'resync');
   end if;
 end;
 $$;
-comment on function hubspot_private.empty_learn(hubspot_private.objects, boolean) is
-  'Notes how HubSpot answers a property without a value. That it writes null is known for good, and what was taken before that, as if it did not, is read again.';
+comment on function hubspot_private.empty_learn(hubspot_private.objects, text, boolean) is
+  'Notes how HubSpot answers a property without a value, by list or by id. That it writes null is known for good, and what was taken before that, as if it did not, is read again.';
 
 create or replace function hubspot_private.page_lacking(
   o hubspot_private.objects, stream text, body jsonb, asked_at timestamptz, names text[],
@@ -103,13 +119,14 @@ declare
   v_tried bigint[];
   v_parked text[];
   v_id bigint;
+  v_is_explicit boolean := hubspot_private.is_explicit(o, stream);
 begin
   complete := body;
-  if o.is_empty_explicit is not true and jsonb_path_exists(body, '$.results[*].properties.* ? (@ == null)') then
-    perform hubspot_private.empty_learn(o, true);
-    o.is_empty_explicit := true;
+  if v_is_explicit is not true and jsonb_path_exists(body, '$.results[*].properties.* ? (@ == null)') then
+    perform hubspot_private.empty_learn(o, stream, true);
+    v_is_explicit := true;
   end if;
-  if o.is_empty_explicit is false then
+  if v_is_explicit is false then
     return;
   end if;
   -- Mostly each record has all of them. An object with fewer keys than another is the lesser one, whatever is in them, and of two with as
@@ -141,11 +158,12 @@ begin
   v_tried := array(
     select q.id from hubspot_private.fetch_queue q
     where stream = 'fetch' and q.object = o.name and q.attempts >= 3 and v_lacks ? q.id::text);
-  if o.is_empty_explicit is null then
+  -- A whole answer that shows nothing is no way to write what is empty, where the other way writes null.
+  if coalesce(v_is_explicit, (o.is_list_explicit or o.is_empty_explicit) and cardinality(v_bare) = v_count) is not true then
     -- Nobody knows yet: as other objects are answered, else only what tells nothing at all is in doubt, until it was so four times.
-    lacking := case when exists (select from hubspot_private.objects x where x.is_empty_explicit) then array(select k::bigint from jsonb_object_keys(v_lacks) k) else v_bare end;
+    lacking := case when exists (select from hubspot_private.objects x where hubspot_private.is_explicit(x, stream)) then array(select k::bigint from jsonb_object_keys(v_lacks) k) else v_bare end;
     if lacking && v_tried then
-      perform hubspot_private.empty_learn(o, false);
+      perform hubspot_private.empty_learn(o, stream, false);
       lacking := null;
     elsif o.lacked_at is null and coalesce(cardinality(lacking), 0) < v_count then
       update hubspot_private.objects x set lacked_at = hubspot_private.clock() where x.name = o.name and x.lacked_at is null;
