@@ -14,18 +14,18 @@ $$;
 comment on function hubspot_private.doubt_few(jsonb, text, integer) is
   'What a cursor keeps of a list: how many it showed. None at all, or fewer than half as many, is believed when it is said again: {no_PART: true} until then. Whether some are here is not looked at: someone may hold the table.';
 
-create or replace function hubspot_private.doubt_empty(was jsonb, results jsonb, key text, part text, out told jsonb, out filled jsonb)
+create or replace function hubspot_private.stages_doubt(was jsonb, pipelines jsonb, out told jsonb, out filled jsonb)
 returns record
 language sql
 immutable
 set search_path = pg_catalog, pg_temp
 as $$
-  select jsonb_agg(case when coalesce(r.value -> part = '[]' and was ? (r.value ->> key), false) then r.value - part else r.value end order by r.n),
-    jsonb_agg(r.value ->> key order by r.n) filter (where jsonb_typeof(r.value -> part) = 'array' and r.value -> part <> '[]')
-  from jsonb_array_elements(results) with ordinality r (value, n);
+  select jsonb_agg(case when coalesce(p.value -> 'stages' = '[]' and was ? (p.value ->> 'id'), false) then p.value - 'stages' else p.value end order by p.n),
+    jsonb_agg(p.value ->> 'id' order by p.n) filter (where jsonb_typeof(p.value -> 'stages') = 'array' and p.value -> 'stages' <> '[]')
+  from jsonb_array_elements(pipelines) with ordinality p (value, n);
 $$;
-comment on function hubspot_private.doubt_empty(jsonb, jsonb, text, text) is
-  'Definitions, without a part (options, stages) of which they say that it is empty and said otherwise the time before, as if they told nothing of it; filled: those that have some now, for the cursor.';
+comment on function hubspot_private.stages_doubt(jsonb, jsonb) is
+  'Pipelines, without stages where they say that there are none and said otherwise the time before, as if they told nothing of them; filled: ids of those that have some now, for the cursor.';
 
 create or replace function hubspot_private.catalogue_step(answer jsonb)
 returns hubspot_private.step
@@ -173,9 +173,9 @@ declare
   v_doubt record;
 begin
   perform hubspot_private.properties_apply(object, answer -> 'properties');
-  select d.* into v_doubt from hubspot_private.doubt_empty(v_was -> 'options', answer #> '{properties,results}', 'name', 'options') d;
-  perform hubspot_private.options_apply(object, jsonb_build_object('results', v_doubt.told));
-  v_step.cursor := jsonb_strip_nulls(jsonb_build_object('options', v_doubt.filled, 'stages', v_was -> 'stages'));
+  -- A property may have no options any more, as one that became a text. A pipeline has stages.
+  perform hubspot_private.options_apply(object, answer -> 'properties');
+  v_step.cursor := jsonb_strip_nulls(jsonb_build_object('stages', v_was -> 'stages'));
   -- Null: it has none, or they were not asked for.
   if jsonb_typeof(answer -> 'pipelines') <> 'null' then
     if jsonb_typeof(answer -> 'pipelines' -> 'results') is distinct from 'array' then
@@ -185,7 +185,7 @@ begin
     if not v_was ? 'no_pipelines' and answer #> '{pipelines,results}' = '[]' then
       v_step.cursor := v_step.cursor || '{"no_pipelines": true}';
     else
-      select d.* into v_doubt from hubspot_private.doubt_empty(v_was -> 'stages', answer #> '{pipelines,results}', 'id', 'stages') d;
+      select d.* into v_doubt from hubspot_private.stages_doubt(v_was -> 'stages', answer #> '{pipelines,results}') d;
       perform hubspot_private.pipelines_apply(object, jsonb_build_object('results', coalesce(v_doubt.told, '[]')));
       v_step.cursor := v_step.cursor || jsonb_build_object('stages', coalesce(v_doubt.filled, '[]'));
     end if;
