@@ -132,12 +132,19 @@ async function replay(db: Pick<FreshDatabase, 'query'>, object: string, copy: Co
         // In a column that it fits into by now it left _extra unsaid.
         const property = course.retyped.get(column)
         if (property !== undefined && row['_extra']) row['_extra'] = Object.fromEntries(Object.entries(row['_extra']).filter(([name]) => name !== property))
+        if (column === '_extra') for (const moved of emptiedIn(was, is, row, course)) told.add(moved)
       }
       rows.set(record_id, { row, told })
     }
     copy.after = page.at(-1)!.next_after
   }
   return rows
+}
+
+/** Of columns that changed their type, values that did not fit, went to _extra unsaid, and are told to be no more there. */
+function emptiedIn(was: unknown, is: unknown, row: Values, { retyped }: Course): string[] {
+  const [had, has] = [(was ?? {}) as Values, (is ?? {}) as Values]
+  return [...retyped].filter(([column, property]) => property in had && !(property in has) && isAlike(row[column], had[property])).map(([, property]) => `_extra.${property}`)
 }
 
 function compare(who: string, copy: { row: Values; told: Set<string> } | undefined, here: Values | undefined, course: Course): string[] {
@@ -147,6 +154,7 @@ function compare(who: string, copy: { row: Values; told: Set<string> } | undefin
     const of = (row: Values) => (property === undefined ? row[column] : (row[column] ?? (row['_extra'] as Values | undefined)?.[property]))
     const [told, is] = column === '_extra' ? [kept(copy.row[column], course), kept(here[column], course)] : [of(copy.row), of(here)]
     if (show(told) === show(is) || (property !== undefined && isAlike(told, is))) return []
+    if (is === undefined && copy.told.has(`_extra.${property}`)) return []
     // Nobody said what came into it first.
     if (course.first.has(column) && (!copy.told.has(column) || copy.row[column] === undefined)) return []
     return [`${who}.${column} is ${show(is)}, by the feed ${show(told)}`]
