@@ -54,7 +54,7 @@ const LIVE_CONNECTIONS = 8
 
 /** Starts a worker: jobs from the queue until it is stopped. */
 export async function startWorker(options: WorkerOptions): Promise<RunningWorker> {
-  const { databaseUrl, log, concurrency = 12 } = options
+  const { databaseUrl, log, concurrency = 16 } = options
   const stopping = new AbortController()
   const { db, queueSchema, deps, web } = await compose(options, stopping.signal)
   let gateway: Gateway | undefined
@@ -137,7 +137,7 @@ const beatOf = ({ db, worker, held, env }: TaskDeps, queueIds: ReadonlySet<strin
 export async function runOnce(
   options: WorkerOptions & { signal: AbortSignal },
 ): Promise<{ parked: { object: string; last_error: string | null }[] }> {
-  const { concurrency = 12, signal, log } = options
+  const { concurrency = 16, signal, log } = options
   const { db, deps } = await compose(options, signal)
   try {
     await using _ = await showPresence(options.databaseUrl ?? '', deps.worker, log)
@@ -197,7 +197,7 @@ export async function drain(deps: TaskDeps, { startedAt, concurrency }: { starte
 
 /** Builds what tasks need. The only place, with graphile-tasks.ts, where dependencies come together. */
 export async function compose(
-  { databaseUrl, hubspot: env, log, concurrency = 12, patience = PATIENCE, web: webOptions, gateway }: WorkerOptions,
+  { databaseUrl, hubspot: env, log, concurrency = 16, patience = PATIENCE, web: webOptions, gateway }: WorkerOptions,
   signal: AbortSignal,
 ): Promise<{ db: Database; queueSchema: string; deps: TaskDeps; web: Web | undefined }> {
   const db = openDatabase(databaseUrl, {

@@ -66,17 +66,20 @@ language sql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-  -- So many calls have to be on their way at once to use the burst budget up: requests a second by seconds a round trip (50 ms
-  -- of it for what follows the first byte), and a fifth more: a turn is lost whenever all answers are late at once (at 190
-  -- calls in 10 s and 250 ms, 6 parts used 96 to 99 % of them, 7 or 8 at least 98); shared by the objects that are read now.
+  -- So many calls are on their way where the burst budget is used up: requests a second by seconds a round trip (50 ms of it for
+  -- what follows the first byte). And their square root more: a turn is lost whenever all answers are late at once, which is the
+  -- likelier the fewer they are (at 190 calls in 10 s and 250 ms, 6 parts used 96 to 99 % of them, 7 or 8 at least 98; at 20 to
+  -- 150 ms, 4 parts 94 to 98). Shared by the objects that are read now.
   select greatest(1, least(
     (hubspot_private.setting('max_ranges') #>> '{}')::numeric,
-    ceil((1.2 * b.max_requests * b.share / extract(epoch from b.period)
-      * (0.05 + coalesce((b.delay_low_ms + b.delay_high_ms) / 2, 0)::numeric / 1000))
+    ceil((n.calls + sqrt(n.calls))
       / greatest(1, (
         select count(distinct s.object) from hubspot_private.streams s
         where s.stream in ('backfill', 'resync') and s.run_id is not null)))))::integer
   from hubspot_private.budgets b
+  cross join lateral (
+    select b.max_requests * b.share / extract(epoch from b.period) * (0.05 + coalesce((b.delay_low_ms + b.delay_high_ms) / 2, 0)::numeric / 1000)
+  ) n (calls)
   where b.name = 'burst';
 $$;
 comment on function hubspot_private.ranges_wanted() is 'In how many parts one object should be read now.';
