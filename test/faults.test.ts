@@ -106,6 +106,7 @@ describe('a first load', () => {
     })
     await world.load('contacts', ['firstname'])
     await low
+    world.store.edit('contacts', idsOf(world).slice(10, 15), { firstname: 'edited' })
     await world.pass(MINUTE, 10_000)
     expect(await world.differences('contacts')).toEqual([])
     expect(await open(world)).toEqual([])

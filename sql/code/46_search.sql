@@ -163,7 +163,7 @@ begin
   execute format($new$
     with new as (
       insert into hubspot_private.hints as k (object, id, version, seen_at, settled)
-      select distinct $1, h.id, h.version, hubspot_private.clock(),
+      select distinct $1, h.id, h.version, $6,
         case when hubspot_private.as_ms(h.version) <= $5 then $4 else '0' end
       from hubspot_private.search_hits($1, $2) h
       left join hubspot.%I t on t.id = h.id
@@ -178,7 +178,7 @@ begin
     )
     select array_agg(distinct new.id) from new$new$,
     (select o.table_name from hubspot_private.objects o where o.name = hints_apply.object))
-  into v_ids using object, answer, hubspot_private.hubspot_now() + interval '1 minute', settled, upto;
+  into v_ids using object, answer, hubspot_private.hubspot_now() + interval '1 minute', settled, upto, hubspot_private.clock();
   if v_ids is null then
     return 0;
   end if;
