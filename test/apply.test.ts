@@ -185,6 +185,33 @@ test('a row that someone holds locked is left, and read again once it is free', 
   expect(await world.differences('contacts')).toEqual([])
 })
 
+test('a row that an open transaction refers to by a foreign key is written; one whose unique column may be referred to is left', async () => {
+  await using world = await contacts()
+  const [one = ''] = idsOf(world)
+  await world.db.query('create table public.orders (contact_id bigint references hubspot.contacts)')
+  const client = await world.db.pool.connect()
+  const refer = async () => {
+    await client.query('begin')
+    await client.query('insert into public.orders values ($1)', [one])
+    world.store.advance(1)
+  }
+  await refer()
+  world.store.edit('contacts', one, { firstname: 'edited' })
+  await refresh(world, one)
+  expect(await world.row('contacts', one)).toMatchObject({ firstname: 'edited' })
+  await client.query('commit')
+  await world.db.query('create unique index on hubspot.contacts (lastname)')
+  await refer()
+  world.store.edit('contacts', one, { lastname: 'of nobody else' })
+  await refresh(world, one)
+  expect(await world.row('contacts', one)).not.toMatchObject({ lastname: 'of nobody else' })
+  expect(await queue(world)).toEqual([one])
+  await client.query('rollback')
+  client.release()
+  await world.pass(120_000)
+  expect(await world.differences('contacts')).toEqual([])
+})
+
 test('a full read writes only what differs', async () => {
   await using world = await contacts(250)
   const xmin = async () => new Map((await world.db.query<{ id: string; xmin: string }>('select id, xmin::text from hubspot.contacts')).map((row) => [row.id, row.xmin]))

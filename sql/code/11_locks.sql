@@ -29,3 +29,19 @@ end;
 $$;
 comment on function hubspot_private.ddl_run(text[], text[]) is
   'Runs statements that need each a relation for itself, all or none, for a verb: in ten tries of a tenth of a second; SH220 where others hold one.';
+
+create or replace function hubspot_private.row_lock(table_name text)
+returns text
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  -- A row that is to be updated is held no more than by a foreign key to it from an open transaction, which its update does not wait
+  -- for either: but for one that changes a column of a unique index, which may be such a key.
+  select case when exists (
+    select from pg_index i
+    where i.indrelid = to_regclass(format('hubspot.%I', row_lock.table_name)) and i.indisunique and not i.indisprimary
+      and i.indpred is null and i.indexprs is null)
+  then 'for update' else 'for no key update' end;
+$$;
+comment on function hubspot_private.row_lock(text) is 'SQL text: the lock that an update of a mirror table''s rows takes.';

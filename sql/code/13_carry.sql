@@ -136,7 +136,7 @@ begin
   end if;
   v_last := v_ids[pg_catalog.cardinality(v_ids)];
   execute pg_catalog.format(
-    'select array_agg(l.id) from (select t.id from hubspot.%I t where t.id = any ($1) order by t.id for update skip locked) l', v_object.table_name)
+    'select array_agg(l.id) from (select t.id from hubspot.%I t where t.id = any ($1) order by t.id %s skip locked) l', v_object.table_name, hubspot_private.row_lock(v_object.table_name))
   into v_free using v_ids;
   if v_free is not null then
     perform hubspot_private.stream_marks_writing(s.object, s.stream, s.range);

@@ -164,8 +164,8 @@ begin
     end if;
     -- Rows that someone holds locked are left to the fetch queue, so that a user's lock never stops a page.
     execute pg_catalog.format(
-      'select array_agg(l.id) from (select t.id from hubspot.%I t where t.id = any ($1) order by t.id for update skip locked) l',
-      v_object.table_name)
+      'select array_agg(l.id) from (select t.id from hubspot.%I t where t.id = any ($1) order by t.id %s skip locked) l',
+      v_object.table_name, hubspot_private.row_lock(v_object.table_name))
     into v_free using v_differ;
     perform hubspot_private.refusals_end(v_object.name, v_known::bigint[], v_differ || v_behind::bigint[] || v_kept, asked_at);
   end if;

@@ -260,7 +260,7 @@ begin
   -- Rows that someone holds locked, or that cannot be written for another reason, are read and written one by one.
   if pg_catalog.current_setting('hubspot.careful', true) is distinct from 'true' then
     execute pg_catalog.format(
-      'select array_agg(l.id) from (select t.id from hubspot.%I t where t.id = any ($1) order by t.id for update skip locked) l', v_object.table_name)
+      'select array_agg(l.id) from (select t.id from hubspot.%I t where t.id = any ($1) order by t.id %s skip locked) l', v_object.table_name, hubspot_private.row_lock(v_object.table_name))
     into v_free using v_ids;
     perform hubspot_private.stream_marks_writing(s.object, s.stream, s.range);
     execute pg_catalog.format(

@@ -216,8 +216,8 @@ begin
   if v_write is not null and coalesce(pg_catalog.current_setting('hubspot.careful', true), '') not in ('true', 'apart') then
     execute pg_catalog.format(
       'select array_agg(l.id) from (
-         select t.id from hubspot.%I t where t.id = any ($1) and t._synced_at < $2 order by t.id for update skip locked
-       ) l', v_object.table_name)
+         select t.id from hubspot.%I t where t.id = any ($1) and t._synced_at < $2 order by t.id %s skip locked
+       ) l', v_object.table_name, hubspot_private.row_lock(v_object.table_name))
     into v_free using v_write::bigint[], asked_at;
   end if;
   if v_free is not null then

@@ -141,8 +141,8 @@ begin
   end if;
   -- Once what we ourselves are writing is done, a row that is held is a user's.
   perform hubspot_private.object_lock(v_object.number, true);
-  execute format('select array_agg(l.id) from (select t.id from hubspot.%I t where t.id = any ($1) order by t.id limit 100 for update skip locked) l',
-    v_object.table_name)
+  execute format('select array_agg(l.id) from (select t.id from hubspot.%I t where t.id = any ($1) order by t.id limit 100 %s skip locked) l',
+    v_object.table_name, hubspot_private.row_lock(v_object.table_name))
   into v_free using array(
     select q.id from hubspot_private.fetch_queue q
     where q.object = object and q.id = any (ids) and q.reason not in ('alone', 'refused') and not exists (

@@ -157,7 +157,7 @@ const fault: fc.Arbitrary<Fault> = fc.oneof(
 /** Pages that are not as they should be; what a list leaves out, nothing but the next full read tells. */
 const oddPage = fc.oneof(
   fc.record({ fault: fc.constantFrom<Fault>({ type: 'duplicates' }, { type: 'incomplete' }, { type: 'lacking' }), kind: fc.constantFrom('list' as const, 'batch read' as const) }),
-  fc.constant({ fault: { type: 'duplicates' } as Fault, kind: 'search' as const }),
+  fc.constant({ fault: { type: 'duplicates' as const }, kind: 'search' as const }),
   fc.record({ fault: fc.constant<Fault>({ type: 'missing' }), kind: fc.constantFrom('search' as const, 'batch read' as const) }),
 )
 
