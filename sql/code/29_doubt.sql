@@ -44,6 +44,39 @@ $$;
 comment on function hubspot_private.doubt_unborn(text, bigint[]) is
   'Of these ids those that search has shown and that a copy which is behind may not know yet.';
 
+create or replace function hubspot_private.doubt_count(object text, ids bigint[], ended text[], kind text, not_before timestamptz)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  update hubspot_private.fetch_queue q
+  set doubts = (q.doubts - doubt_count.ended) || case
+    -- Read before its turn, since someone waits, it counts no more than as an attempt.
+    when doubt_count.kind is not null and coalesce(q.turn_at <= doubt_count.not_before, true)
+    then jsonb_build_object(doubt_count.kind, coalesce((q.doubts ->> doubt_count.kind)::integer, 0) + 1)
+    else '{}'
+  end
+  where q.object = doubt_count.object and q.id = any (doubt_count.ids) and (doubt_count.kind is not null or q.doubts ?| doubt_count.ended);
+$$;
+comment on function hubspot_private.doubt_count(text, bigint[], text[], text, timestamptz) is
+  'Counts, for ids of the fetch queue that are to be read again at a time, one more answer of a kind (null: none), and what that answer ends from nothing.';
+
+create or replace function hubspot_private.doubt_shown(object text, shown text[], lacking bigint[], merged bigint[])
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  select
+    hubspot_private.doubt_count(doubt_shown.object, array(
+      select i::bigint from unnest(doubt_shown.shown) i where i::bigint <> all (coalesce(doubt_shown.lacking, '{}'))), '{missing,lacking}', null, null),
+    hubspot_private.doubt_count(doubt_shown.object, doubt_shown.lacking, '{missing}', 'lacking', hubspot_private.clock() + interval '1 second'),
+    hubspot_private.doubt_count(doubt_shown.object, doubt_shown.merged, '{missing}', 'merged', hubspot_private.clock() + interval '1 second');
+$$;
+comment on function hubspot_private.doubt_shown(text, text[], bigint[], bigint[]) is
+  'Counts what a fetch leaves in doubt of the records that it shows: some lack properties, some were merged away. None is missing.';
+
 create or replace function hubspot_private.doubt_enqueue(object text, stream text, ids bigint[])
 returns void
 language plpgsql
@@ -52,10 +85,14 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_unborn constant bigint[] := case when stream = 'fetch' then hubspot_private.doubt_unborn(object, ids) else ids end;
+  v_others constant bigint[] := array(select i from unnest(ids) i where i <> all (v_unborn));
 begin
+  if stream = 'fetch' then
+    perform hubspot_private.doubt_count(object, v_unborn, '{merged}', 'missing', hubspot_private.clock() + interval '1 second');
+    perform hubspot_private.doubt_count(object, v_others, '{merged}', 'missing', hubspot_private.clock() + interval '1 minute');
+  end if;
   perform hubspot_private.fetch_enqueue(object, v_unborn, stream, hubspot_private.clock() + interval '1 second');
-  perform hubspot_private.fetch_enqueue(object, array(select i from unnest(ids) i where i <> all (v_unborn)), stream,
-    hubspot_private.clock() + interval '1 minute');
+  perform hubspot_private.fetch_enqueue(object, v_others, stream, hubspot_private.clock() + interval '1 minute');
 end;
 $$;
 comment on function hubspot_private.doubt_enqueue(text, text, bigint[]) is
@@ -90,7 +127,7 @@ begin
     select i from unnest(v_unheard) i
     where (i = any (v_silent) or i = any (v_unborn)) and not exists (
       select from hubspot_private.fetch_queue q
-      where q.object = doubt_missing.object and q.id = i and q.attempts >= case when i = any (v_unborn) then 6 else 3 end)
+      where q.object = doubt_missing.object and q.id = i and (q.doubts ->> 'missing')::integer >= case when i = any (v_unborn) then 6 else 3 end)
     order by i);
 end;
 $$;
@@ -109,7 +146,7 @@ begin
     from hubspot.merges k
     where k.object = doubt_merged.object and k.lost_id = any (ids::bigint[])
       -- Shown for a minute, it is there after all.
-      and not exists (select from hubspot_private.fetch_queue q where q.object = k.object and q.id = k.lost_id and q.attempts >= 6));
+      and not exists (select from hubspot_private.fetch_queue q where q.object = k.object and q.id = k.lost_id and (q.doubts ->> 'merged')::integer >= 6));
 end;
 $$;
 comment on function hubspot_private.doubt_merged(text, text[]) is 'Of these ids those that were merged away, unless they have been shown again and again since.';

@@ -274,6 +274,9 @@ begin
       select i::bigint from unnest(v_write) i
       where i::bigint <> all (coalesce(v_written, '{}')) and i::bigint <> all (coalesce(v_refused, '{}')));
   end if;
+  if stream = 'fetch' then
+    perform hubspot_private.doubt_shown(v_object.name, v_new || v_known || v_hidden::text[], v_incomplete || v_kept || v_silent, v_merged);
+  end if;
   if v_refused is not null then
     perform hubspot_private.fetch_enqueue(v_object.name, v_refused, 'refused', hubspot_private.clock() + interval '15 minutes');
   end if;

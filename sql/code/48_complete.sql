@@ -26,7 +26,7 @@ as $$
       and f.failures < 2 and not exists (
         select from hubspot_private.problems p
         where p.object = f.object and p.record_id = f.id and p.resolved_at is null
-          and (p.code = 'SH213' or p.code = 'SH212' and f.attempts > 3))
+          and (p.code = 'SH213' or p.code = 'SH212' and (f.doubts ->> 'lacking')::integer > 3))
   ) q
   where exists (select from hubspot_private.objects o where o.name = complete_advance.object and o.loaded_at is not null)
     and (q.is_loading is not true or exists (

@@ -108,11 +108,12 @@ declare
   v_ids constant bigint[] := hubspot_private.page_ids(answer, null);
   v_again bigint[];
   v_left bigint[];
+  v_behind bigint[];
 begin
   -- Unless the row was just written: a date that differs from the one that search shows is no doubt where the record did change.
   execute format(
-    'select array_agg(h.id) filter (where h.attempts < 6), array_agg(h.id) filter (where h.attempts >= 6 and h.settled >= $5) from (
-       select h.id, max(q.attempts) as attempts, max(h.settled) as settled
+    'select array_agg(h.id) filter (where h.times < 6), array_agg(h.id) filter (where h.times >= 6 and h.settled >= $5), array_agg(h.id) from (
+       select h.id, coalesce(max((q.doubts ->> ''behind'')::integer), 0) as times, max(h.settled) as settled
        from hubspot_private.hints h
        join hubspot_private.fetch_queue q on (q.object, q.id) = (h.object, h.id)
        join hubspot.%I t on t.id = h.id
@@ -125,9 +126,11 @@ begin
            where p.object = $1 and p.record_id = h.id and p.code = ''SH213'' and p.resolved_at is null)
        group by h.id
      ) h', (select o.table_name from hubspot_private.objects o where o.name = hints_behind.object))
-  into v_again, v_left
+  into v_again, v_left, v_behind
   using object, v_ids, asked_at, hubspot_private.hubspot_now() + interval '1 minute',
     (select max(w) from unnest(hubspot_private.settle_windows()) w), answer;
+  perform hubspot_private.doubt_count(object, v_again, '{}', 'behind', hubspot_private.clock() + interval '1 second');
+  perform hubspot_private.doubt_count(object, array(select i from unnest(v_ids) i where i <> all (coalesce(v_behind, '{}'))), '{behind}', null, null);
   perform hubspot_private.fetch_enqueue(object, v_again, 'fetch', hubspot_private.clock() + interval '1 second');
   -- No window is left that would ask again.
   perform hubspot_private.problem_report('SH235', object, null, null, i) from unnest(v_left) i;

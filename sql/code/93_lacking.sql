@@ -157,7 +157,7 @@ begin
   end if;
   v_tried := array(
     select q.id from hubspot_private.fetch_queue q
-    where stream = 'fetch' and q.object = o.name and q.attempts >= 3 and v_lacks ? q.id::text);
+    where stream = 'fetch' and q.object = o.name and (q.doubts ->> 'lacking')::integer >= 3 and v_lacks ? q.id::text);
   -- A whole answer that shows nothing is no way to write what is empty, where the other way writes null.
   if coalesce(v_is_explicit, (o.is_list_explicit or o.is_empty_explicit) and cardinality(v_bare) = v_count) is not true then
     -- Nobody knows yet: as other objects are answered, else only what tells nothing at all is in doubt, until it was so four times.
@@ -276,7 +276,7 @@ begin
   select array_agg(distinct i::bigint) into v_ids
   from jsonb_each(v_losing) l, jsonb_array_elements_text(l.value) i
   where l.key = any (v_doubted) or not exists (
-    select from hubspot_private.fetch_queue q where stream = 'fetch' and q.object = o.name and q.id = i::bigint and q.attempts >= 3);
+    select from hubspot_private.fetch_queue q where stream = 'fetch' and q.object = o.name and q.id = i::bigint and (q.doubts ->> 'lacking')::integer >= 3);
   return coalesce(v_ids, '{}');
 end;
 $$;
