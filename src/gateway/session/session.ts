@@ -206,6 +206,12 @@ export class Session {
     if (this.#isSkipping) copying.goOn()
     else if ('QSF'.includes(end)) {
       await this.#ask(out)
+      if (copying.hasSynced) {
+        copying.hasSynced = false
+        // Whatever it still answers comes before what is run next.
+        await server.pass([])
+        await server.ask([SYNC], { swallow: true })
+      }
       this.#consult!.isCommitting = false
     } else if (!this.#isOpen && end === 'H' && part.every(isParsing)) {
       // Nothing runs yet. With a Sync of ours what runs next can still be prepared; the client hears nothing of it.
