@@ -243,7 +243,7 @@ export class Session {
       if (message.kind === 'F') server.unasked += 1
       // After an error the server runs nothing, but what ends the transaction and what comes after that.
       if (statement === undefined || server.hasFailed || (server.status === 'E' && isSingle(statement))) continue
-      this.#log.debug('live statement', { sql: shown(statement.text) })
+      this.#log.debug('live statement', { sql: shown(statement.text, statement.escapes) })
       let verdict = await consult.prepare(statement, !this.#isOpen && server.status !== 'E')
       if (verdict.do === 'forward' && isAlone && isCommit(statement.text)) verdict = await consult.commit()
       if (verdict.do === 'refuse') {
