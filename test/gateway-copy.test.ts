@@ -1,4 +1,5 @@
 import { execFile } from 'node:child_process'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { bind, execute, message, parse, query, SYNC, text } from '../src/gateway/wire/messages.ts'
@@ -69,6 +70,48 @@ describe('copying', () => {
       expect(await wire.answers()).toBe('TDCZI')
     }
     expect(await gate.db.query('select count(*)::int as n from ahead')).toEqual([{ n: 24 }])
+  })
+
+  test('in by a simple query goes past Sync and Flush between, and fails at anything else', async () => {
+    await gate.db.query('create table between (n int)')
+    const [begin, flush, end] = [query('copy between from stdin'), message('H'), message('c')]
+    /** The kinds of what is answered up to the row that is asked for last. */
+    const said = async (url: string, parts: Buffer[], isSlow: boolean) => {
+      await using wire = await openWire(url)
+      for (const part of [...parts, query("select 'the last'")]) {
+        wire.send(part)
+        if (isSlow) await sleep(20)
+      }
+      const kinds: string[] = []
+      const listen = async () => {
+        for (;;) {
+          const messages = await wire.until('Z')
+          kinds.push(...messages.map(({ kind }) => kind))
+          if (rowsOf(messages).some(([one]) => one === 'the last')) return kinds.join('')
+        }
+      }
+      return await Promise.race([listen(), sleep(3_000).then(() => `${kinds.join('')} and no more`)])
+    }
+    for (const [parts, answer] of [
+      [[begin, SYNC, data('1'), end], 'GCZ'],
+      [[begin, data('1'), flush, data('1'), end], 'GCZ'],
+      [[begin, data('1'), SYNC, flush, data('1'), SYNC, end], 'GCZ'],
+      [[begin, flush, message('f', text('no'))], 'GEZ'],
+      // What comes after it failed is answered again.
+      [[begin, SYNC, data('x'), SYNC, data('1'), end, SYNC], 'GEZZZ'],
+      [[query('copy between from stdin; copy between from stdin; select 1'), data('1'), SYNC, end, flush, data('1'), end], 'GCGCTDCZ'],
+      [[query('begin'), begin, SYNC, data('1'), end, query('rollback')], 'CZGCZCZ'],
+    ] as const) {
+      for (const isSlow of [false, true]) {
+        const seen = await Promise.all([gate.db.url, gate.url].map((url) => said(url, [...parts], isSlow)))
+        expect.soft(seen, String(Buffer.concat(parts))).toEqual([`${answer}TDCZ`, `${answer}TDCZ`])
+      }
+    }
+    // There the server ends the session; here the client may go on.
+    for (const stray of [query('select 1'), message('C', Buffer.from('S'), text('none'))]) {
+      for (const isSlow of [false, true]) expect.soft(await said(gate.url, [begin, data('1'), stray, SYNC], isSlow)).toMatch(/^GEZ(TDCZZ|3Z)TDCZ$/)
+    }
+    expect(await gate.db.query('select count(*)::int as n from between')).toEqual([{ n: 28 }])
   })
 
   test('rows sent ahead, more than are held at once', async () => {

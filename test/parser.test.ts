@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { Worker } from 'node:worker_threads'
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { Parser } from '../src/gateway/query/parser.ts'
 import { Turns } from '../src/gateway/query/turns.ts'
 import { createLog } from '../src/lib/log.ts'
@@ -59,6 +60,18 @@ test('many at once are each answered, those too that come while one fails', asyn
     if (i % 20 === 3) expect(one).toBe('too complex')
     else expect(one).toMatchObject([{ touches: [{ relation: { name: 'deals' }, keys: new Map([['id', [[{ text: String(i) }]]]]) }] }])
   }
+})
+
+test.each([[1, 'is of no matter'], [2, 'again is of no matter the next time']])('a thread that ends %d times for whatever reason of its own %s', async (times) => {
+  const post = vi.spyOn(Worker.prototype, 'postMessage')
+  onTestFinished(() => post.mockRestore())
+  for (let time = 0; time < times; time += 1) post.mockImplementationOnce(function end(this: Worker) {
+    void this.terminate()
+  })
+  const text = `select ${times} from hubspot.deals`
+  if (times > 1) expect(await parser.acts(text)).toBe('too complex')
+  expect(await parser.acts(text)).toHaveLength(1)
+  await alive()
 })
 
 describe('whoever asks', () => {

@@ -3,6 +3,7 @@ import { TOO_COMPLEX, UNREADABLE, UNSETTLED } from '../notices.ts'
 import type { Act, Prepared, Relation, Touch } from '../query.ts'
 import type { Param } from './ids.ts'
 import type { Found } from './parser.ts'
+import { pinned } from './pinned.ts'
 import { preparedBefore } from './relations.ts'
 
 /** A read of one statement: which relations, and with which parameters bound. Whatever columns it reads, `text` names. */
@@ -39,11 +40,11 @@ export async function wantedOf(statement: Statement, session: LiveSession, look:
 }
 
 // By rights of anyone: it is names alone.
-const IN_PATH = `
+const IN_PATH = pinned(`
   select n.nspname, c.relname from pg_catalog.unnest(pg_catalog.current_schemas(true)) as s (name)
   join pg_catalog.pg_namespace n on n.nspname = s.name
-  join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname in (select pg_catalog.json_array_elements_text($1::json))
-  where n.nspname <> 'pg_catalog'`
+  join pg_catalog.pg_class c on c.relnamespace = n.oid and c.relname = any (select pg_catalog.json_array_elements_text($1::pg_catalog.json))
+  where n.nspname <> 'pg_catalog'`)
 
 /** Of what was read before, a name means what it meant then, though another has come before that on the search path: all are taken. */
 async function kept<One extends Prepared>(what: One, { inject, hasFailed }: LiveSession): Promise<One> {

@@ -44,9 +44,12 @@ export class Parser {
   async #of(text: string, by: Asker): Promise<Found> {
     const known = this.#known.get(text)
     if (known !== undefined) return known
-    const lane = text.length > LONGEST_KEPT ? this.#long : this.#short
-    const found = await lane.turns.take(by, async () => this.#known.get(text) ?? (await lane.ask(text)))
-    if (text.length > LONGEST_KEPT) return found
+    const isLong = text.length > LONGEST_KEPT
+    const lane = isLong ? this.#long : this.#short
+    const found = await lane.turns.take(by, async () => this.#known.get(text) ?? (await lane.ask(text, isLong ? 1 : 2)))
+    // What a thread failed at may be read the next time: it is not always the text's fault.
+    if (found === undefined) return 'too complex'
+    if (isLong) return found
     this.#known.set(text, found)
     const [oldest] = this.#known.keys()
     if (this.#known.size > MOST_KEPT && oldest !== undefined) this.#known.delete(oldest)
@@ -72,15 +75,17 @@ class Lane {
     this.#log = log
   }
 
-  async ask(text: string): Promise<Found> {
+  /** Undefined where each of so many threads, one after another, failed. */
+  async ask(text: string, threads: number): Promise<Found | undefined> {
     const thread = await this.#ready()
-    return await answerOf(thread, text).catch((error: unknown) => {
+    const found = await answerOf(thread, text).catch((error: unknown) => {
       this.#log.warn('a text could not be looked into', { length: text.length, error })
       this.#drop()
       // At once: the next text is somebody else's, who is not to wait for it.
       if (!this.#isOver) this.#ready().catch(() => undefined)
-      return 'too complex' as const
+      return undefined
     })
+    return found ?? (threads > 1 && !this.#isOver ? await this.ask(text, threads - 1) : undefined)
   }
 
   end(): void {

@@ -1,4 +1,5 @@
 import type { LiveSession } from '../live.ts'
+import { pinned } from './pinned.ts'
 
 /** What a transaction has done so far, as far as what comes before its first query goes. */
 export type Beginning = {
@@ -44,9 +45,9 @@ function partsOf(text: string): string[] {
 }
 
 // What a text does not say, such as a write by a function, the server knows; a cursor on what is no query has no snapshot either.
-const STANDS = `
+const STANDS = pinned(`
   select extract(epoch from pg_catalog.transaction_timestamp()), pg_catalog.pg_current_xact_id_if_assigned() is null
-    and not exists (select from pg_catalog.pg_cursors c where not c.is_holdable and c.name not in ('', '_hubspot_live'))`
+    and not exists (select from pg_catalog.pg_cursors c where not c.is_holdable and c.name <> all ('{"",_hubspot_live}'))`)
 
 /**
  * Where a transaction stands that keeps one snapshot: when it began, and what has to be said again so that it stands there

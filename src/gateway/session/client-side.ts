@@ -69,6 +69,11 @@ export class ClientSide {
     }
   }
 
+  /** Something that it sent is not taken yet. */
+  get hasMore(): boolean {
+    return this.#queue.length > 0
+  }
+
   /** Takes what is next, as long as it is such. */
   takeWhile(isSuch: (message: Message) => boolean): Message[] {
     const end = this.#queue.findIndex((message) => !isSuch(message))

@@ -1,13 +1,19 @@
+import { message, text } from '../wire/messages.ts'
 import type { Message } from '../wire/protocol.ts'
 import type { ClientSide } from './client-side.ts'
 import type { ServerSide } from './server-side.ts'
+
+/** Does nothing where the server has failed by itself meanwhile. */
+const FAIL = message('f', text('another message came in the midst of it'))
 
 /** What a client copies in: it goes past what waits for an answer, since the server awaits it before it answers. */
 export class Copying {
   readonly #client: ClientSide
   readonly #server: ServerSide
-  /** The server takes it by the extended protocol; `ended` once the client has no more. */
-  #state: 'no' | 'extended' | 'ended' = 'no'
+  /** By which protocol the server takes it; `ended` once the client has no more, by the extended one. */
+  #state: 'no' | 'simple' | 'extended' | 'ended' = 'no'
+  /** A Sync was sent on in the midst of a simple query's: where that has failed before, the server answers it too. */
+  hasSynced = false
   /** What comes before it is not sent on yet. */
   isHeld = false
 
@@ -17,7 +23,7 @@ export class Copying {
   }
 
   begin(isSimple: boolean): void {
-    this.#state = isSimple ? 'no' : 'extended'
+    this.#state = isSimple ? 'simple' : 'extended'
     this.goOn()
   }
 
@@ -30,12 +36,21 @@ export class Copying {
     if (this.isHeld) return
     const copied = this.#client.takeWhile((message) => this.#isOf(message))
     if (copied.length > 0) this.#server.send(copied.map(({ bytes }) => bytes))
+    if (this.#state !== 'simple' || !this.#client.hasMore) return
+    // Nobody would go on: the server awaits the end of it, and the client an answer to something else.
+    this.#state = 'no'
+    this.#server.send([FAIL])
   }
 
   #isOf({ kind }: Message): boolean {
     if ('dcf'.includes(kind)) {
-      if (kind !== 'd' && this.#state === 'extended') this.#state = 'ended'
+      if (kind !== 'd' && this.#state !== 'no') this.#state = this.#state === 'simple' ? 'no' : 'ended'
       return true
+    }
+    if (this.#state === 'simple') {
+      // The server passes over both.
+      this.hasSynced ||= kind === 'S'
+      return 'SH'.includes(kind)
     }
     // In the extended protocol a Sync after it ends it; the server passes over one before.
     if (this.#state === 'no' || !this.#server.isBusy || !'SH'.includes(kind)) return false

@@ -206,6 +206,12 @@ export class Session {
     if (this.#isSkipping) copying.goOn()
     else if ('QSF'.includes(end)) {
       await this.#ask(out)
+      if (copying.hasSynced) {
+        copying.hasSynced = false
+        // Whatever it still answers comes before what is run next.
+        await server.pass([])
+        await server.ask([SYNC], { swallow: true })
+      }
       this.#consult!.isCommitting = false
     } else if (!this.#isOpen && end === 'H' && part.every(isParsing)) {
       // Nothing runs yet. With a Sync of ours what runs next can still be prepared; the client hears nothing of it.
@@ -237,7 +243,7 @@ export class Session {
       if (message.kind === 'F') server.unasked += 1
       // After an error the server runs nothing, but what ends the transaction and what comes after that.
       if (statement === undefined || server.hasFailed || (server.status === 'E' && isSingle(statement))) continue
-      this.#log.debug('live statement', { sql: shown(statement.text) })
+      this.#log.debug('live statement', { sql: shown(statement.text, statement.escapes) })
       let verdict = await consult.prepare(statement, !this.#isOpen && server.status !== 'E')
       if (verdict.do === 'forward' && isAlone && isCommit(statement.text)) verdict = await consult.commit()
       if (verdict.do === 'refuse') {

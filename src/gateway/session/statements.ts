@@ -1,4 +1,5 @@
 import type { Statement } from '../live.ts'
+import { lex } from '../query/lex.ts'
 import { type Encoding, parseWith, query, readBind, readParse, readQuery, readTarget } from '../wire/messages.ts'
 import type { Message } from '../wire/protocol.ts'
 
@@ -156,7 +157,15 @@ export function isCommit(text: string): boolean {
   return text.length < LONGEST_PLAIN && /^(?:\s|--[^\n\r]*(?:[\n\r]|$)|\/\*(?:[^*]|\*(?!\/))*\*\/)*(?:commit|end)(?:\s+(?:work|transaction))?(?:\s+and\s+(?:no\s+)?chain)?[\s;]*$/i.test(text)
 }
 
-/** A text for the log: its beginning, without the values in it. */
-export function shown(text: string): string {
-  return text.slice(0, 1_000).replaceAll(/'(?:[^']|'')*(?:'|$)|\$(\w*)\$.*?(?:\$\1\$|$)/gs, "'…'")
+/** A text for the log: its beginning, without the values and comments in it. `escapes`: as {@link lex} has it. */
+export function shown(text: string, escapes = false): string {
+  const beginning = text.slice(0, 1_000)
+  let said = ''
+  let at = 0
+  lex(beginning, escapes, (part, start, end) => {
+    if (part !== 'literal' && part !== 'comment') return
+    said += beginning.slice(at, start) + (part === 'literal' ? "'…'" : '/*…*/')
+    at = end
+  })
+  return said + beginning.slice(at)
 }
