@@ -1,6 +1,6 @@
 import {
-  type Alias, type ColumnRef, type CopyStmt, type ExplainStmt, type FuncCall, type JoinExpr, loadModule, type Node, type ParamRef, parseSync, type RangeSubselect,
-  type RangeVar, type ResTarget, type SelectStmt, SqlError, type TypeCast, type WithClause,
+  type Alias, type ColumnRef, type CopyStmt, type DeleteStmt, type ExplainStmt, type FuncCall, type JoinExpr, loadModule, type Node, type ParamRef, parseSync, type RangeSubselect,
+  type RangeVar, type ResTarget, type SelectStmt, SqlError, type TypeCast, type UpdateStmt, type WithClause,
 } from 'libpg-query'
 import { isHarmless, scalarTerm, type Term, typeOf } from './query/ids.ts'
 import { conjuncts, keyOf } from './query/keys.ts'
@@ -193,10 +193,12 @@ class Reading {
     if (alias?.aliasname !== undefined) this.#derived.add(alias.aliasname)
   }
 
-  #write(kind: string, statement: { relation?: RangeVar; withClause?: WithClause }, outer: ReadonlySet<string>): void {
-    const { relation, withClause, ...rest } = statement
+  #write(kind: string, statement: Pick<UpdateStmt & DeleteStmt, 'relation' | 'withClause' | 'fromClause' | 'usingClause' | 'whereClause'>, outer: ReadonlySet<string>): void {
+    const { relation, withClause, fromClause = [], usingClause = [], whereClause, ...rest } = statement
     const names = this.#with(withClause, outer)
     if (relation) this.#targets.push({ relation: relationOf(relation), verb: VERBS[kind] ?? 'written' })
+    // A name without a table's may be a column of what is written.
+    this.#level([...fromClause, ...usingClause], whereClause, names, false)
     this.#walk(rest, names)
   }
 
@@ -205,10 +207,15 @@ class Reading {
     if (larg) this.#select(larg, names)
     if (rarg) this.#select(rarg, names)
     const isAlone = fromClause.length === 1 && !('JoinExpr' in fromClause[0]!)
-    const conditions = conjuncts(whereClause)
-    for (const item of fromClause) this.#from(item, names, conditions, isAlone)
-    this.#walk(whereClause, names)
+    this.#level(fromClause, whereClause, names, isAlone)
     this.#walk(rest, names)
+  }
+
+  /** What a statement reads, with what its WHERE says of that; `isAlone`: a name without a table's is its column. */
+  #level(items: readonly Node[], where: Node | undefined, names: ReadonlySet<string>, isAlone: boolean): void {
+    const conditions = conjuncts(where)
+    for (const item of items) this.#from(item, names, conditions, isAlone)
+    this.#walk(where, names)
   }
 
   /** The names that WITH gives, each seen by what comes after it; by itself too where it is recursive. */
