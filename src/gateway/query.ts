@@ -19,6 +19,8 @@ export type Touch = {
   isDefinition?: true
   /** Whole rows of it are read as values, and so columns that are not named; `select *` by itself is not meant. */
   isWhole?: true
+  /** What stands after its name and a dot: columns, or functions that take whole rows. */
+  fields?: readonly string[]
 }
 
 /** What one statement does, as far as its text tells. */
@@ -137,6 +139,8 @@ class Reading {
   readonly #keyed = new Map<number, number>()
   /** Names that stand alone, and so for a column or for whole rows. */
   readonly #alone = new Set<string>()
+  /** By a name, what stands after it and a dot. */
+  readonly #fields = new Map<string, Set<string>>()
   /** What a query, a join or WITH is called by. */
   readonly #derived = new Set<string>()
   #isNatural = false
@@ -151,6 +155,7 @@ class Reading {
     const touches = this.#touches.map(({ relation, keys, label }): Touch => ({
       relation, keys: new Map([...keys].map(([column, lists]) => [column, lists.map((terms) => terms.map((term) => this.#sure(term)))] as const)),
       ...((isWhole || this.#alone.has(label)) && { isWhole: true }),
+      ...(this.#fields.has(label) && { fields: [...(this.#fields.get(label) ?? [])] }),
     }))
     return { touches, targets: this.#targets, ...(this.#sets && { unsettles: true }) }
   }
@@ -187,6 +192,10 @@ class Reading {
     const last = fields.at(-1)
     const named = last !== undefined && 'A_Star' in last ? fields.at(-2) : fields.length === 1 ? last : undefined
     if (named !== undefined && 'String' in named) this.#alone.add(named.String.sval ?? '')
+    const before = fields.at(-2)
+    if (before === undefined || last === undefined || !('String' in before && 'String' in last)) return
+    const label = before.String.sval ?? ''
+    this.#fields.set(label, (this.#fields.get(label) ?? new Set()).add(last.String.sval ?? ''))
   }
 
   #derive(alias: Alias | undefined): void {
