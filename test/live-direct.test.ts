@@ -87,6 +87,16 @@ describe('several statements in one text', () => {
   })
 })
 
+test('what update and delete read by id is as HubSpot has it', async () => {
+  await client.query(`create temp table mine (id bigint, firstname text); insert into mine values (${id}, 'old')`)
+  world.calls()
+  const name = edit()
+  expect(await last(`update mine m set firstname = c.firstname from hubspot.contacts c where c.id = ${id} and m.id = c.id returning m.firstname`)).toBe(name)
+  edit()
+  expect(await last(`delete from mine m using hubspot.contacts c where c.id = ${id} and m.firstname = c.firstname returning m.firstname`)).toBeUndefined()
+  expect(world.calls()).toEqual(['batch read', 'batch read'])
+})
+
 describe('after an error', () => {
   const failed = async (begin: string) => {
     await client.query(begin)

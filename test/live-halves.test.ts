@@ -79,6 +79,38 @@ describe('a column that is being filled', () => {
     expect((await client.query('select from new_view')).rowCount).toBe(4)
   })
 
+  test('is refused where whole rows are taken: by a view, a policy of another table, and by a function as if it were a column', async () => {
+    await using world = await contacts(4)
+    await world.db.query(`select hubspot.track('contacts', properties => '{firstname,lastname,email,jobtitle}')`)
+    await world.run('contacts', 'schema')
+    const [reader, other] = [await role(), await role()]
+    for (const name of [reader, other]) await world.db.query('select hubspot.grant_read($1)', [name])
+    await world.db.query(`
+      create view as_json as select id, to_jsonb(c) as j from hubspot.contacts c;
+      create view over_that as select j ->> 'jobtitle' as title from as_json;
+      create view gathered as select array_agg(c) as all from hubspot.contacts c;
+      create view joined as select to_jsonb(j) as j from (hubspot.contacts c join (select 1 as n) one on true) j;
+      create materialized view stored as select contacts::text from hubspot.contacts with no data;
+      create view plain as select id, firstname from hubspot.contacts;
+      create table mine (n int); insert into mine values (1); alter table mine enable row level security;
+      create policy p on mine to ${reader} using (exists (select from hubspot.contacts c where to_jsonb(c) ->> 'jobtitle' is null));
+      create policy q on mine to ${other} using (exists (select from hubspot.contacts c where c.firstname is not null));
+      grant select on mine to ${reader}, ${other}`)
+    const client = await world.direct()
+    const filling = { code: '55000', message: 'column hubspot.contacts.jobtitle is still being filled' }
+    for (const statement of [
+      'select j from as_json', `select from as_json where id = 1`, 'table over_that', 'table gathered', 'table joined', 'refresh materialized view stored',
+      'select c.to_jsonb from hubspot.contacts c', 'select (c).to_jsonb from hubspot.contacts c', 'select contacts.row_to_json from hubspot.contacts',
+      'select hubspot.contacts.row_to_json from hubspot.contacts', 'select (x.c).to_jsonb from (select c from hubspot.contacts c) x',
+    ]) await expect(client.query(statement), statement).rejects.toMatchObject(filling)
+    for (const statement of ['select id, firstname from plain', 'select c.firstname, c.id, c.ctid, c._extra from hubspot.contacts c']) expect((await client.query(statement)).rowCount, statement).toBe(4)
+    const [reads, other_reads] = [await world.direct(reader), await world.direct(other)]
+    await expect(reads.query('table mine')).rejects.toMatchObject(filling)
+    expect((await other_reads.query('table mine')).rowCount).toBe(1)
+    for (const one of [reads, other_reads]) await one.end()
+    for (const name of [reader, other]) await query(world.db.adminUrl, `drop owned by ${name} cascade`)
+  })
+
   test('is read by id, however old an answer may be; and until it is filled', async () => {
     await using world = await contacts(4)
     const [id = '', other = ''] = idsOf(world)

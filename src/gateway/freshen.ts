@@ -10,7 +10,7 @@ import { type Found, Parser } from './query/parser.ts'
 import { type Live, type LiveSession, Refusal, type ServerNotice, type Statement, type Verdict } from './live.ts'
 import { heldRows, late, noteHeld, OLD_SNAPSHOT, readOnly, someEmpty, stillFilling, stillLoading } from './notices.ts'
 import { GRAMMAR, type Relation, type Touch } from './query.ts'
-import { lookUp, lookUpTables, type Meant, nameOf } from './query/relations.ts'
+import { columnsOf, lookUp, lookUpTables, type Meant, nameOf } from './query/relations.ts'
 import { type Beginning, beginAgain, note, standOf } from './query/replay.ts'
 import { withoutSnapshot } from './query/snapshot.ts'
 import type { Asker } from './query/turns.ts'
@@ -56,7 +56,8 @@ export function createLive({ db, reads, log }: FreshenDeps): Live {
 async function freshen(deps: FreshenDeps, wanted: readonly Wanted[], session: LiveSession, { isPiped, begunAt }: { isPiped: boolean; begunAt: number }): Promise<Verdict> {
   const { meant, tables } = await meaningOf(deps, wanted.flatMap(({ touches, targets }) => [...touches, ...targets].map(({ relation }) => relation)), session)
   refuseWrites(wanted, meant, tables)
-  const needs = needsOf(wanted, meant, tables)
+  const filled = [...tables.values()].filter(({ filling }) => filling.length > 0)
+  const needs = needsOf(wanted, meant, tables, filled.length === 0 ? NONE : await columnsOf(session, filled.map(({ oid }) => oid)))
   for (const need of needs) refuseHalf(need)
   const notices = needs.flatMap((need) => tellOnce(need, session))
   // What is looked up here, was looked up in the client's transaction: its snapshot is from before HubSpot is asked.
@@ -118,11 +119,13 @@ function refuseWrites(wanted: readonly Wanted[], meant: Meant, tables: ReadonlyM
   }
 }
 
-/** What must be read for a statement, table by table. Whoever may not read one spends no call on it. */
-function needsOf(wanted: readonly Wanted[], meant: Meant, tables: ReadonlyMap<string, LiveTable>): Need[] {
+const NONE: ReadonlySet<string> = new Set()
+
+/** What must be read for a statement, table by table. Whoever may not read one spends no call on it. `columns`: of those that have some being filled. */
+function needsOf(wanted: readonly Wanted[], meant: Meant, tables: ReadonlyMap<string, LiveTable>, columns: ReadonlySet<string>): Need[] {
   const needs = new Map<string, Need>()
   for (const { text, touches, params } of wanted) {
-    for (const { relation, keys, isDefinition, isWhole } of touches) {
+    for (const { relation, keys, isDefinition, isWhole, fields = [] } of touches) {
       const known = meant.relations.find(({ name }) => name === nameOf(relation))
       if (known === undefined || !known.mayRead || (known.isStored && !isDefinition)) continue
       for (const name of known.tables) {
@@ -136,8 +139,9 @@ function needsOf(wanted: readonly Wanted[], meant: Meant, tables: ReadonlyMap<st
         const by = isItself && meant.hasPlainTypes ? table.keys.map((key) => ({ key, ids: idsIn(keys.get(key), params) })).find(({ ids }) => ids !== undefined) : undefined
         if (by?.ids === undefined) {
           need.all = true
-          const here = isItself ? (isWhole ? table.filling : namedIn(text, table.filling)) : []
-          const named = [...here, ...table.filling.filter((column) => known.columns.includes(`${name}.${column}`))]
+          const takesRows = isWhole || fields.some((field) => !columns.has(`${table.oid}.${field}`))
+          const here = isItself ? (takesRows ? table.filling : namedIn(text, table.filling)) : []
+          const named = [...here, ...table.filling.filter((column) => [column, '*'].some((one) => known.columns.includes(`${name}.${one}`)))]
           for (const column of named) need.filling.add(column)
         } else need.ids.set(by.key, new Set([...(need.ids.get(by.key) ?? []), ...by.ids]))
       }

@@ -1,6 +1,6 @@
 import {
-  type Alias, type ColumnRef, type CopyStmt, type ExplainStmt, type FuncCall, type JoinExpr, loadModule, type Node, type ParamRef, parseSync, type RangeSubselect,
-  type RangeVar, type ResTarget, type SelectStmt, SqlError, type TypeCast, type WithClause,
+  type Alias, type ColumnRef, type CopyStmt, type DeleteStmt, type ExplainStmt, type FuncCall, type JoinExpr, loadModule, type Node, type ParamRef, parseSync, type RangeSubselect,
+  type RangeVar, type ResTarget, type SelectStmt, SqlError, type TypeCast, type UpdateStmt, type WithClause,
 } from 'libpg-query'
 import { isHarmless, scalarTerm, type Term, typeOf } from './query/ids.ts'
 import { conjuncts, keyOf } from './query/keys.ts'
@@ -19,6 +19,8 @@ export type Touch = {
   isDefinition?: true
   /** Whole rows of it are read as values, and so columns that are not named; `select *` by itself is not meant. */
   isWhole?: true
+  /** What stands after its name and a dot: columns, or functions that take whole rows. */
+  fields?: readonly string[]
 }
 
 /** What one statement does, as far as its text tells. */
@@ -137,6 +139,8 @@ class Reading {
   readonly #keyed = new Map<number, number>()
   /** Names that stand alone, and so for a column or for whole rows. */
   readonly #alone = new Set<string>()
+  /** By a name, what stands after it and a dot. */
+  readonly #fields = new Map<string, Set<string>>()
   /** What a query, a join or WITH is called by. */
   readonly #derived = new Set<string>()
   #isNatural = false
@@ -151,6 +155,7 @@ class Reading {
     const touches = this.#touches.map(({ relation, keys, label }): Touch => ({
       relation, keys: new Map([...keys].map(([column, lists]) => [column, lists.map((terms) => terms.map((term) => this.#sure(term)))] as const)),
       ...((isWhole || this.#alone.has(label)) && { isWhole: true }),
+      ...(this.#fields.has(label) && { fields: [...(this.#fields.get(label) ?? [])] }),
     }))
     return { touches, targets: this.#targets, ...(this.#sets && { unsettles: true }) }
   }
@@ -187,16 +192,22 @@ class Reading {
     const last = fields.at(-1)
     const named = last !== undefined && 'A_Star' in last ? fields.at(-2) : fields.length === 1 ? last : undefined
     if (named !== undefined && 'String' in named) this.#alone.add(named.String.sval ?? '')
+    const before = fields.at(-2)
+    if (before === undefined || last === undefined || !('String' in before && 'String' in last)) return
+    const label = before.String.sval ?? ''
+    this.#fields.set(label, (this.#fields.get(label) ?? new Set()).add(last.String.sval ?? ''))
   }
 
   #derive(alias: Alias | undefined): void {
     if (alias?.aliasname !== undefined) this.#derived.add(alias.aliasname)
   }
 
-  #write(kind: string, statement: { relation?: RangeVar; withClause?: WithClause }, outer: ReadonlySet<string>): void {
-    const { relation, withClause, ...rest } = statement
+  #write(kind: string, statement: Pick<UpdateStmt & DeleteStmt, 'relation' | 'withClause' | 'fromClause' | 'usingClause' | 'whereClause'>, outer: ReadonlySet<string>): void {
+    const { relation, withClause, fromClause = [], usingClause = [], whereClause, ...rest } = statement
     const names = this.#with(withClause, outer)
     if (relation) this.#targets.push({ relation: relationOf(relation), verb: VERBS[kind] ?? 'written' })
+    // A name without a table's may be a column of what is written.
+    this.#level([...fromClause, ...usingClause], whereClause, names, false)
     this.#walk(rest, names)
   }
 
@@ -205,10 +216,15 @@ class Reading {
     if (larg) this.#select(larg, names)
     if (rarg) this.#select(rarg, names)
     const isAlone = fromClause.length === 1 && !('JoinExpr' in fromClause[0]!)
-    const conditions = conjuncts(whereClause)
-    for (const item of fromClause) this.#from(item, names, conditions, isAlone)
-    this.#walk(whereClause, names)
+    this.#level(fromClause, whereClause, names, isAlone)
     this.#walk(rest, names)
+  }
+
+  /** What a statement reads, with what its WHERE says of that; `isAlone`: a name without a table's is its column. */
+  #level(items: readonly Node[], where: Node | undefined, names: ReadonlySet<string>, isAlone: boolean): void {
+    const conditions = conjuncts(where)
+    for (const item of items) this.#from(item, names, conditions, isAlone)
+    this.#walk(where, names)
   }
 
   /** The names that WITH gives, each seen by what comes after it; by itself too where it is recursive. */

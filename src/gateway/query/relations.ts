@@ -18,7 +18,7 @@ export type Meant = {
     mayRead: boolean
     /** The tables of schema hubspot that it is, is a view or a parent of, or that a policy of its rows reads. */
     tables: readonly string[]
-    /** The columns of them that views and policies name, as `table.column`. */
+    /** The columns of them that views and policies name, as `table.column`; `table.*` where these take whole rows as values. */
     columns: readonly string[]
   }[]
   /** `hubspot.max_age` of the session; ms. */
@@ -40,6 +40,7 @@ export function nameOf({ schema, name }: Relation): string {
 
 // Views, as the catalogue has them: what a rule of a view depends on, it reads, as its owner or, where it is set so, as whoever asks.
 // What a policy of a table's rows depends on is read as whoever reads the table. Of a parent's children no rights are asked for.
+// A whole row as a value depends on no column: it stands in the rule alone, as a column of number 0.
 const LOOK_UP = pinned(`
   with recursive named as materialized (
     select n.at, pg_catalog.to_regclass(n.name)::pg_catalog.oid as oid from pg_catalog.unnest($1::pg_catalog.text[]) with ordinality as n (name, at)
@@ -55,12 +56,18 @@ const LOOK_UP = pinned(`
     cross join me
     join pg_catalog.pg_class c on c.oid = r.oid and (c.relkind = any ('{v,m}') or c.relhassubclass or c.relrowsecurity)
     cross join lateral (
-      select d.refobjid as oid, case when v.is_invokers then me.oid else c.relowner end as reader, a.attname as col, true as is_checked
+      select d.refobjid as oid, case when v.is_invokers then me.oid else c.relowner end as reader,
+        case when w.is_whole then '*'::pg_catalog.name else a.attname end as col, true as is_checked
       from (
         select coalesce(pg_catalog.bool_or(o.option_value::boolean), false) as is_invokers
         from pg_catalog.pg_options_to_table(c.reloptions) o where o.option_name = 'security_invoker'
       ) v
-      join pg_catalog.pg_rewrite w on w.ev_class = r.oid and w.ev_type = '1'
+      cross join (
+        -- By itself: a rule is long, and depends on hundreds of columns.
+        select w.oid, pg_catalog.strpos(w.ev_action::pg_catalog.text, ':varattno 0 ') > 0 as is_whole
+        from pg_catalog.pg_rewrite w where w.ev_class = r.oid and w.ev_type = '1'
+        offset 0
+      ) w
       join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass and d.objid = w.oid
         and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid <> r.oid
       left join pg_catalog.pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid and d.refobjsubid > 0
@@ -70,7 +77,8 @@ const LOOK_UP = pinned(`
       from pg_catalog.pg_inherits i
       where i.inhparent = r.oid and c.relhassubclass
       union all
-      select d.refobjid, r.reader, a.attname, true
+      select d.refobjid, r.reader,
+        case when pg_catalog.strpos(p.polqual::pg_catalog.text, ':varattno 0 ') > 0 then '*'::pg_catalog.name else a.attname end, true
       from pg_catalog.pg_policy p
       join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_policy'::pg_catalog.regclass and d.objid = p.oid
         and d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass and d.refobjid <> r.oid
@@ -142,6 +150,16 @@ export async function lookUpTables({ inject }: LiveSession, relations: readonly 
     keepsSnapshot: isKept(rows[0]?.[3]),
     hasPlainTypes: rows[0]?.[4] === 't',
   }
+}
+
+const COLUMNS = pinned(`
+  select pg_catalog.concat_ws('.', a.attrelid, a.attname)
+  from pg_catalog.pg_attribute a where a.attrelid = any ($1::pg_catalog.oid[]) and not a.attisdropped`)
+
+/** The columns of tables, each as `oid.column`. */
+export async function columnsOf({ inject }: LiveSession, oids: readonly string[]): Promise<ReadonlySet<string>> {
+  const rows = await inject(COLUMNS, [`{${oids.join()}}`])
+  return new Set(rows.map(([column]) => column ?? ''))
 }
 
 const listOf = (json: string | null | undefined) => (json === null || json === undefined ? [] : (JSON.parse(json) as string[]))
