@@ -175,6 +175,33 @@ test('a trigger that ends the session when its record is deleted holds up that r
   expect(await openProblems(world)).toMatchObject([{ code: 'SH213', record_id: ids[0] }])
 }, 60_000)
 
+test('a trigger that ends the session when a merged record is deleted holds up that one alone, and is tried every 15 minutes', async () => {
+  const { world, ids } = await guarded('merge', 8, ([, , lost]) => `old.id = ${lost}`, 'trigger kill before delete')
+  await using _ = world
+  const [edited = '', other = '', lost = '', , , innocent = ''] = ids
+  const survivor = world.store.merge('contacts', innocent, lost).id
+  world.store.edit('contacts', edited, { firstname: 'new' })
+  world.store.resetCalls()
+  await world.pass(120_000, 1_000)
+  expect(await world.db.query('select id from hubspot.contacts where id = any ($1) order by id', [[lost, innocent, survivor]])).toEqual([{ id: lost }, { id: survivor }])
+  expect(await world.db.query('select lost_id, kept_id from hubspot.merges')).toEqual([{ lost_id: innocent, kept_id: survivor }])
+  expect(await written(world)).toEqual([edited])
+  expect(await openProblems(world)).toMatchObject([{ code: 'SH213', record_id: lost }])
+  expect(world.store.calls({ kind: 'batch read' }).length).toBeLessThan(20)
+  // An edit of the survivor does not bring its turn forward, nor is it held up.
+  world.store.resetCalls()
+  world.store.edit('contacts', [survivor, other], { firstname: 'new' })
+  await world.pass(20 * 60_000, 5_000)
+  expect(await written(world)).toEqual([edited, other, survivor])
+  expect(await openProblems(world)).toMatchObject([{ code: 'SH213', record_id: lost }])
+  expect(world.store.calls({ kind: 'batch read' }).length).toBeLessThan(20)
+  await world.db.query('drop trigger kill on hubspot.contacts')
+  await world.pass(20 * 60_000, 60_000)
+  expect(await world.differences('contacts')).toEqual([])
+  expect(await world.db.query('select from hubspot.merges where kept_id = $1', [survivor])).toHaveLength(2)
+  expect(await openProblems(world)).toEqual([])
+}, 120_000)
+
 test('a trigger that ends every session is a problem of all, and not asked for each record again and again', async () => {
   const { world, ids } = await guarded('all', 60, () => 'true', 'trigger kill before update')
   await using _ = world
