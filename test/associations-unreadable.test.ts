@@ -65,6 +65,32 @@ describe('an association that comes unreadable', () => {
     expect(await graph.count('association_dirty')).toBe(0)
   })
 
+  test('on a page that others follow hides none of these, and none goes', async () => {
+    const { graph: making, spoil } = spoiling()
+    await using graph = await making
+    graph.store.configure({ associationPage: 2 })
+    const [bad = ''] = graph.ids('deals')
+    const [first = '', second = '', ...more] = graph.ids('contacts')
+    spoil.which = (deal, entry) => deal === bad && String(entry.toObjectId) === first ? SPOILT['without its types']!(entry) : entry
+    for (const contact of more) graph.store.associate('deals', bad, 'contacts', contact)
+    graph.store.dissociate('deals', bad, 'contacts', second)
+    await graph.db.query("select hubspot_private.associations_dirty('deals', $1)", [[bad]])
+    await graph.pass(4 * 60_000, 10_000)
+    expect(await rows(graph, 'deal_id', bad)).toBe(4)
+    expect(await graph.db.query('select record_id, message from hubspot.problems where resolved_at is null')).toEqual([
+      { record_id: bad, message: `HubSpot shows an association of record ${bad} of deals that cannot be read: the others are taken, and none goes` },
+    ])
+    expect(await graph.count('association_pages')).toBe(0)
+    await graph.pass(2 * HOUR, HOUR / 4)
+    const [pair] = await graph.db.query<{ at: string }>("select complete_until as at from hubspot.association_pairs where from_object = 'deals'")
+    expect(graph.store.now() - Date.parse(pair!.at)).toBeLessThan(1.5 * HOUR)
+    spoil.which = undefined
+    await graph.pass(HOUR, HOUR / 2)
+    expect(await graph.differing()).toEqual([])
+    expect(await open(graph)).toEqual([])
+    expect(await graph.count('association_dirty')).toBe(0)
+  })
+
   test('in every record keeps all of them, asked from either side', async () => {
     const { graph: making, spoil } = spoiling()
     await using graph = await making

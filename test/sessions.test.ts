@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 import { openDatabase } from '../src/db/database.ts'
 import { deliveryEnded } from '../src/db/deliver-calls.ts'
 import { deliver } from '../src/sync/deliver.ts'
+import { startGraph } from './support/associations.ts'
 import { allFinal } from './support/feed.ts'
 import { startProxy } from './support/proxy.ts'
 import { startWorld, type World } from './support/sync.ts'
@@ -175,6 +176,33 @@ test('a trigger that ends the session when its record is deleted holds up that r
   expect(await openProblems(world)).toMatchObject([{ code: 'SH213', record_id: ids[0] }])
 }, 60_000)
 
+test('a trigger that ends the session when a merged record is deleted holds up that one alone, and is tried every 15 minutes', async () => {
+  const { world, ids } = await guarded('merge', 8, ([, , lost]) => `old.id = ${lost}`, 'trigger kill before delete')
+  await using _ = world
+  const [edited = '', other = '', lost = '', , , innocent = ''] = ids
+  const survivor = world.store.merge('contacts', innocent, lost).id
+  world.store.edit('contacts', edited, { firstname: 'new' })
+  world.store.resetCalls()
+  await world.pass(120_000, 1_000)
+  expect(await world.db.query('select id from hubspot.contacts where id = any ($1) order by id', [[lost, innocent, survivor]])).toEqual([{ id: lost }, { id: survivor }])
+  expect(await world.db.query('select lost_id, kept_id from hubspot.merges')).toEqual([{ lost_id: innocent, kept_id: survivor }])
+  expect(await written(world)).toEqual([edited])
+  expect(await openProblems(world)).toMatchObject([{ code: 'SH213', record_id: lost }])
+  expect(world.store.calls({ kind: 'batch read' }).length).toBeLessThan(20)
+  // An edit of the survivor does not bring its turn forward, nor is it held up.
+  world.store.resetCalls()
+  world.store.edit('contacts', [survivor, other], { firstname: 'new' })
+  await world.pass(20 * 60_000, 5_000)
+  expect(await written(world)).toEqual([edited, other, survivor])
+  expect(await openProblems(world)).toMatchObject([{ code: 'SH213', record_id: lost }])
+  expect(world.store.calls({ kind: 'batch read' }).length).toBeLessThan(20)
+  await world.db.query('drop trigger kill on hubspot.contacts')
+  await world.pass(20 * 60_000, 60_000)
+  expect(await world.differences('contacts')).toEqual([])
+  expect(await world.db.query('select from hubspot.merges where kept_id = $1', [survivor])).toHaveLength(2)
+  expect(await openProblems(world)).toEqual([])
+}, 120_000)
+
 test('a trigger that ends every session is a problem of all, and not asked for each record again and again', async () => {
   const { world, ids } = await guarded('all', 60, () => 'true', 'trigger kill before update')
   await using _ = world
@@ -189,4 +217,54 @@ test('a trigger that ends every session is a problem of all, and not asked for e
   await world.pass(3 * 3_600_000, 600_000)
   expect(await world.differences('contacts')).toEqual([])
   expect(await openProblems(world)).toEqual([])
+}, 120_000)
+
+const MINUTE = 60_000
+
+test.each([[''], [', and HubSpot gives its associations in pages']])('a trigger of an association table that ends the session holds up its record alone%s', async (pages) => {
+  await using graph = await startGraph({ deals: 6, contacts: 4 }, {
+    pairs: [['deals', 'contacts']],
+    settings: { associationPage: pages === '' ? 500 : 2 },
+    make: ({ store, ids }) => store.associateAll('deals', 'contacts', ids('deals').map((fromId, at) => ({ fromId, toId: ids('contacts')[at % 4]! }))),
+  })
+  const [bad = '', ...others] = graph.ids('deals')
+  const contacts = graph.ids('contacts')
+  const rows = (id: string) => graph.db.query('select from hubspot.deals_contacts where deal_id = $1', [id])
+  await graph.db.query(`create function public.kill() returns trigger language plpgsql as $$ begin if new.deal_id = ${bad} then ${KILL} end if; return new; end $$;
+    create trigger kill before insert on hubspot.deals_contacts for each row execute function public.kill()`)
+  graph.store.associateAll('deals', 'contacts', [bad, ...others.slice(0, 3)].flatMap((fromId) => contacts.map((toId) => ({ fromId, toId }))))
+  await graph.pass(65 * MINUTE, MINUTE)
+  for (const id of others.slice(0, 3)) expect(await rows(id)).toHaveLength(4)
+  expect(await rows(bad)).toHaveLength(1)
+  expect(await openProblems(graph)).toEqual([{
+    code: 'SH213', record_id: bad, message: `associations of record ${bad} of deals cannot be written: the session in which that was tried ended each time, as by a trigger of yours`,
+  }])
+  // Tried every 15 minutes; what others have is in time, and how complete the pair is, goes on.
+  graph.store.resetCalls()
+  for (const id of others.slice(3)) for (const contact of contacts) graph.store.associate('deals', id, 'contacts', contact)
+  await graph.db.query("select hubspot_private.associations_dirty('deals', $1)", [others.slice(3)])
+  await graph.pass(125 * MINUTE, 5 * MINUTE)
+  expect(await graph.differing()).toHaveLength(3)
+  expect(graph.store.calls({ kind: 'associations' }).length).toBeLessThan(pages === '' ? 40 : 120)
+  const [pair] = await graph.db.query<{ at: string }>('select complete_until as at from hubspot.association_pairs')
+  expect(graph.store.now() - Date.parse(pair!.at)).toBeLessThan(70 * MINUTE)
+  await graph.db.query('drop trigger kill on hubspot.deals_contacts')
+  await graph.pass(20 * MINUTE, MINUTE)
+  expect(await graph.differing()).toEqual([])
+  expect(await openProblems(graph)).toEqual([])
+}, 120_000)
+
+test('a trigger of an association table that ends every session is a problem of all', async () => {
+  await using graph = await startGraph({ deals: 40, contacts: 2 }, { pairs: [['deals', 'contacts']] })
+  const edges = graph.ids('deals').map((fromId) => ({ fromId, toId: graph.ids('contacts')[0]! }))
+  await graph.db.query(`create function public.kill() returns trigger language plpgsql as $$ begin ${KILL} return new; end $$;
+    create trigger kill before insert on hubspot.deals_contacts for each row execute function public.kill()`)
+  graph.store.associateAll('deals', 'contacts', edges)
+  await graph.pass(65 * MINUTE, MINUTE)
+  expect((await openProblems(graph)).filter(({ code }) => code === 'SH213').length).toBeLessThan(22)
+  expect((await openProblems(graph)).filter(({ code }) => code === 'SH009')).toMatchObject([{ message: expect.stringContaining('associations cannot be written: the session') as string }])
+  await graph.db.query('drop trigger kill on hubspot.deals_contacts')
+  await graph.pass(180 * MINUTE, 10 * MINUTE)
+  expect(await graph.differing()).toEqual([])
+  expect(await openProblems(graph)).toEqual([])
 }, 120_000)

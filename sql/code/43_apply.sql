@@ -60,6 +60,12 @@ begin
       format('record %s of %s cannot be written: %s', ids[1], o.name, hubspot_private.apart_message()), null, ids[1]);
     return ids;
   end if;
+  -- One that was refused is tried at its time, whatever else is asked meanwhile.
+  ids := array(
+    select i from unnest(ids) i
+    where not exists (
+      select from hubspot_private.fetch_queue q
+      where q.object = o.name and q.id = i and q.reason = 'refused' and q.not_before > hubspot_private.clock()));
   -- Twenty at once, and none let through: it is no record's fault, and to ask for each alone would be for nothing.
   select p.first_seen_at into v_since from hubspot_private.problems p
   where p.object = o.name and p.code = 'SH213' and p.resolved_at is null and p.record_id <> all (ids)

@@ -155,6 +155,8 @@ declare
   v_known_at constant timestamptz := hubspot_private.asked_known(asked_at);
   v_after constant text := coalesce(after, answer #>> '{paging,next,after}');
   v_session text[];
+  v_told jsonb;
+  v_others bigint[];
 begin
   perform pg_catalog.set_config('lock_timeout', '2s', true);
   -- Record by record, after a page as a whole was refused, or none, after it ended its session: page_apply looks at it.
@@ -169,6 +171,11 @@ begin
     perform hubspot_private.pair_lock(range) where request ->> 'kind' is distinct from 'labels';
   elsif object <> '*' and stream not in ('schema', 'probe', 'build') then
     select g.* into v_found from hubspot_private.step_found(object, stream, request, answer, asked) g;
+    v_told := v_found.merged;
+    if stream = 'fetch' and pg_catalog.jsonb_array_length(request -> 'ids') = 1 then
+      select a.answer, a.missing, a.merged, a.others into answer, v_found.missing, v_found.merged, v_others
+      from hubspot_private.step_alone(object, request, answer, v_found.missing, v_found.merged) a;
+    end if;
     perform hubspot_private.object_lock(o.number, pg_catalog.cardinality(v_found.missing) > 0
       or stream = 'archive' and (v_after is null or hubspot_private.archive_has_news(object, answer)))
     from hubspot_private.objects o
@@ -236,8 +243,20 @@ begin
       else
         v_step := hubspot_private.search_step(v_stream, request, answer, answered_at);
     end case;
-    if v_found.merged is not null then
+    -- A merge is known when its record is gone, which is tried alone first where that may end the session.
+    v_told := v_told - array(select pg_catalog.jsonb_object_keys(v_found.merged) where not is_apart);
+    if v_found.merged is not null and not is_apart then
       perform hubspot_private.merges_note(object, v_found.merged);
+    end if;
+    if pg_catalog.cardinality(v_others) > 0 then
+      perform hubspot_private.fetch_enqueue(object, v_others, 'alone', hubspot_private.clock() + interval '1 second');
+    end if;
+    if v_told <> '{}' then
+      -- Which may be all that tells of it.
+      perform hubspot_private.fetch_enqueue(object, array(
+        select t.value::bigint from pg_catalog.jsonb_each_text(v_told) t
+        where not exists (select from hubspot_private.fetch_queue q where q.object = object and q.id = t.value::bigint)),
+        'refused', hubspot_private.clock() + interval '15 minutes');
     end if;
     if pg_catalog.cardinality(v_found.doubtful) > 0 then
       perform hubspot_private.fetch_enqueue(object, v_found.doubtful, 'alone', hubspot_private.clock() + interval '1 second');

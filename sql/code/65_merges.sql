@@ -144,3 +144,36 @@ end;
 $$;
 comment on function hubspot_private.merges_note(text, jsonb) is
   'Writes merges down, chains to their end, and reads the survivors again. One that cannot be written is a problem of the record that is lost.';
+
+create or replace function hubspot_private.step_alone(
+  object text, request jsonb, inout answer jsonb, inout missing bigint[], inout merged jsonb, out others bigint[]
+)
+returns record
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_id bigint;
+begin
+  select q.id into v_id from hubspot_private.fetch_queue q
+  where q.object = object and q.id = (request #>> '{ids,0}')::bigint and q.reason = 'alone';
+  if not found or jsonb_typeof(answer -> 'results') is distinct from 'array' then
+    return;
+  end if;
+  others := array(
+    select i from unnest(missing) i
+    where i <> v_id and not exists (select from hubspot_private.fetch_queue q where q.object = object and q.id = i));
+  missing := array(select i from unnest(missing) i where i = v_id);
+  merged := case when merged ? v_id::text then jsonb_build_object(v_id, merged -> v_id::text) end;
+  -- The survivor comes along, but where it is to be read itself.
+  answer := answer || jsonb_build_object('results', (
+    select coalesce(jsonb_agg(r), '[]') from jsonb_array_elements(answer -> 'results') r
+    where r ->> 'id' = v_id::text or not exists (
+      select from hubspot_private.fetch_queue q
+      where q.object = object and q.id::text = r ->> 'id')));
+end;
+$$;
+comment on function hubspot_private.step_alone(text, jsonb, jsonb, bigint[], jsonb) is
+  'Where a record was asked alone: what is done with this answer, and others that it says are gone and nobody asks for yet. One of a merge''s records may end the session.';

@@ -99,6 +99,25 @@ $$;
 comment on function hubspot_private.pair_build(integer) is
   'Makes the table of a pair, once both objects are known; names and columns stay once given.';
 
+create or replace function hubspot_private.labels_apply(p hubspot_private.pairs, answer jsonb)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  with now_there as (
+    select distinct on (4, 3) p.from_object, p.to_object, (t ->> 'typeId')::bigint as type_id, coalesce(t ->> 'category', 'HUBSPOT_DEFINED') as category, t ->> 'label' as label
+    from jsonb_array_elements(labels_apply.answer -> 'results') t
+    where t ->> 'typeId' ~ '^[0-9]{1,18}$'
+    order by 4, 3, 5
+  )
+  select hubspot_private.definitions_follow('association_types', '{from_object,to_object,type_id,category}',
+    format('t.from_object = %L and t.to_object = %L', p.from_object, p.to_object), coalesce(jsonb_agg(n), '[]'),
+    p.from_object, format('association_types %s %s', p.from_object, p.to_object))
+  from now_there n;
+$$;
+comment on function hubspot_private.labels_apply(hubspot_private.pairs, jsonb) is 'Takes in the types that a pair''s associations may have.';
+
 create or replace function hubspot_private.pairs_resolve()
 returns void
 language plpgsql

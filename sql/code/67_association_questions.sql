@@ -122,7 +122,7 @@ comment on function hubspot_private.associations_question(hubspot_private.stream
   'Which records'' associations a pair asks for next, with the seqs of their dirty rows; before a sweep, the pair''s types.';
 
 create or replace function hubspot_private.association_states(request jsonb, answer jsonb)
-returns table (id bigint, seq bigint, asked_after text, next_after text, state text)
+returns table (id bigint, seq bigint, asked_after text, next_after text, state text, is_broken boolean)
 language plpgsql
 stable
 set search_path = pg_catalog, pg_temp
@@ -156,21 +156,23 @@ begin
   )
   select i.id, i.seq, i.after, r.after,
     case
-      when r.is_broken then 'unsaid'
+      -- What comes behind one that cannot be read is read all the same.
       when r.after is not null then 'part'
+      when r.is_broken then 'unsaid'
       -- Behind the last one nothing is explicit enough: the pages before were. How it is said there says nothing of records that have none.
       when r.is_any or i.after is not null and coalesce(r.id, e.id) is not null then 'whole'
       when e.id is not null then 'empty'
       when r.id is not null then 'blank'
       else 'unsaid'
-    end
+    end,
+    coalesce(r.is_broken, false)
   from inputs i
   left join results r on r.id = i.id::text
   left join empty e on e.id = i.id::text;
 end;
 $$;
 comment on function hubspot_private.association_states(jsonb, jsonb) is
-  'What an answer says of each record asked for: whole, part (it goes on at next_after), empty (explicitly), blank (an empty list), or unsaid, as where one of them cannot be read.';
+  'What an answer says of each record asked for: whole, part (it goes on at next_after), empty (explicitly), blank (an empty list), or unsaid, as where one of them cannot be read (is_broken).';
 
 create or replace function hubspot_private.blanks_judge(p hubspot_private.pairs, is_reverse boolean, states jsonb)
 returns jsonb
@@ -223,7 +225,7 @@ $$;
 comment on function hubspot_private.blanks_judge(hubspot_private.pairs, boolean, jsonb) is
   'An empty list without an error: whether it says that a record has none (empty) or nothing (unsaid), by how this account says so elsewhere. One that says so explicitly is never taken at an empty list where there are rows.';
 
-create or replace function hubspot_private.associations_unsaid(pair integer, is_reverse boolean, object text, ids bigint[])
+create or replace function hubspot_private.associations_unsaid(pair integer, is_reverse boolean, object text, ids bigint[], broken bigint[])
 returns void
 language plpgsql
 volatile
@@ -243,22 +245,25 @@ begin
       insert into hubspot_private.association_dirty as d (pair, is_reverse, from_id, attempts, not_before)
       select pair, is_reverse, i, 1, hubspot_private.clock() + interval '1 second' from unnest(ids) i order by i
       on conflict on constraint association_dirty_pkey do update
-      set attempts = d.attempts + 1,
+      -- What was found new meanwhile is read again with the rest.
+      set attempts = d.attempts + 1, held = 0,
         not_before = hubspot_private.clock() + make_interval(secs => least(power(2, least(d.attempts, 12)), 3600))
       returning d.from_id, d.attempts
     )
     select a.from_id from again a where a.attempts >= 5 order by a.from_id
   loop
     perform hubspot_private.problem_report('SH217', object,
-      format('HubSpot says nothing of the associations of record %s of %s', v_id, object), null, v_id,
+      format(case
+        when v_id = any (broken) then 'HubSpot shows an association of record %s of %s that cannot be read: the others are taken, and none goes'
+        else 'HubSpot says nothing of the associations of record %s of %s' end, v_id, object), null, v_id,
       (select p.table_name from hubspot_private.pairs p where p.number = pair));
   end loop;
   perform hubspot_private.stream_wake(p.from_object, 'associations', p.number, hubspot_private.clock() + interval '1 second')
   from hubspot_private.pairs p where p.number = pair;
 end;
 $$;
-comment on function hubspot_private.associations_unsaid(integer, boolean, text, bigint[]) is
-  'An answer said nothing of these records: each is asked alone, later each time; after five times it is a problem.';
+comment on function hubspot_private.associations_unsaid(integer, boolean, text, bigint[], bigint[]) is
+  'An answer said nothing of these records, or not all (broken): each is asked alone, later each time; after five times it is a problem.';
 
 create or replace function hubspot_private.associations_restart(pair integer)
 returns void

@@ -1,28 +1,18 @@
 -- How an answer about associations is taken in: only differences are written.
-create or replace function hubspot_private.edges_apply(
-  s hubspot_private.streams, p hubspot_private.pairs, ids bigint[], edges hubspot_private.edge[], asked_at timestamptz, seqs jsonb, wide bigint[]
+create or replace function hubspot_private.edges_differing(
+  p hubspot_private.pairs, ids bigint[], edges hubspot_private.edge[], asked_at timestamptz,
+  out gone hubspot_private.edge[], out new hubspot_private.edge[], out changed hubspot_private.edge[], out unchanged bigint
 )
-returns hubspot_private.page_result
+returns record
 language plpgsql
-volatile
+stable
 set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
-declare
-  v_result hubspot_private.page_result := (0, 0, 0, 0, 0, 0, 0);
-  v_gone hubspot_private.edge[];
-  v_new hubspot_private.edge[];
-  v_changed hubspot_private.edge[];
-  v_stale hubspot_private.edge[];
-  v_unsure hubspot_private.edge[];
-  v_found hubspot_private.edge[];
-  v_free hubspot_private.edge[];
-  v_count bigint;
-  v_session constant text[] := hubspot_private.session_state();
 begin
-  execute pg_catalog.format($diff$
+  execute format($diff$
     with wanted as materialized (
-      select w.from_id, w.to_id, w.type_id, w.category, w.label from pg_catalog.unnest($2) w
+      select w.from_id, w.to_id, w.type_id, w.category, w.label from unnest($2) w
       where w.from_id = any ($1)
         -- Seen gone since this was asked.
         and not exists (
@@ -50,8 +40,36 @@ begin
       array_agg(d.edge order by d.edge) filter (where not d.is_gone and not d.is_new and d.is_changed),
       count(*) filter (where not d.is_gone and not d.is_new and not d.is_changed)
     from differing d$diff$, p.table_name, p.from_column, p.to_column)
-  into v_gone, v_new, v_changed, v_result.unchanged
+  into gone, new, changed, unchanged
   using ids, edges, p.number, p.to_object, asked_at;
+end;
+$$;
+comment on function hubspot_private.edges_differing(hubspot_private.pairs, bigint[], hubspot_private.edge[], timestamptz) is
+  'How the rows of these records differ from what was read: these associations, and those of their pages before.';
+
+create or replace function hubspot_private.edges_apply(
+  s hubspot_private.streams, p hubspot_private.pairs, ids bigint[], edges hubspot_private.edge[], asked_at timestamptz, seqs jsonb, wide bigint[]
+)
+returns hubspot_private.page_result
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_variable
+declare
+  v_result hubspot_private.page_result := (0, 0, 0, 0, 0, 0, 0);
+  v_gone hubspot_private.edge[];
+  v_new hubspot_private.edge[];
+  v_changed hubspot_private.edge[];
+  v_stale hubspot_private.edge[];
+  v_unsure hubspot_private.edge[];
+  v_found hubspot_private.edge[];
+  v_free hubspot_private.edge[];
+  v_count bigint;
+  v_session constant text[] := hubspot_private.session_state();
+begin
+  select d.gone, d.new, d.changed, d.unchanged into v_gone, v_new, v_changed, v_result.unchanged
+  from hubspot_private.edges_differing(p, ids, edges, asked_at) d;
   -- Where pages are counted, an association that ends between two of them moves another past both: what a read of several pages
   -- passes over goes when the next one does so too, and what it finds may not be all.
   v_unsure := (
@@ -165,24 +183,57 @@ comment on function hubspot_private.edges_apply_careful(hubspot_private.streams,
   'The same record by record: those whose rows cannot be written are left as they were, with a problem.';
 revoke all on function hubspot_private.edges_apply_careful(hubspot_private.streams, hubspot_private.pairs, bigint[], hubspot_private.edge[], timestamptz, jsonb, bigint[]) from public;
 
-create or replace function hubspot_private.labels_apply(p hubspot_private.pairs, answer jsonb)
-returns void
-language sql
+create or replace function hubspot_private.edges_apart(
+  s hubspot_private.streams, p hubspot_private.pairs, ids bigint[], edges hubspot_private.edge[], asked_at timestamptz,
+  out refused bigint[], out others bigint[]
+)
+returns record
+language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
 as $$
-  with now_there as (
-    select distinct on (4, 3) p.from_object, p.to_object, (t ->> 'typeId')::bigint as type_id, coalesce(t ->> 'category', 'HUBSPOT_DEFINED') as category, t ->> 'label' as label
-    from jsonb_array_elements(labels_apply.answer -> 'results') t
-    where t ->> 'typeId' ~ '^[0-9]{1,18}$'
-    order by 4, 3, 5
+#variable_conflict use_variable
+declare
+  v_since timestamptz;
+begin
+  others := (
+    select array_agg(distinct e.from_id) from hubspot_private.edges_differing(p, ids, edges, asked_at) d, unnest(d.gone || d.new || d.changed) e);
+  select q.first_seen_at into v_since from hubspot_private.problems q
+  where q.object = s.object and q.code = 'SH213' and q.resolved_at is null and q.record_id <> all (others)
+    and right(q.message, length(hubspot_private.apart_message())) = hubspot_private.apart_message()
+  order by q.first_seen_at
+  offset 19 limit 1;
+  if found and not exists (
+    select from hubspot_private.runs r
+    where (r.object, r.stream, r.range) = (s.object, s.stream, s.range) and r.inserted + r.updated + r.deleted > 0
+      and coalesce(r.finished_at, 'infinity') >= v_since)
+  then
+    -- As where records are written: none is let through, and it is no record's fault.
+    raise admin_shutdown using message = 'associations cannot be written: ' || hubspot_private.apart_message();
+  end if;
+  with queued as (
+    insert into hubspot_private.association_dirty as d (pair, from_id, attempts, not_before)
+    select p.number, i, 1, hubspot_private.clock() + interval '1 second' from unnest(others) i order by i
+    on conflict on constraint association_dirty_pkey do update
+    -- The only one, asked alone before, is the one; so is, after five times, one whose last pages come with other records. It is asked
+    -- alone from then on, and the sweep passes it over.
+    set seq = excluded.seq, not_before = excluded.not_before,
+      attempts = case when d.attempts > 3 or d.attempts > 0 and cardinality(others) = 1 then 5 else d.attempts + 1 end
+    returning d.from_id, d.attempts
   )
-  select hubspot_private.definitions_follow('association_types', '{from_object,to_object,type_id,category}',
-    format('t.from_object = %L and t.to_object = %L', p.from_object, p.to_object), coalesce(jsonb_agg(n), '[]'),
-    p.from_object, format('association_types %s %s', p.from_object, p.to_object))
-  from now_there n;
+  select coalesce(array_agg(q.from_id order by q.from_id) filter (where q.attempts = 5), '{}'),
+    coalesce(array_agg(q.from_id order by q.from_id) filter (where q.attempts < 5), '{}')
+  into refused, others
+  from queued q;
+  perform hubspot_private.problem_report('SH213', s.object,
+    format('associations of record %s of %s cannot be written: %s', i, s.object, hubspot_private.apart_message()), null, i)
+  from unnest(refused) i;
+  perform hubspot_private.stream_wake(s.object, s.stream, s.range, hubspot_private.clock() + interval '1 second');
+end;
 $$;
-comment on function hubspot_private.labels_apply(hubspot_private.pairs, jsonb) is 'Takes in the types that a pair''s associations may have.';
+comment on function hubspot_private.edges_apart(hubspot_private.streams, hubspot_private.pairs, bigint[], hubspot_private.edge[], timestamptz) is
+  'A step ended its session: nothing is written, and those whose rows would be are asked again one by one (others). What was alone already is refused.';
+revoke all on function hubspot_private.edges_apart(hubspot_private.streams, hubspot_private.pairs, bigint[], hubspot_private.edge[], timestamptz) from public;
 
 create or replace function hubspot_private.orphans_delete(s hubspot_private.streams, p hubspot_private.pairs)
 returns bigint
@@ -206,6 +257,12 @@ begin
   into v_edges;
   v_edges := hubspot_private.edges_free(p, v_edges);
   if v_edges is null then
+    return 0;
+  end if;
+  if pg_catalog.current_setting('hubspot.careful', true) = 'apart' then
+    perform hubspot_private.problem_report('SH213', s.object,
+      pg_catalog.format('record %s of %s is gone, and its associations cannot be deleted: %s', i, s.object, hubspot_private.apart_message()), null, i)
+    from (select distinct e.from_id as i from pg_catalog.unnest(v_edges) e order by 1 limit 20) e;
     return 0;
   end if;
   perform hubspot_private.stream_marks_writing(s.object, s.stream, s.range);

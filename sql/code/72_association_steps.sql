@@ -90,7 +90,9 @@ declare
   v_part bigint[];
   v_done bigint[];
   v_unsaid bigint[];
+  v_broken bigint[];
   v_refused bigint[];
+  v_apart bigint[] := '{}';
   v_wide bigint[];
   v_edges hubspot_private.edge[];
   v_ids bigint[];
@@ -118,7 +120,8 @@ begin
   end if;
   select pg_catalog.jsonb_object_agg(a.id, pg_catalog.jsonb_build_object(
       -- Pages in a circle say nothing.
-      'state', case when r.page_rounds >= 8 and r.page_mark = a.next_after then 'unsaid' else a.state end, 'after', a.next_after, 'seq', a.seq))
+      'state', case when r.page_rounds >= 8 and r.page_mark = a.next_after then 'unsaid' else a.state end, 'after', a.next_after, 'seq', a.seq,
+      'is_broken', a.is_broken or coalesce(r.is_broken, false)))
       -- A record that went while it was half read: the page that was on its way is of no use.
       filter (where a.asked_after is null or r.after is not null)
   into v_states
@@ -136,10 +139,18 @@ begin
     perform hubspot_private.fail('answer_unreadable', 'it says nothing of any record');
   end if;
   v_states := hubspot_private.blanks_judge(v_pair, v_is_reverse, v_states);
+  if pg_catalog.jsonb_path_exists(v_states, '$.* ? (@.is_broken == true && @.state == "whole")') then
+    -- By its last page, of one whose pages before were not all readable.
+    select pg_catalog.jsonb_object_agg(i.key, case
+      when i.value @> '{"is_broken": true, "state": "whole"}' then i.value || '{"state": "unsaid"}' else i.value end)
+    into v_states
+    from pg_catalog.jsonb_each(v_states) i;
+  end if;
   select array_agg(i.key::bigint) filter (where i.value ->> 'state' = 'part'),
     array_agg(i.key::bigint) filter (where i.value ->> 'state' in ('whole', 'empty')),
-    array_agg(i.key::bigint) filter (where i.value ->> 'state' = 'unsaid')
-  into v_part, v_done, v_unsaid
+    array_agg(i.key::bigint) filter (where i.value ->> 'state' = 'unsaid'),
+    array_agg(i.key::bigint) filter (where (i.value -> 'is_broken')::boolean)
+  into v_part, v_done, v_unsaid, v_broken
   from pg_catalog.jsonb_each(v_states) i;
   if v_is_reverse then
     perform hubspot_private.reverse_step(v_pair, request, answer, v_states);
@@ -165,17 +176,19 @@ begin
     if pg_catalog.current_setting('hubspot.careful', true) = 'true' then
       select (a.result).*, a.refused into v_result.rows_read, v_result.inserted, v_result.updated, v_result.unchanged, v_result.stale, v_result.regressed, v_result.deleted, v_refused
       from hubspot_private.edges_apply_careful(s, v_pair, v_ids, v_edges, asked_at, v_states, v_wide) a;
+    elsif pg_catalog.current_setting('hubspot.careful', true) = 'apart' then
+      select a.refused, a.others into v_refused, v_apart from hubspot_private.edges_apart(s, v_pair, v_ids, v_edges, asked_at) a;
     else
       v_result := hubspot_private.edges_apply(s, v_pair, v_ids, v_edges, asked_at, v_states, v_wide);
     end if;
     delete from hubspot_private.association_pages e where e.pair = v_pair.number and e.from_id = any (v_done);
   end if;
-  insert into hubspot_private.association_reads as r (pair, is_reverse, from_id, after, seq)
-  select v_pair.number, v_is_reverse, i, v_states -> i::text ->> 'after', (v_states -> i::text ->> 'seq')::bigint
+  insert into hubspot_private.association_reads as r (pair, is_reverse, from_id, after, seq, is_broken)
+  select v_pair.number, v_is_reverse, i, v_states -> i::text ->> 'after', (v_states -> i::text ->> 'seq')::bigint, i = any (coalesce(v_broken, '{}'))
   from pg_catalog.unnest(v_part) i
   order by i
   on conflict on constraint association_reads_pkey do update
-  set after = excluded.after, pages = r.pages + 1,
+  set after = excluded.after, is_broken = excluded.is_broken, pages = r.pages + 1,
     page_mark = case when (r.pages + 1) & r.pages = 0 then excluded.after else r.page_mark end,
     page_rounds = case when (r.pages + 1) & r.pages = 0 then 0 when excluded.after = r.page_mark then r.page_rounds + 1 else r.page_rounds end;
   delete from hubspot_private.association_reads r
@@ -193,11 +206,11 @@ begin
   end if;
   if pg_catalog.cardinality(v_unsaid) > 0 then
     perform hubspot_private.associations_unsaid(v_pair.number, v_is_reverse,
-      case when v_is_reverse then v_pair.to_object else v_pair.from_object end, v_unsaid);
+      case when v_is_reverse then v_pair.to_object else v_pair.from_object end, v_unsaid, v_broken);
   end if;
   update hubspot_private.problems q set resolved_at = hubspot_private.clock()
   where q.object = case when v_is_reverse then v_pair.to_object else v_pair.from_object end and q.resolved_at is null
-    and q.record_id = any (v_done) and q.record_id <> all (coalesce(v_refused, '{}'))
+    and q.record_id = any (v_done) and q.record_id <> all (coalesce(v_refused, '{}') || v_apart)
     and (q.code = 'SH217' and q.property = v_pair.table_name
       -- Where the record itself is refused, it is still to be fetched; what finds it well then ends this too.
       or q.code = 'SH213' and not v_is_reverse and not exists (
@@ -207,7 +220,10 @@ begin
   v_step.is_over := (not s.cursor ? 'last' or v_step.cursor ? 'swept') and not hubspot_private.associations_due(v_pair.number);
   if v_step.is_over and s.cursor ? 'last' then
     -- A table that someone dropped is filled by a full read first.
-    if not s.cursor ? 'until' or not exists (
+    -- Nor where it may be another of these records that ended the session.
+    if v_apart || v_refused <> '{}' then
+      null;
+    elsif not s.cursor ? 'until' or not exists (
       select from hubspot_private.streams t
       where t.object = s.object and t.stream = 'resync' and t.run_id is not null and not hubspot_private.stream_is_held(t)
       union all
