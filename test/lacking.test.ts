@@ -11,9 +11,9 @@ const OBJECTS = /objects\/[^/]+\/0-1/
 const READ = /0-1\/batch\/read$/
 
 type Properties = Record<string, unknown>
-type Spoil = (record: { id: string; properties: Properties }) => void
+type Spoil = (record: { id: string; properties: Properties }, path: string) => unknown
 
-/** A world in which a test spoils the records of answers whose path fits, as long as it says. */
+/** A world in which a test spoils the records of answers whose path fits, as long as it says; those for which it says false are left out. */
 async function lacking(sandbox: SandboxOptions = {}) {
   const now: { paths: RegExp; spoil: Spoil | undefined } = { paths: /./, spoil: undefined }
   const world = await startWorld('lacking', {
@@ -24,7 +24,8 @@ async function lacking(sandbox: SandboxOptions = {}) {
         const answer = await client.request(request)
         if (now.spoil === undefined || !now.paths.test(request.path) || String(request.query?.['archived']) === 'true') return answer
         const page = JSON.parse(answer.body.toString()) as { results: Parameters<Spoil>[0][] }
-        page.results.forEach(now.spoil)
+        const { spoil } = now
+        page.results = page.results.filter((record) => spoil(record, request.path) !== false)
         return { ...answer, body: Buffer.from(JSON.stringify(page)) }
       },
     }),
@@ -37,6 +38,7 @@ async function lacking(sandbox: SandboxOptions = {}) {
   return { world, ids, spoil, honest: () => spoil(/./) }
 }
 
+const emptyLeftOut: Spoil = ({ properties }) => { for (const name of Object.keys(properties)) if (properties[name] === null) delete properties[name] }
 /** What an answer has that was asked for nothing. */
 const bare: Spoil = (record) => {
   record.properties = Object.fromEntries(['createdate', 'lastmodifieddate', 'hs_object_id'].flatMap((name) => (name in record.properties ? [[name, record.properties[name]]] : [])))
@@ -55,7 +57,7 @@ describe('where HubSpot writes a property without a value as null', () => {
     await world.load('contacts', ['email', 'firstname', 'phone'])
     const [bad = '', other = ''] = ids
     const before = await world.row('contacts', bad)
-    spoil(READ, (record) => { if (record.id === bad) how(record) })
+    spoil(READ, (record, path) => { if (record.id === bad) how(record, path) })
     await world.advance(5_000)
     world.store.edit('contacts', [bad, other], { firstname: 'Ada' })
     await world.pass(12_000, 4_000)
@@ -92,6 +94,55 @@ describe('where HubSpot writes a property without a value as null', () => {
     honest()
     await world.pass(HOUR, 5 * MINUTE)
     expect(await world.differences('contacts')).toEqual([])
+    expect(await problems(world)).toEqual([])
+  })
+
+  test('one that lacks what it took in is read again, whatever was chosen: merged records go', async () => {
+    const { world, ids, spoil, honest } = await lacking()
+    await using _ = world
+    await world.load('contacts', ['email', 'firstname', 'phone'])
+    await world.advance(5_000)
+    world.store.edit('contacts', ids[4]!, { phone: null })
+    await world.pass(12_000, 4_000)
+    spoil(READ, ({ properties }) => { delete properties['hs_merged_object_ids'] })
+    const { id } = world.store.merge('contacts', ids[5]!, ids[2]!)
+    await world.pass(6_000, 2_000)
+    honest()
+    await world.pass(MINUTE, 5_000)
+    expect(await world.differences('contacts')).toEqual([])
+    expect(await world.db.query('select lost_id, kept_id from hubspot.merges order by 1')).toEqual([ids[2], ids[5]].map((lost) => ({ lost_id: lost, kept_id: id })))
+    expect(await problems(world)).toEqual([])
+  })
+
+  test.for(['changed', 'new'] as const)('one that has something else in place of what it lacks is seen to lack it: a %s one', async (which) => {
+    const { world, ids, spoil, honest } = await lacking()
+    await using _ = world
+    await world.load('contacts', ['email', 'firstname', 'phone'])
+    await world.advance(5_000)
+    const id = which === 'new' ? '900' : ids[1]!
+    const before = await world.row('contacts', id)
+    spoil(READ, (record) => { if (record.id === id) { delete record.properties['email']; record.properties['hs_extra'] = '1' } })
+    world.store.edit('contacts', [ids[0]!, ids[1]!, ids[3]!], { firstname: 'Ada' })
+    if (which === 'new') world.store.create('contacts', [{ id: 900, properties: { firstname: 'Ada', email: 'new@example.org' } }])
+    await world.pass(12_000, 4_000)
+    expect(await world.row('contacts', ids[0]!)).toMatchObject({ firstname: 'Ada' })
+    expect(await world.row('contacts', id)).toEqual(before)
+    honest()
+    await world.pass(MINUTE, 5_000)
+    expect(await world.differences('contacts')).toEqual([])
+    expect(await nulled(world)).toEqual([])
+  })
+
+  test('one of a full read that has something else in place of what it lacks is read by id', async () => {
+    const { world, ids, spoil } = await lacking()
+    await using _ = world
+    await world.load('contacts', ['email', 'firstname', 'phone'])
+    await world.advance(5_000)
+    spoil(LIST, (record) => { if (record.id === ids[1]) { delete record.properties['email']; record.properties['hs_extra'] = '1' } })
+    await world.db.query("select hubspot.verify('contacts')")
+    await world.pass(MINUTE, 5_000)
+    expect(await world.differences('contacts')).toEqual([])
+    expect(await nulled(world)).toEqual([])
     expect(await problems(world)).toEqual([])
   })
 
@@ -184,7 +235,7 @@ test('where it leaves an empty one out, records that have none of them load afte
 test.for([['by id', READ], ['by list', LIST]] as const)('where it writes null but for reads %s, which leave an empty one out, the two are told apart', async ([, path]) => {
   const { world, ids, spoil } = await lacking({ objects: { contacts: 30 } })
   await using _ = world
-  spoil(path, ({ properties }) => { for (const name of Object.keys(properties)) if (properties[name] === null) delete properties[name] })
+  spoil(path, emptyLeftOut)
   world.store.edit('contacts', ids.slice(0, 20), { city: null, phone: null })
   await world.load('contacts', ['city', 'phone', 'email'])
   await world.pass(5 * MINUTE, 5_000)
@@ -197,4 +248,48 @@ test.for([['by id', READ], ['by list', LIST]] as const)('where it writes null bu
   expect(await world.differences('contacts')).toEqual([])
   expect(await problems(world)).toEqual([])
   expect(await world.db.query('select from hubspot_private.fetch_queue')).toEqual([])
+})
+
+/** Where only the list leaves out what is empty, and nobody has a city. */
+async function emptyLists() {
+  const { world, ids, spoil } = await lacking({ objects: { contacts: 30 } })
+  world.store.edit('contacts', ids, { city: null })
+  spoil(LIST, emptyLeftOut)
+  await world.load('contacts', ['city', 'phone', 'email'])
+  await world.pass(5 * MINUTE, 30_000)
+  world.store.edit('contacts', ids.slice(0, 3), { phone: '1' })
+  await world.pass(MINUTE, 10_000)
+  expect(await world.db.query("select is_empty_explicit from hubspot_private.objects where name = 'contacts'")).toEqual([{ is_empty_explicit: true }])
+  return { world, ids, spoil }
+}
+
+test('where only its list leaves an empty one out, a record that the list passed over and a read by id found tells nothing of the list', async () => {
+  const { world, ids, spoil } = await emptyLists()
+  await using _ = world
+  spoil(LIST, (record, path) => { emptyLeftOut(record, path); return record.id !== ids[1] })
+  await world.db.query("select hubspot.resync('contacts')")
+  await world.pass(3 * MINUTE, 5_000)
+  spoil(LIST, emptyLeftOut)
+  await world.db.query("select hubspot.resync('contacts')")
+  await world.pass(3 * MINUTE, 5_000)
+  expect(await problems(world)).toEqual([])
+  world.store.edit('contacts', ids[5]!, { city: 'Bern' })
+  await world.pass(MINUTE, 5_000)
+  expect(await world.differences('contacts')).toEqual([])
+})
+
+test('where only its list leaves an empty one out, a property that reads by id kept back is tried by id', async () => {
+  const { world, ids, spoil } = await emptyLists()
+  await using _ = world
+  spoil(OBJECTS, (record, path) => { if (READ.test(path)) delete record.properties['city']; else emptyLeftOut(record, path) })
+  world.store.edit('contacts', ids.slice(0, 3), { phone: '2' })
+  await world.pass(3 * MINUTE, 10_000)
+  expect(await problems(world)).toMatchObject([{ code: 'SH215', property: 'city' }])
+  await world.pass(20 * MINUTE, MINUTE)
+  expect(await problems(world)).toMatchObject([{ code: 'SH215', property: 'city' }])
+  spoil(LIST, emptyLeftOut)
+  world.store.edit('contacts', ids[5]!, { city: 'Bern' })
+  await world.pass(20 * MINUTE, MINUTE)
+  expect(await problems(world)).toEqual([])
+  expect(await world.differences('contacts')).toEqual([])
 })

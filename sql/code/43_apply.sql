@@ -157,7 +157,7 @@ begin
     into v_differ, v_older using body, case when pg_catalog.cardinality(v_known) < v_all then v_known end;
     v_again := v_again || array(select i from unnest(v_differ) i where i::text = any (v_behind));
     v_differ := array(select i from unnest(v_differ) i where i::text <> all (coalesce(v_behind, '{}')) order by i);
-    if v_differ <> '{}' and hubspot_private.is_explicit(v_object, stream) is not true then
+    if v_differ <> '{}' and hubspot_private.is_explicit(v_object) is not true then
       v_silent := hubspot_private.page_silent(v_object, stream, body, v_differ, asked_at);
       v_again := v_again || v_silent;
       v_differ := array(select i from unnest(v_differ) i where i <> all (v_silent));
@@ -172,6 +172,7 @@ begin
   v_write := coalesce(v_new, '{}') || coalesce(v_free::text[], '{}');
   if v_write <> '{}' then
     v_merged := hubspot_private.doubt_merged(object, v_write);
+    v_merged := v_merged || hubspot_private.page_disguised(v_object, stream, body, v_write);
     if v_merged is not null then
       v_again := v_again || v_merged;
       v_write := array(select i from unnest(v_write) i where i::bigint <> all (v_merged));

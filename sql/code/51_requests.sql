@@ -1,5 +1,5 @@
 -- What each stream asks for where its cursor stands. The worker sends it as it is:
---   list {after, until, properties, is_apart}  ·  archived {after}  ·  read {ids, seqs}  ·  look {inputs}  ·  search {body, upto}  ·  count {body}  ·  schema  ·  probe {properties}  ·  catalogue
+--   list {after, until, properties, is_apart}  ·  archived {after}  ·  read {ids, seqs}  ·  look {inputs}  ·  search {body, upto}  ·  count {body}  ·  schema  ·  probe {properties, silent, is_by_id}  ·  catalogue
 --   labels {from, to}  ·  associations {from, to, inputs: [{id, after}]}
 create or replace function hubspot_private.control_id(object text, suspects bigint[])
 returns bigint

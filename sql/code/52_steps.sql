@@ -159,6 +159,8 @@ begin
   perform pg_catalog.set_config('lock_timeout', '2s', true);
   -- Record by record, after a page as a whole was refused, or none, after it ended its session: page_apply looks at it.
   perform pg_catalog.set_config('hubspot.careful', case when is_apart then 'apart' else is_careful::text end, true);
+  -- A list's own values, not those of a batch read beside it: the two may write what is empty in different ways.
+  perform pg_catalog.set_config('hubspot.is_list', (request ->> 'kind' = 'list' and asked is null)::text, true);
   v_session := hubspot_private.session_state();
   answer := hubspot_private.answer_objects(object, answer);
   -- Before the first row is locked, which gives the transaction its number: the change feed is read in the order of these, so that

@@ -48,11 +48,13 @@ stable
 set search_path = pg_catalog, pg_temp
 as $$
   select jsonb_build_object('kind', 'probe', 'properties', coalesce(jsonb_agg(p.property order by p.property), '[]'),
-    'silent', coalesce(jsonb_agg(p.property order by p.property) filter (where p.unmentioned_at is not null), '[]'))
+    'silent', coalesce(jsonb_agg(p.property order by p.property) filter (where p.unmentioned_at is not null), '[]'),
+    -- A list that leaves out what is empty shows nothing: then it was reads by id that did not have them.
+    'is_by_id', (select o.is_list_explicit is not true from hubspot_private.objects o where o.name = probe_request.object))
   from hubspot_private.properties p
   where p.object = probe_request.object and p.unreadable_at is not null;
 $$;
-comment on function hubspot_private.probe_request(text) is 'What is tried again: each property that HubSpot refused, alone; silent: those that it left out without a word.';
+comment on function hubspot_private.probe_request(text) is 'What is tried again: each property that HubSpot refused, alone; silent: those that it left out without a word, which a list or (is_by_id) a read by id has to show.';
 
 create or replace function hubspot_private.probe_step(object text, answer jsonb)
 returns hubspot_private.step

@@ -76,7 +76,7 @@ begin
     from jsonb_array_elements(body -> 'results') r
     where r.value ->> 'id' ~ '^[0-9]{1,18}$' and hubspot_private.record_version(o, r.value) <= v_audit.known_until is not false
       -- One that came incomplete tells nothing.
-      and (o.is_list_explicit is not true or r.value -> 'properties' ?& hubspot_private.asked_properties(o.name))
+      and (hubspot_private.is_explicit(o) is not true or r.value -> 'properties' ?& hubspot_private.asked_properties(o.name))
       -- Restored since the archived list was read: the next sweep finds it, whatever its date.
       and (v_audit.deletes_known_until is null or not exists (
         select from hubspot_private.tombstones g where g.object = o.name and g.id = (r.value ->> 'id')::bigint and g.purged_at is null))

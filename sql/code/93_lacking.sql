@@ -9,7 +9,8 @@ set search_path = pg_catalog, pg_temp
 as $$
   select array(
     select p.property from hubspot_private.properties p
-    where p.object = asked_properties.object and p.is_selected and p.archived_at is null and p.unreadable_at is null
+    where p.object = asked_properties.object and p.archived_at is null
+      and (p.is_selected and p.unreadable_at is null or p.property = 'hs_merged_object_ids')
     order by p.property);
 $$;
 comment on function hubspot_private.asked_properties(text) is 'The properties that every whole read of a record asks for, and that HubSpot defines.';
@@ -60,18 +61,29 @@ $$;
 comment on function hubspot_private.definitions_doubt(text, text[], timestamptz) is
   'Of these properties, which a page does not name, those that may have been archived since the definitions were read: they are read anew, and believed for some minutes.';
 
-create or replace function hubspot_private.is_explicit(o hubspot_private.objects, stream text)
+create or replace function hubspot_private.is_listed()
 returns boolean
 language sql
-immutable
+stable
 set search_path = pg_catalog, pg_temp
 as $$
-  select case when is_explicit.stream in ('backfill', 'resync', 'fill') then o.is_list_explicit else o.is_empty_explicit end;
+  -- The stream does not tell: a full read reads by id what its list passed over, and the values that no URL has room for.
+  select coalesce(current_setting('hubspot.is_list', true), '') = 'true';
 $$;
-comment on function hubspot_private.is_explicit(hubspot_private.objects, text) is
-  'Whether what a stream reads, by list or by id, writes a property without a value as null; null: nobody knows yet.';
+comment on function hubspot_private.is_listed() is 'Whether the answer that this transaction takes in is a list''s own; else its records were read by id.';
 
-create or replace function hubspot_private.empty_learn(o hubspot_private.objects, stream text, is_explicit boolean)
+create or replace function hubspot_private.is_explicit(o hubspot_private.objects)
+returns boolean
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select case when hubspot_private.is_listed() then o.is_list_explicit else o.is_empty_explicit end;
+$$;
+comment on function hubspot_private.is_explicit(hubspot_private.objects) is
+  'Whether an answer as the one at hand, of a list or by id, writes a property without a value as null; null: nobody knows yet.';
+
+create or replace function hubspot_private.empty_learn(o hubspot_private.objects, is_explicit boolean)
 returns void
 language plpgsql
 volatile
@@ -79,19 +91,19 @@ set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_variable
 declare
-  v_is_list constant boolean := stream in ('backfill', 'resync', 'fill');
+  v_is_list constant boolean := hubspot_private.is_listed();
 begin
   update hubspot_private.objects x
   set is_list_explicit = case when v_is_list then is_explicit else x.is_list_explicit end,
     is_empty_explicit = case when v_is_list then x.is_empty_explicit else is_explicit end,
     lacked_at = case when not is_explicit then coalesce(x.lacked_at, hubspot_private.clock()) end
-  where x.name = o.name and (hubspot_private.is_explicit(x, stream) is null or is_explicit and not hubspot_private.is_explicit(x, stream));
+  where x.name = o.name and (hubspot_private.is_explicit(x) is null or is_explicit and not hubspot_private.is_explicit(x));
   if found and is_explicit and o.lacked_at is not null then
     perform hubspot_private.run_request(o.name, 'resync');
   end if;
 end;
 $$;
-comment on function hubspot_private.empty_learn(hubspot_private.objects, text, boolean) is
+comment on function hubspot_private.empty_learn(hubspot_private.objects, boolean) is
   'Notes how HubSpot answers a property without a value, by list or by id. That it writes null is known for good, and what was taken before that, as if it did not, is read again.';
 
 create or replace function hubspot_private.page_lacking(
@@ -114,30 +126,34 @@ declare
   v_most jsonb;
   v_lacks jsonb;
   v_count bigint;
+  v_blank bigint;
   v_unmentioned text[];
   v_bare bigint[];
   v_tried bigint[];
   v_parked text[];
   v_id bigint;
-  v_is_explicit boolean := hubspot_private.is_explicit(o, stream);
+  v_is_explicit boolean := hubspot_private.is_explicit(o);
 begin
   complete := body;
   if v_is_explicit is not true and jsonb_path_exists(body, '$.results[*].properties.* ? (@ == null)') then
-    perform hubspot_private.empty_learn(o, stream, true);
+    perform hubspot_private.empty_learn(o, true);
     v_is_explicit := true;
   end if;
   if v_is_explicit is false then
     return;
   end if;
   -- Mostly each record has all of them. An object with fewer keys than another is the lesser one, whatever is in them, and of two with as
-  -- many that with the lesser first key: so one comparison counts. A tenth of what it takes to look for each name, which comes after.
-  v_most := (
-    select jsonb_object_agg(case when k.n > 1 then k.name else '' end, null)
-    from (
-      select n.name, row_number() over () as n
-      from (select unnest(v_names) union select unnest(v_given) union select jsonb_object_keys(body #> '{results,0,properties}')) n (name)
-    ) k);
-  if not exists (select from jsonb_array_elements(body -> 'results') r where r.value -> 'properties' < v_most)
+  -- many that with the lesser first key: so one comparison counts. A fifth of what it takes to look for each name, which comes after, and
+  -- at once for what is read by id or asked for by name. Of other pages page_disguised looks at what would be written.
+  if stream <> 'fetch' and names is null then
+    v_most := (
+      select jsonb_object_agg(case when k.n > 1 then k.name else '' end, null)
+      from (
+        select n.name, row_number() over () as n
+        from (select unnest(v_names) union select unnest(v_given) union select jsonb_object_keys(body #> '{results,0,properties}')) n (name)
+      ) k);
+  end if;
+  if not exists (select from jsonb_array_elements(body -> 'results') r where coalesce(r.value -> 'properties' < v_most, true))
     or not exists (select from jsonb_array_elements(body -> 'results') r where not r.value -> 'properties' ?& v_names)
   then
     return;
@@ -148,9 +164,11 @@ begin
     where e.value ->> 'id' ~ '^[0-9]{1,18}$' and (e.value -> 'archived')::text is distinct from 'true'
   )
   select jsonb_object_agg(r.id, to_jsonb(r.lacks)) filter (where r.lacks <> '{}'), count(*),
-    array_agg(r.id::bigint) filter (where 'hs_merged_object_ids' = any (r.lacks) or v_telling <> '{}' and r.lacks @> v_telling),
+    count(*) filter (where v_telling <> '{}' and r.lacks @> v_telling),
+    -- A list that leaves out what is empty leaves this out of nearly all.
+    array_agg(r.id::bigint) filter (where 'hs_merged_object_ids' = any (r.lacks) and (v_is_explicit or not hubspot_private.is_listed()) or v_telling <> '{}' and r.lacks @> v_telling),
     array(select n from r, unnest(r.lacks) n group by n having count(*) = (select count(*) from r))
-  into v_lacks, v_count, v_bare, v_unmentioned
+  into v_lacks, v_count, v_blank, v_bare, v_unmentioned
   from r;
   if v_lacks is null then
     return;
@@ -159,11 +177,11 @@ begin
     select q.id from hubspot_private.fetch_queue q
     where stream = 'fetch' and q.object = o.name and q.attempts >= 3 and v_lacks ? q.id::text);
   -- A whole answer that shows nothing is no way to write what is empty, where the other way writes null.
-  if coalesce(v_is_explicit, (o.is_list_explicit or o.is_empty_explicit) and cardinality(v_bare) = v_count) is not true then
+  if coalesce(v_is_explicit, (o.is_list_explicit or o.is_empty_explicit) and v_blank = v_count) is not true then
     -- Nobody knows yet: as other objects are answered, else only what tells nothing at all is in doubt, until it was so four times.
-    lacking := case when exists (select from hubspot_private.objects x where hubspot_private.is_explicit(x, stream)) then array(select k::bigint from jsonb_object_keys(v_lacks) k) else v_bare end;
+    lacking := case when exists (select from hubspot_private.objects x where hubspot_private.is_explicit(x)) then array(select k::bigint from jsonb_object_keys(v_lacks) k) else v_bare end;
     if lacking && v_tried then
-      perform hubspot_private.empty_learn(o, stream, false);
+      perform hubspot_private.empty_learn(o, false);
       lacking := null;
     elsif o.lacked_at is null and coalesce(cardinality(lacking), 0) < v_count then
       update hubspot_private.objects x set lacked_at = hubspot_private.clock() where x.name = o.name and x.lacked_at is null;
@@ -238,47 +256,3 @@ end;
 $$;
 comment on function hubspot_private.lacking_keep(hubspot_private.objects, jsonb, bigint[], bigint[], jsonb) is
   'A page without some records (lacking), and with what the rows of others (kept) have of the properties that they lack ({id: [property]}).';
-
-create or replace function hubspot_private.page_silent(o hubspot_private.objects, stream text, body jsonb, ids bigint[], asked_at timestamptz)
-returns bigint[]
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_variable
-declare
-  v_names text[] := array(
-    select distinct n from jsonb_array_elements(body -> 'results') r, unnest(hubspot_private.asked_properties(o.name)) n
-    where not r.value -> 'properties' ? n);
-  v_losing jsonb;
-  v_doubted text[];
-  v_ids bigint[];
-begin
-  if v_names = '{}' then
-    return '{}';
-  end if;
-  execute format(
-    'select jsonb_object_agg(l.property, l.ids) from (
-       select n.property, jsonb_agg(t.id) as ids from hubspot.%I t
-       join jsonb_to_recordset($2 -> ''results'') r (id text, properties jsonb) on r.id = t.id::text
-       cross join lateral (values %s) n (property, is_held)
-       where t.id = any ($1) and n.is_held and not r.properties ? n.property
-       group by 1) l', o.table_name, (
-      select string_agg(format('(%L, %s t._extra ? %1$L)', p.property, case when p.column_name is not null then format('t.%I is not null or', p.column_name) end), ', ')
-      from hubspot_private.properties p where p.object = o.name and p.property = any (v_names)))
-  into v_losing using ids, body;
-  if v_losing is null then
-    return '{}';
-  end if;
-  -- Archived, it is in the definitions no more.
-  v_doubted := hubspot_private.definitions_doubt(o.name, array(select n from unnest(hubspot_private.page_unmentioned(o, body)) n where v_losing ? n), asked_at);
-  -- Still defined, it is empty, where that is said four times.
-  select array_agg(distinct i::bigint) into v_ids
-  from jsonb_each(v_losing) l, jsonb_array_elements_text(l.value) i
-  where l.key = any (v_doubted) or not exists (
-    select from hubspot_private.fetch_queue q where stream = 'fetch' and q.object = o.name and q.id = i::bigint and q.attempts >= 3);
-  return coalesce(v_ids, '{}');
-end;
-$$;
-comment on function hubspot_private.page_silent(hubspot_private.objects, text, jsonb, bigint[], timestamptz) is
-  'Where HubSpot was never seen to write null: of these records those that a page would take a value from by leaving its property out, until it was left out four times, and the definitions still have it.';

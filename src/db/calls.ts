@@ -17,7 +17,7 @@ export type StreamRequest = { class: QuotaClass } & (
   | { kind: 'look'; inputs: string[] }
   | { kind: 'search' | 'count'; body: object; upto?: number | null }
   | { kind: 'schema' }
-  | { kind: 'probe'; properties: string[]; silent: string[] }
+  | { kind: 'probe'; properties: string[]; silent: string[]; is_by_id: boolean }
   | { kind: 'labels'; from: string; to: string }
   | { kind: 'associations'; from: string; to: string; inputs: { id: string; after?: string }[]; seqs: (number | null)[] }
   | { kind: 'catalogue' }

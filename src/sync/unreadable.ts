@@ -1,7 +1,8 @@
 import { propertiesPark, type Plan } from '../db/calls.ts'
 import type { Database } from '../db/database.ts'
 import type { Client } from '../hubspot/client.ts'
-import { fitsInUrl, listPage } from '../hubspot/objects.ts'
+import { idsOf } from '../hubspot/body.ts'
+import { batchRead, fitsInUrl, listPage } from '../hubspot/objects.ts'
 import { Refused } from '../lib/errors.ts'
 import type { Caller } from './call.ts'
 
@@ -33,11 +34,18 @@ async function unreadable(way: Way, type: string, properties: readonly string[],
   }
 }
 
-/** Whether a list of one record that names these properties is answered, and shows `shown`. */
-async function isReadable({ hubspot, caller, signal }: Way, type: string, properties: readonly string[], shown?: string): Promise<boolean> {
+/** Whether a list of one record that names these properties is answered, and shows `shown`, or, `isById`, a read of that record does. */
+async function isReadable(
+  { hubspot, caller, signal }: Way,
+  type: string,
+  properties: readonly string[],
+  { shown, isById = false }: { shown?: string; isById?: boolean } = {},
+): Promise<boolean> {
   try {
-    const { answer } = await caller.call('burst', () => listPage(hubspot, { type, limit: 1, properties, signal }))
+    let { answer } = await caller.call('burst', () => listPage(hubspot, { type, limit: 1, properties, signal }))
     if (shown === undefined) return true
+    const ids = isById ? idsOf(answer.body) : []
+    if (ids.length > 0) ({ answer } = await caller.call('burst', () => batchRead(hubspot, { type, ids, properties, signal })))
     const { results = [] } = JSON.parse(answer.body.toString()) as { results?: { properties?: Record<string, unknown> }[] }
     return results.every((record) => Object.hasOwn(record.properties ?? {}, shown))
   } catch (error) {
@@ -50,11 +58,11 @@ async function isReadable({ hubspot, caller, signal }: Way, type: string, proper
 export async function probe(
   way: Way,
   type: string,
-  { properties, silent }: { properties: readonly string[]; silent: readonly string[] },
+  { properties, silent, is_by_id: isById }: { properties: readonly string[]; silent: readonly string[]; is_by_id: boolean },
 ): Promise<{ readable: string[]; requests: number }> {
   const readable: string[] = []
-  for (const name of properties) if (await isReadable(way, type, [name], silent.includes(name) ? name : undefined)) readable.push(name)
-  return { readable, requests: properties.length }
+  for (const name of properties) if (await isReadable(way, type, [name], silent.includes(name) ? { shown: name, isById } : {})) readable.push(name)
+  return { readable, requests: properties.length + (isById ? silent.length : 0) }
 }
 
 /**
