@@ -68,6 +68,17 @@ describe('the catalogue', () => {
     expect(definers).toEqual([])
   })
 
+  it('catches failed assertions, of triggers of users\' among others, wherever it catches all else', async () => {
+    const functions = await db.query<{ name: string; text: string }>(
+      `select p.proname as name, p.prosrc as text from pg_proc p
+       where p.pronamespace in ('hubspot'::regnamespace, 'hubspot_private'::regnamespace) and p.prosrc ~* '\\mothers\\M'`)
+    const clauses = functions.flatMap(({ name, text }) => [...text.matchAll(/\bwhen\s+((?:\w+\s+or\s+)*\w+)\s+then\b/gi)]
+      .map(([, caught = '']) => ({ name, caught: caught.toLowerCase().split(/\s+or\s+/) }))
+      .filter(({ caught }) => caught.includes('others')))
+    expect(clauses.length).toBeGreaterThan(10)
+    expect(clauses.filter(({ caught }) => !caught.includes('assert_failure'))).toEqual([])
+  })
+
   it('lets what is users\' run under the usual search path alone, in others\' sessions with temporary tables last', async () => {
     const functions = await db.query<{ name: string; text: string }>(
       `select p.proname as name, p.prosrc as text from pg_proc p

@@ -75,7 +75,7 @@ begin
         perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
         carried := carried || v_one;
         v_all := v_all || coalesce(v_extras, '{}');
-      exception when others then
+      exception when others or assert_failure then
         if sqlstate ~ '^(08|40|53|57|58)' or sqlstate = '55P03' then
           raise;
         end if;

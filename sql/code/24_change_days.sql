@@ -162,7 +162,7 @@ begin
         perform hubspot_private.changes_held_note(v_day.ends_at);
       end if;
       return;
-    when others then
+    when others or assert_failure then
       get stacked diagnostics v_detail = pg_exception_detail;
       v_refusal := coalesce(v_refusal, concat_ws(': ', sqlerrm, nullif(v_detail, '')));
     end;
@@ -184,7 +184,7 @@ begin
     end if;
   exception when lock_not_available or deadlock_detected then
     null;
-  when others then
+  when others or assert_failure then
     get stacked diagnostics v_detail = pg_exception_detail;
     v_refusal := coalesce(v_refusal, concat_ws(': ', sqlerrm, nullif(v_detail, '')));
   end;
@@ -225,7 +225,7 @@ begin
       perform hubspot_private.change_day_make(v_day);
     exception when lock_not_available or deadlock_detected then
       exit;
-    when others then
+    when others or assert_failure then
       -- What comes goes to the rest.
       get stacked diagnostics v_detail = pg_exception_detail;
       v_refusal := coalesce(v_refusal, concat_ws(': ', sqlerrm, nullif(v_detail, '')));

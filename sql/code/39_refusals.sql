@@ -77,8 +77,17 @@ declare
     select l from regexp_split_to_table(v_inner, '\n') with ordinality x (l, n)
     where l ~ 'PL/[A-Za-z]' and l !~ 'hubspot_private\.' order by n limit 1);
 begin
-  if state ~ '^(08|40|53|57|58)' or state = '55P03' then
-    -- Locks, deadlocks, a server that stops or is full: over in a moment.
+  if state ~ '^(57P|53[12]00)' then
+    -- A server that stops or is full: over in a moment.
+    return null;
+  elsif (state ~ '^(08|40|53|57|58)' or state = '55P03') and (v_line is null
+    -- Locks, deadlocks, another server that is away: these pass too. Not what a trigger of the user's raises each time, unless it takes
+    -- so long that record by record is no way.
+    or clock_timestamp() > statement_timestamp() + interval '30 seconds'
+    or coalesce(nullif(current_setting('hubspot.failures', true), ''), '0')::integer < 3 and not exists (
+      select from hubspot_private.problems p
+      where p.object = refusal_note.object and p.record_id = refusal_note.record_id and p.code = 'SH213' and p.resolved_at is null))
+  then
     return null;
   elsif v_line is null and state !~ '^(22|23|54|P0)' then
     -- Neither a value, a constraint nor a trigger of a user's: a column that is gone, a bug.

@@ -219,7 +219,7 @@ begin
             v_result.inserted := v_result.inserted + v_count;
             v_extras := coalesce(v_extras, '{}') || coalesce(v_one_extras, '{}');
             exit;
-          exception when others then
+          exception when others or query_canceled or assert_failure then
             continue when sqlstate = '54000' and v_try < 3;
             get stacked diagnostics v_context = pg_exception_context;
             v_sign := hubspot_private.refusal_note(object, v_id::bigint, sqlstate, sqlerrm, v_context);

@@ -59,7 +59,7 @@ begin
     execute statement using rows;
     set constraints all immediate;
     return;
-  exception when others then
+  exception when others or assert_failure then
     -- A server that stops or is full, a bug: no row's fault.
     if sqlstate ~ '^(08|53|57|58|XX)' then
       raise;

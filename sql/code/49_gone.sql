@@ -71,7 +71,7 @@ begin
           perform hubspot_private.session_settle(v_session, v_triggers);
           perform hubspot_private.edges_forget(object, stream, range, v_one);
           v_deleted := v_deleted || v_one;
-        exception when others then
+        exception when others or query_canceled or assert_failure then
           get stacked diagnostics v_context = pg_exception_context;
           if hubspot_private.refusal_note(object, v_each, sqlstate, sqlerrm, v_context) is null then
             raise;
@@ -99,7 +99,7 @@ begin
     foreach v_each in array array(select i from unnest(v_gone) i where i <> all (coalesce(v_deleted, '{}'))) loop
       begin
         perform hubspot_private.edges_forget(object, stream, range, array[v_each]);
-      exception when others then
+      exception when others or query_canceled or assert_failure then
         get stacked diagnostics v_context = pg_exception_context;
         if hubspot_private.refusal_note(object, v_each, sqlstate, sqlerrm, v_context) is null then
           raise;

@@ -189,6 +189,8 @@ begin
     return query select 'lost', null::jsonb, null::jsonb;
     return;
   end if;
+  -- What passes by itself is a record's fault when it does not: refusal_note looks at it.
+  perform pg_catalog.set_config('hubspot.failures', v_stream.failures::text, true);
   perform hubspot_private.suspects_settle(v_stream, hubspot_private.request_ids(request));
   answered_at := hubspot_private.date_heard(answered_at);
   if pg_catalog.jsonb_path_exists(answer, '$.errors[*] ? (@.category == "OBJECT_NOT_FOUND").context.ids[*]') then

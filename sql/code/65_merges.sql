@@ -117,7 +117,7 @@ begin
       end if;
       update hubspot.merges k set kept_id = v_kept
       where k.object = merges_note.object and k.kept_id = v_merge.lost;
-    exception when others then
+    exception when others or query_canceled or assert_failure then
       get stacked diagnostics v_context = pg_exception_context;
       if not v_is_careful then
         raise;

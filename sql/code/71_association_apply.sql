@@ -165,7 +165,7 @@ begin
       result.deleted := result.deleted + v_one.deleted;
       result.unchanged := result.unchanged + v_one.unchanged;
       v_is_any := v_is_any or v_one.inserted + v_one.updated + v_one.deleted > 0;
-    exception when others then
+    exception when others or query_canceled or assert_failure then
       get stacked diagnostics v_context = pg_exception_context;
       v_sign := hubspot_private.refusal_note(s.object, v_id, sqlstate, sqlerrm, v_context);
       if v_sign is null then
@@ -274,7 +274,7 @@ begin
       begin
         perform hubspot_private.edges_delete(p, array[v_each]);
         v_deleted := v_deleted || (v_each).from_id;
-      exception when others then
+      exception when others or query_canceled or assert_failure then
         get stacked diagnostics v_context = pg_exception_context;
         if hubspot_private.refusal_note(s.object, (v_each).from_id, sqlstate, sqlerrm, v_context) is null then
           raise;

@@ -179,7 +179,7 @@ begin
     begin
       perform hubspot_private.records_erase(object, stream, range, ids);
       return;
-    exception when others then
+    exception when others or assert_failure then
       if sqlstate ~ '^(08|53|57|58)' then
         raise;
       end if;
@@ -188,7 +188,7 @@ begin
   foreach v_id in array ids loop
     begin
       perform hubspot_private.records_erase(object, stream, range, array[v_id]);
-    exception when others then
+    exception when others or assert_failure then
       -- A trigger of the user's, or someone holds a row: it is tried again, and neither a page nor another record waits for it.
       if sqlstate ~ '^(08|53|57|58)' then
         raise;

@@ -146,7 +146,7 @@ begin
     loop
       begin
         execute v_statement;
-      exception when others then
+      exception when others or assert_failure then
         v_failed := concat_ws('; ', v_failed, sqlerrm);
       end;
     end loop;

@@ -109,12 +109,21 @@ export function isRecordRefused(error: unknown): boolean {
 }
 
 /**
- * Whether a trigger of a user's may have raised it for one record: any state but those of locks, the connection and the
- * server, and our own.
+ * Whether a trigger of a user's may have raised it for one record: any state but our own, and those of locks, the connection and
+ * the server, which count where a function of a user's was at work.
  */
 export function mayBeOneRecords(error: unknown): boolean {
   const state = sqlState(error)
-  return state !== undefined && !/^(08|40|53|57|58|55P03|SH(?!105))/.test(state)
+  if (state === undefined || /^SH(?!105)/.test(state) || SERVERS.test(state)) return false
+  return !/^(08|40|53|57|58|55P03)/.test(state) || isOfUsersCode(error as pg.DatabaseError)
+}
+
+/** A server that stops, or has no room left: whoever's code is at work then is not to blame. */
+const SERVERS = /^(57P|53[12]00)/
+
+/** As hubspot_private.refusal_note has it: in any language of messages a line that names a function has PL/ in it. */
+function isOfUsersCode({ where = '' }: pg.DatabaseError): boolean {
+  return where.replace(/hubspot_private\.(write_\d+|gone_apply)\([^]*/, '').split('\n').some((line) => /PL\/[A-Za-z]/.test(line) && !line.includes('hubspot_private.'))
 }
 
 /** Serialization failure, deadlock, lock time-out; a column or table that changed under a statement; a prepared one that a user's trigger took away. */
@@ -146,10 +155,14 @@ export function isSessionEnded(error: unknown): boolean {
   return ['57P01', '25P04'].includes(sqlState(error) ?? '')
 }
 
-/** Whether the database itself was away: no answer came from it, or it said that it is stopping, starting or full. */
+/**
+ * Whether the database itself was away: no answer came from it, or it said that it is stopping, starting or full. What else was
+ * raised within a function says that of another server, as a foreign table's.
+ */
 export function isConnectionLost(error: unknown): boolean {
   const state = sqlState(error)
-  return state === undefined ? isNetworkError(error) : /^(57P|08|53)/.test(state)
+  if (state === undefined) return isNetworkError(error)
+  return SERVERS.test(state) || /^(08|53)/.test(state) && (error as pg.DatabaseError).where === undefined
 }
 
 function isNetworkError(error: unknown): boolean {
