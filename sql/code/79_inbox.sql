@@ -151,6 +151,12 @@ declare
   v_edges jsonb := '[]';
   v_pairs integer[];
 begin
+  if not hubspot_private.is_home() then
+    -- Events are kept for whoever adopts the copy.
+    applied := 0;
+    return next;
+    return;
+  end if;
   v_taken := array(
     select i.digest from hubspot_private.inbox i where i.applied_at is null order by i.received_at limit max_events for update skip locked);
   applied := cardinality(v_taken);
@@ -239,6 +245,9 @@ declare
       select from hubspot_private.pairs p where p.is_tracked
     ) t)::integer) / 1000);
 begin
+  if not hubspot_private.is_home() then
+    return;
+  end if;
   -- Whoever stored them died, or has no database to say so: any worker goes on.
   if exists (select from hubspot_private.inbox i where i.applied_at is null and i.received_at < hubspot_private.clock() - v_patience)
     or exists (

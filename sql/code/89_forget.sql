@@ -36,6 +36,9 @@ declare
   v_object hubspot_private.objects;
   v_session constant text[] := hubspot_private.session_state();
 begin
+  if not hubspot_private.is_home() then
+    return;
+  end if;
   for v_due in
     with due as (
       update hubspot_private.erasures e
