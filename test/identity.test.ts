@@ -201,7 +201,6 @@ test('a copy erases nothing and keeps what webhooks brought, until it is adopted
     await db.query('select hubspot_private.sweep()')
     site.inbox.wake()
     await site.inbox.idle()
-    await db.query('select hubspot_private.erasures_forget()')
   }
   await site.send([changeOf(world, Number(deal), { subscriptionType: 'deal.privacyDeletion' })])
   await act()

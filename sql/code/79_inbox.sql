@@ -151,18 +151,13 @@ declare
   v_edges jsonb := '[]';
   v_pairs integer[];
 begin
-  if not hubspot_private.is_home() then
-    -- Events are kept for whoever adopts the copy.
-    applied := 0;
-    return next;
-    return;
-  end if;
+  -- A copy keeps them for whoever adopts it.
   v_taken := array(
-    select i.digest from hubspot_private.inbox i where i.applied_at is null order by i.received_at limit max_events for update skip locked);
+    select i.digest from hubspot_private.inbox i
+    where i.applied_at is null and (select hubspot_private.is_home())
+    order by i.received_at limit max_events for update skip locked);
   applied := cardinality(v_taken);
   if applied = 0 then
-    -- Apart from events, so that none waits for what users' triggers make of it.
-    perform hubspot_private.erasures_forget();
     return next;
     return;
   end if;
