@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest'
 import { startWorld, type World } from './support/sync.ts'
+import { changeOf, siteOf } from './support/webhooks.ts'
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
@@ -87,6 +88,35 @@ describe('a privacy deletion that no webhook told of', () => {
     expect(await world.db.query('select count(*) from hubspot.contacts')).toEqual([{ count: '5' }])
     expect(await world.db.query('select * from hubspot.problems where resolved_at is null')).toEqual([])
   })
+})
+
+test('a row that is only marked is marked, and another is read, though a trigger ends the session that would erase it', async () => {
+  await using world = await startWorld('erasing', { sandbox: { objects: { contacts: 5 } } })
+  await using site = siteOf(world)
+  const [id = '', other = '', edited = ''] = idsOf(world)
+  await world.load('contacts', ['firstname'], 'mark')
+  await world.db.query(`create function bad() returns trigger language plpgsql as $$ begin
+    if old.id = ${id} then perform pg_terminate_backend(pg_backend_pid()); perform pg_sleep(1); end if; return old; end $$`)
+  await world.db.query('create trigger bad before delete on hubspot.contacts for each row execute function bad()')
+  for (const one of [id, other]) world.store.gdprDelete(one)
+  world.store.edit('contacts', edited, { firstname: 'Fresh' })
+  await site.send([...[id, other].map((one) => changeOf(world, Number(one), { subscriptionType: 'contact.privacyDeletion' })), changeOf(world, Number(edited))])
+  await site.caughtUp()
+  await world.pass(4 * MINUTE, 20_000)
+  for (let tries = 0; tries < 2; tries += 1) {
+    site.inbox.wake()
+    await site.inbox.idle()
+    await world.advance(10 * MINUTE)
+  }
+  expect(await world.row('contacts', id)).toMatchObject({ _archived_at: expect.anything() as unknown })
+  expect(await world.row('contacts', edited)).toMatchObject({ firstname: 'Fresh', _archived_at: null })
+  expect(await tombstones(world)).toEqual([{ id, is_erased: false }, { id: other, is_erased: true }])
+  await world.db.query('drop trigger bad on hubspot.contacts')
+  await world.advance(HOUR)
+  site.inbox.wake()
+  await site.inbox.idle()
+  expect(await world.row('contacts', id)).toBeUndefined()
+  expect(await tombstones(world)).toEqual([id, other].map((one) => ({ id: one, is_erased: true })))
 })
 
 describe('what is no privacy deletion', () => {

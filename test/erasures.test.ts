@@ -39,7 +39,9 @@ describe('a privacy deletion of what is no longer tracked', () => {
     user.release()
     await world.db.query('drop trigger if exists bad on hubspot.contacts')
     await world.advance(2 * 60_000)
-    await world.db.query('select hubspot_private.inbox_sweep(), hubspot_private.inbox_apply()')
+    await world.db.query('select hubspot_private.inbox_sweep()')
+    site.inbox.wake()
+    await site.inbox.idle()
     expect(await world.row('contacts', id)).toBeUndefined()
     expect(await open(world)).toEqual([])
     expect(await world.db.query('select * from hubspot_private.erasures')).toEqual([])
@@ -59,7 +61,8 @@ describe('a privacy deletion of what is no longer tracked', () => {
     await world.advance(2 * 60_000)
     await world.db.query('select hubspot_private.inbox_sweep()')
     expect(await world.db.query(`select from graphile_worker.jobs where task_identifier = 'hubspot:inbox'`)).toHaveLength(1)
-    await world.db.query('select hubspot_private.inbox_apply()')
+    site.inbox.wake()
+    await site.inbox.idle()
     expect(await world.row('contacts', id)).toBeUndefined()
   })
 
@@ -82,6 +85,47 @@ describe('a privacy deletion of what is no longer tracked', () => {
     expect(await traces(world, 'Unmistakable')).toEqual([])
     expect(await world.db.query('select * from hubspot.deals_contacts where contact_id = $1', [id])).toEqual([])
   })
+})
+
+test.for([
+  ['asserts', 'assert false;'],
+  ['reads from a server that is away', "raise 'away' using errcode = '08001';"],
+  ['is broken off', "raise 'slow' using errcode = '57014';"],
+  ['finds something full', "raise 'full' using errcode = '53400';"],
+  ['raises at the end', "raise 'late';"],
+  ['ends its session', 'perform pg_terminate_backend(pg_backend_pid()); perform pg_sleep(1);'],
+] as const)('a record that cannot be erased, since a trigger %s, keeps no other, and is told of', async ([how, body]) => {
+  await using world = await worldOf()
+  await using site = siteOf(world)
+  const [id = '', other = ''] = idsOf(world)
+  const act = async (ms: number) => {
+    await world.advance(ms)
+    await world.db.query('select hubspot_private.inbox_sweep()')
+    site.inbox.wake()
+    await site.inbox.idle()
+  }
+  await world.db.query(`create function bad() returns trigger language plpgsql as $$ begin if old.id = ${id} then ${body} end if; return old; end $$`)
+  await world.db.query(how === 'raises at the end'
+    ? 'create constraint trigger bad after delete on hubspot.contacts deferrable initially deferred for each row execute function bad()'
+    : 'create trigger bad before delete on hubspot.contacts for each row execute function bad()')
+  // As forget() does in the session of a role with control.
+  await world.db.query("select hubspot_private.forget_later(o, i) from hubspot_private.objects o, unnest($1::bigint[]) i where o.name = 'contacts'", [[id, other]])
+  await act(0)
+  await act(2 * 60_000)
+  expect(await world.row('contacts', other)).toBeUndefined()
+  expect(await world.db.query('select id, attempts from hubspot_private.erasures')).toEqual([{ id, attempts: 2 }])
+  expect(await open(world)).toEqual(how === 'ends its session' ? [] : [{ code: 'SH213', record_id: id }])
+  await act(2 * HOUR)
+  expect(await world.db.query("select message from hubspot.problems where code = 'SH234' and resolved_at is null")).toEqual([
+    { message: expect.stringContaining(`record ${id} of contacts was deleted for privacy, and not erased yet, since the worker could not so far; since 20`) as string },
+  ])
+  expect(await world.row('contacts', id)).toBeDefined()
+  await world.db.query('drop trigger bad on hubspot.contacts')
+  await act(7 * HOUR)
+  await act(0)
+  expect(await world.row('contacts', id)).toBeUndefined()
+  expect(await open(world)).toEqual([])
+  expect(world.lines.filter((line) => line.includes('webhook events wait'))).toEqual([])
 })
 
 test('a webhook\'s word is kept while nothing can be read, for months', async () => {

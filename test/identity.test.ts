@@ -10,8 +10,10 @@ import { runCli } from './support/cli.ts'
 import { at, query } from './support/global-setup.ts'
 import { openHouse } from './support/house.ts'
 import { startOauth } from './support/oauth.ts'
+import { makeRoles } from './support/roles.ts'
 import { spawnWorker } from './support/worker-process.ts'
 import { startWorld, type World } from './support/sync.ts'
+import { changeOf, idsOf, siteOf } from './support/webhooks.ts'
 
 // A copy of the database does nothing in HubSpot beside the original until someone says what it is.
 
@@ -175,6 +177,41 @@ test('on another server the change feed and transaction marks mean nothing, and 
   expect((await noticed(db.url, 'select hubspot.adopt(read_only => false)')).join()).toContain('the change feed is emptied')
   expect(await count()).toBe(0)
   expect(await db.query('select count(*)::integer as marks from hubspot_private.streams where writer is not null')).toEqual([{ marks: 0 }])
+})
+
+test('a copy erases nothing and keeps what webhooks brought, until it is adopted', async () => {
+  await using world = await startWorld('erases', { sandbox: { objects: { contacts: 2, deals: 2 } } })
+  await world.load('contacts', ['firstname'])
+  await world.load('deals', ['dealname'])
+  const { db } = world
+  const [contact = ''] = idsOf(world)
+  const [deal = ''] = idsOf(world, 'deals')
+  await using roles = await makeRoles(db, 'control')
+  await db.query('select hubspot.grant_control($1)', [roles.names.control])
+  await db.query("select hubspot.untrack('deals')")
+  await roles.admin.query(`set session authorization ${pg.escapeIdentifier(roles.names.control)}`)
+  await roles.admin.query("select hubspot.forget('contacts', $1)", [contact])
+  await roles.admin.query('reset session authorization')
+  await move(world, "database_name = 'elsewhere'")
+  await using site = siteOf(world)
+  const there = async () => [await world.row('contacts', contact), await world.row('deals', deal)].map((row) => row !== undefined)
+  const waiting = () => db.query('select type from hubspot_private.inbox where applied_at is null')
+  const act = async () => {
+    await world.advance(60_000)
+    await db.query('select hubspot_private.sweep()')
+    site.inbox.wake()
+    await site.inbox.idle()
+  }
+  await site.send([changeOf(world, Number(deal), { subscriptionType: 'deal.privacyDeletion' })])
+  await act()
+  expect(await there()).toEqual([true, true])
+  expect(await waiting()).toEqual([{ type: 'deal.privacyDeletion' }])
+  expect(await db.query('select op from hubspot.changes')).toEqual([])
+  expect(await db.query('select attempts from hubspot_private.erasures')).toEqual([{ attempts: 0 }])
+  await db.query('select hubspot.adopt(read_only => true)')
+  await act()
+  expect(await there()).toEqual([false, false])
+  expect(await waiting()).toEqual([])
 })
 
 test('adopt wants to be told which, and may be run again', async () => {

@@ -43,9 +43,15 @@ begin
     v_busy := hubspot_private.edges_held(object, v_free);
     v_free := array(select i from unnest(v_free) i where i <> all (v_busy) order by i);
   end if;
-  if v_free <> '{}' and pg_catalog.current_setting('hubspot.careful', true) = 'apart' then
-    v_apart := v_free;
-    v_refused := hubspot_private.page_apart(v_object, v_free);
+  if pg_catalog.current_setting('hubspot.careful', true) = 'apart' then
+    if v_object.on_delete = 'mark' then
+      -- To erase them may be what ended the session: that is done by itself, and the next read marks them.
+      v_private := hubspot_private.erasures_leave(object, v_free || array(select i from unnest(ids) i where i <> all (coalesce(v_held, '{}'))));
+    end if;
+    v_apart := array(select i from unnest(v_free) i where i <> all (coalesce(v_private, '{}')));
+    if v_apart <> '{}' then
+      v_refused := hubspot_private.page_apart(v_object, v_apart);
+    end if;
     v_free := '{}';
   end if;
   v_now := hubspot_private.clock();
@@ -129,7 +135,7 @@ begin
   set seen_gone_at = case when g.id = any (v_deleted) then excluded.seen_gone_at else g.seen_gone_at end,
     not_found_at = coalesce(excluded.not_found_at, g.not_found_at)
   where g.id = any (v_deleted) or excluded.not_found_at is not null;
-  v_private := hubspot_private.erasures_due(object, v_gone);
+  v_private := hubspot_private.erasures_due(object, v_gone, v_object.on_delete = 'mark');
   if v_private <> '{}' then
     perform hubspot_private.records_erase_each(object, stream, range, v_private);
   end if;

@@ -151,12 +151,13 @@ declare
   v_edges jsonb := '[]';
   v_pairs integer[];
 begin
+  -- A copy keeps them for whoever adopts it.
   v_taken := array(
-    select i.digest from hubspot_private.inbox i where i.applied_at is null order by i.received_at limit max_events for update skip locked);
+    select i.digest from hubspot_private.inbox i
+    where i.applied_at is null and (select hubspot_private.is_home())
+    order by i.received_at limit max_events for update skip locked);
   applied := cardinality(v_taken);
   if applied = 0 then
-    -- Apart from events, so that none waits for what users' triggers make of it.
-    perform hubspot_private.erasures_forget();
     return next;
     return;
   end if;
@@ -239,6 +240,9 @@ declare
       select from hubspot_private.pairs p where p.is_tracked
     ) t)::integer) / 1000);
 begin
+  if not hubspot_private.is_home() then
+    return;
+  end if;
   -- Whoever stored them died, or has no database to say so: any worker goes on.
   if exists (select from hubspot_private.inbox i where i.applied_at is null and i.received_at < hubspot_private.clock() - v_patience)
     or exists (

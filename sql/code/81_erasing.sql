@@ -204,7 +204,7 @@ comment on function hubspot_private.records_erase_each(text, text, integer, bigi
   'Erases records within a step; one that someone holds, or the user''s own triggers do not let go, has a problem, and the others are erased.';
 revoke all on function hubspot_private.records_erase_each(text, text, integer, bigint[]) from public;
 
-create or replace function hubspot_private.erasures_due(object text, ids bigint[])
+create or replace function hubspot_private.erasures_due(object text, ids bigint[], is_open boolean default false)
 returns bigint[]
 language sql
 stable
@@ -212,10 +212,29 @@ set search_path = pg_catalog, pg_temp
 as $$
   select array(
     select e.id from hubspot_private.erasures e
-    where e.object = erasures_due.object and e.id = any (erasures_due.ids)
+    where e.object = erasures_due.object and e.id = any (erasures_due.ids) and not (erasures_due.is_open and e.is_certain)
     order by e.id);
 $$;
-comment on function hubspot_private.erasures_due(text, bigint[]) is 'Of records that were just seen gone, those that a webhook said were deleted for privacy.';
+comment on function hubspot_private.erasures_due(text, bigint[], boolean) is
+  'Of these records those that are to be erased; is_open: without those that are erased whatever a read finds.';
+
+create or replace function hubspot_private.erasures_leave(object text, ids bigint[])
+returns bigint[]
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  with certain as (
+    -- Tried, and so alone from now on.
+    update hubspot_private.erasures e
+    set is_certain = true, attempts = greatest(e.attempts, 1), next_at = hubspot_private.clock()
+    where e.object = erasures_leave.object and e.id = any (erasures_leave.ids) and not e.is_certain
+    returning e.id
+  )
+  select coalesce(array_agg(c.id), '{}') from certain c;
+$$;
+comment on function hubspot_private.erasures_leave(text, bigint[]) is
+  'Leaves the erasing of records that a read did not find to erasures_take(), each by itself. Returns those that were to be erased.';
 
 create or replace function hubspot_private.erasures_found(object text)
 returns bigint[]

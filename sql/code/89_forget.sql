@@ -25,37 +25,64 @@ as $$
 $$;
 comment on function hubspot_private.forget_end(hubspot_private.objects) is 'From here on the tables are read-only to this transaction again.';
 
-create or replace function hubspot_private.erasures_forget()
+create or replace function hubspot_private.erasures_take()
+returns table (object text, ids bigint[])
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  -- Of those tried before a hundred: events wait meanwhile, and the sweep asks for the others.
+  with due as (
+    select e.object, e.id, e.attempts > 0 as is_alone, row_number() over (partition by e.attempts > 0 order by e.next_at) as place
+    from hubspot_private.erasures e
+    join hubspot_private.objects o on o.name = e.object
+    where (select hubspot_private.is_home()) and (not o.is_tracked or e.is_certain) and e.next_at <= hubspot_private.clock()
+  ),
+  taken as (
+    update hubspot_private.erasures e
+    set attempts = e.attempts + 1, next_at = hubspot_private.erasure_next(e.attempts)
+    from due d
+    where (e.object, e.id) = (d.object, d.id) and (not d.is_alone or d.place <= 100) and e.next_at <= hubspot_private.clock()
+    returning e.object, e.id, d.is_alone
+  )
+  select t.object, array_agg(t.id order by t.id) from taken t group by t.object, case when t.is_alone then t.id end order by 1, 2;
+$$;
+comment on function hubspot_private.erasures_take() is
+  'What is due of what hubspot.forget() left to a worker, and of what HubSpot says was deleted for privacy, of objects that are no longer tracked: nobody reads them, its word is enough. Counted as tried, whatever becomes of it; each row here is erased in a transaction of its own, where what was tried before is alone.';
+
+create or replace function hubspot_private.erasures_forget(object text, ids bigint[])
 returns void
 language plpgsql
 volatile
 set search_path = pg_catalog, pg_temp
+set lock_timeout = '2s'
 as $$
+#variable_conflict use_variable
 declare
-  v_due record;
   v_object hubspot_private.objects;
   v_session constant text[] := hubspot_private.session_state();
 begin
-  for v_due in
-    with due as (
-      update hubspot_private.erasures e
-      set attempts = e.attempts + 1, next_at = hubspot_private.erasure_next(e.attempts)
-      from hubspot_private.objects o
-      where o.name = e.object and (not o.is_tracked or e.is_certain) and e.next_at <= hubspot_private.clock()
-      returning e.object, e.id
-    )
-    select d.object, array_agg(d.id order by d.id) as ids from due d group by d.object order by d.object
-  loop
-    select o.* into strict v_object from hubspot_private.objects o where o.name = v_due.object;
+  select o.* into strict v_object from hubspot_private.objects o where o.name = object and hubspot_private.is_home();
+  begin
     perform hubspot_private.forget_begin(v_object);
-    perform hubspot_private.records_erase_each(v_due.object, 'forget', 0, v_due.ids);
+    perform hubspot_private.records_erase_each(object, 'forget', 0, hubspot_private.erasures_due(object, ids));
     perform hubspot_private.forget_end(v_object);
-  end loop;
+    -- What would fail at the end fails here, where it is known whose it is.
+    perform hubspot_private.constraints_check();
+    perform hubspot_private.session_settle(v_session, 'a trigger of yours');
+  exception when others or query_canceled or assert_failure then
+    if cardinality(ids) > 1 then
+      raise;
+    end if;
+    perform hubspot_private.problem_report('SH213', object,
+      format('record %s of %s was deleted for privacy and cannot be erased: %s (%s)', ids[1], object, sqlerrm, sqlstate),
+      'It is tried again by itself. Where a trigger or a reference of yours keeps it, let it go.', ids[1]);
+  end;
   perform hubspot_private.session_end(v_session);
 end;
 $$;
-comment on function hubspot_private.erasures_forget() is
-  'Erases what hubspot.forget() left to a worker, and what HubSpot says was deleted for privacy, of objects that are no longer tracked: nobody reads them, its word is enough.';
+comment on function hubspot_private.erasures_forget(text, bigint[]) is
+  'Erases what erasures_take() gave of an object. Where it was one record and cannot be, that has a problem; of more, the error is raised.';
 
 create or replace function hubspot_private.erasures_tell()
 returns void
@@ -70,30 +97,34 @@ begin
   for v_late in
     select o.name, w.why, w.how, count(*) as count, min(e.id) as id, min(e.asked_at) as since
     from hubspot_private.erasures e
-    join hubspot_private.objects o on o.name = e.object and o.is_tracked
+    join hubspot_private.objects o on o.name = e.object
     cross join hubspot_private.account a
     cross join hubspot_private.pauses p
     left join hubspot_private.streams s on (s.object, s.stream, s.range) = (o.name, 'fetch', 0)
     -- What reads them in time, and what HubSpot shows still, is none.
     cross join lateral (select
       case
-        when p.is_paused then 'all reading is paused'
-        when o.is_paused then format('%s is paused', o.name)
-        when not a.is_connected then 'no account is connected'
-        when o.archived_at is not null then 'HubSpot has the object no more'
-        when s.parked_at is not null then format('HubSpot refuses to show %s', o.name)
+        when e.is_certain or not o.is_tracked then 'the worker could not so far'
+        else 'it cannot be read: ' || case
+          when p.is_paused then 'all reading is paused'
+          when o.is_paused then format('%s is paused', o.name)
+          when not a.is_connected then 'no account is connected'
+          when o.archived_at is not null then 'HubSpot has the object no more'
+          when s.parked_at is not null then format('HubSpot refuses to show %s', o.name)
+        end
       end as why,
       case
+        when e.is_certain or not o.is_tracked then 'Problem SH213 of the record says what keeps it, or else the worker''s log: let it go,'
         when p.is_paused then 'Run select hubspot.resume();'
         when o.is_paused then format('Run select hubspot.resume(%L);', o.name)
         else 'See select * from hubspot.problems where resolved_at is null for what is to be done;'
       end as how) w
-    where e.asked_at < v_now - interval '1 hour' and not e.is_certain and w.why is not null
+    where e.asked_at < v_now - interval '1 hour' and w.why is not null
     group by o.name, w.why, w.how
     order by o.name
   loop
     perform hubspot_private.problem_report('SH234', v_late.name,
-      format('record %s of %s%s deleted for privacy, and not erased yet, since it cannot be read: %s; since %s', v_late.id, v_late.name,
+      format('record %s of %s%s deleted for privacy, and not erased yet, since %s; since %s', v_late.id, v_late.name,
         case when v_late.count > 1 then format(' and %s more were', v_late.count - 1) else ' was' end, v_late.why,
         to_char(v_late.since at time zone 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')),
       format('%s then it is erased by itself. Or erase it without asking HubSpot: select hubspot.forget(%L, %s);', v_late.how, v_late.name, v_late.id));
@@ -102,7 +133,7 @@ begin
 end;
 $$;
 comment on function hubspot_private.erasures_tell() is
-  'What was deleted for privacy an hour ago or longer, and cannot be looked at: a problem of its object, which is over when it can.';
+  'What was deleted for privacy an hour ago or longer, and cannot be looked at, or erased: a problem of its object, which is over when it can.';
 
 create or replace function hubspot_private.record_await(object text, ids bigint[])
 returns void

@@ -28,9 +28,17 @@ export async function inboxApply(db: Database): Promise<AppliedEvents> {
   return rows[0]!
 }
 
-/** Erases what is due of records of objects that are not tracked. */
-export async function erasuresForget(db: Database): Promise<void> {
-  await db.pool.query('select hubspot_private.erasures_forget()')
+/** Records of one object that are erased together. */
+export type Erasing = { object: string; ids: string[] }
+
+/** What is to be erased now without another look at HubSpot, counted as tried. */
+export async function erasuresTake(db: Database): Promise<Erasing[]> {
+  return (await db.pool.query<Erasing>('select object, ids from hubspot_private.erasures_take()')).rows
+}
+
+/** Erases records that erasuresTake gave. */
+export async function erasuresForget(db: Database, { object, ids }: Erasing): Promise<void> {
+  await db.pool.query('select hubspot_private.erasures_forget(object => $1, ids => $2)', [object, ids])
 }
 
 /** A request to the webhook URL was turned down, or, without a code, taken. */

@@ -1,5 +1,5 @@
 import { repeatedly } from '../db/database.ts'
-import { erasuresForget, inboxApply } from '../db/web-calls.ts'
+import { erasuresForget, erasuresTake, inboxApply } from '../db/web-calls.ts'
 import { runStream, type SyncDeps } from './step.ts'
 
 /** Acts on the events that webhooks brought. */
@@ -32,17 +32,26 @@ export function createInbox(deps: SyncDeps): Inbox {
       .finally(() => reads.delete(slice))
     reads.add(slice)
   }
+  // Apart from events and each by itself, so that none waits for what users' triggers make of another.
+  const erase = async () => {
+    for (const due of await erasuresTake(deps.db)) {
+      if (signal.aborted) return
+      await repeatedly(() => erasuresForget(deps.db, due)).catch((error: unknown) => {
+        if (!signal.aborted) log.warn(`${due.object}: records are erased later, each by itself`, { object: due.object, error })
+      })
+    }
+  }
   const work = async () => {
     while (isWanted && !signal.aborted) {
       isWanted = false
       let pause = AGAIN_MS
       try {
         const { applied, objects, pause_ms: pauseMs } = await repeatedly(() => inboxApply(deps.db), 6)
-        if (applied === 0) continue
         for (const object of objects ?? []) read(object)
-        pause = pauseMs ?? 0
+        pause = pauseMs ?? AGAIN_MS
         // Where events never end, none of it would come with the last of them.
-        await erasuresForget(deps.db)
+        await erase()
+        if (applied === 0) continue
       } catch (error) {
         if (!signal.aborted) log.warn('webhook events wait: they could not be acted on', { error })
       }
