@@ -11,6 +11,10 @@ begin
   end if;
   -- Transaction ids of the other server mean nothing here: a mark might be some user's transaction, a change never or twice be seen.
   update hubspot_private.streams s set writer = null where s.writer is not null;
+  -- Nor do its roles' oids.
+  update hubspot_private.subscriptions s
+  set function_owner_oid = (select r.oid from pg_roles r where r.rolname = s.function_owner)
+  where s.function_name is not null;
   if not home_move.read_only then
     -- Nobody else delivers what is still in it. By the order of that server's ids, which mean something to one another.
     perform hubspot_private.subscriptions_read_all();

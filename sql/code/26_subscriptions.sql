@@ -22,17 +22,6 @@ as $$
 $$;
 comment on function hubspot_private.subscriptions_wake(text, text) is 'Wakes those who asked for such changes, when they are committed.';
 
-create or replace function hubspot_private.subscriptions_sweep()
-returns void
-language sql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-  -- A job may have been lost with its worker, and the queue tells nobody when it has done the user's.
-  select hubspot_private.subscription_wake(s.id, 'sweep') from hubspot_private.subscriptions s order by s.id;
-$$;
-comment on function hubspot_private.subscriptions_sweep() is 'Every 20 s: looks at each subscription.';
-
 create or replace function hubspot_private.subscription_turn(id bigint)
 returns text
 language sql

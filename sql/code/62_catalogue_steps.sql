@@ -6,13 +6,14 @@ immutable
 set search_path = pg_catalog, pg_temp
 as $$
   select case
-    when doubt_few.count * 2 < coalesce((was ->> part)::integer, 1) and not was ? ('no_' || part)
+    when doubt_few.count < w.count and doubt_few.count * 2 <= w.count and not was ? ('no_' || part)
       then jsonb_strip_nulls(jsonb_build_object(part, was -> part, 'no_' || part, true))
     else jsonb_build_object(part, doubt_few.count)
-  end;
+  end
+  from (select coalesce((was ->> part)::integer, 1) as count) w;
 $$;
 comment on function hubspot_private.doubt_few(jsonb, text, integer) is
-  'What a cursor keeps of a list: how many it showed. None at all, or fewer than half as many, is believed when it is said again: {no_PART: true} until then. Whether some are here is not looked at: someone may hold the table.';
+  'What a cursor keeps of a list: how many it showed. None at all, or half as many or fewer, is believed when it is said again: {no_PART: true} until then. Whether some are here is not looked at: someone may hold the table.';
 
 create or replace function hubspot_private.stages_doubt(was jsonb, pipelines jsonb, out told jsonb, out filled jsonb)
 returns record
@@ -160,6 +161,37 @@ $$;
 comment on function hubspot_private.pending_resolve() is
   'Names tracked before the catalogue was known: found now, or a problem with the near name.';
 
+create or replace function hubspot_private.properties_doubt(object text, answer jsonb)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_count record;
+begin
+  -- One without a name may be any: then none is archived.
+  if jsonb_typeof(answer -> 'results') is distinct from 'array' or jsonb_path_exists(answer, '$.results[*] ? (!(@.name.type() == "string"))') then
+    return;
+  end if;
+  select count(*) as known, count(*) filter (where n.name is null) as lost into v_count
+  from hubspot_private.properties p
+  left join (select distinct d ->> 'name' as name from jsonb_array_elements(answer -> 'results') d) n on n.name = p.property
+  where p.object = properties_doubt.object and p.archived_at is null;
+  -- One alone is archived at once.
+  if v_count.lost > 1 and v_count.lost * 2 >= v_count.known and not exists (
+    select from hubspot_private.streams s
+    join hubspot_private.runs r on r.id = s.run_id
+    where (s.object, s.stream, s.range) = (properties_doubt.object, 'schema', 0) and r.error like '%properties that it had are not in it%')
+  then
+    -- The run is not done by that: to a page that lacks a property, a run that is done and did not archive it says that it is empty.
+    perform hubspot_private.fail('answer_unreadable', format('%s of the %s properties that it had are not in it', v_count.lost, v_count.known));
+  end if;
+end;
+$$;
+comment on function hubspot_private.properties_doubt(text, jsonb) is
+  'Refuses an answer that would archive half of an object''s properties, or more, unless the one before in the same run was refused for that: the list may be cut short. SH208.';
+
 create or replace function hubspot_private.schema_step(object text, answer jsonb)
 returns hubspot_private.step
 language plpgsql
@@ -172,6 +204,7 @@ declare
     select s.cursor from hubspot_private.streams s where (s.object, s.stream, s.range) = (schema_step.object, 'schema', 0));
   v_doubt record;
 begin
+  perform hubspot_private.properties_doubt(object, answer -> 'properties');
   perform hubspot_private.properties_apply(object, answer -> 'properties');
   -- A property may have no options any more, as one that became a text. A pipeline has stages.
   perform hubspot_private.options_apply(object, answer -> 'properties');

@@ -15,19 +15,35 @@ begin
   join pg_roles r on r.oid = p.proowner
   where n.nspname = (parse_ident(s.function_name))[1] and p.proname = (parse_ident(s.function_name))[2]
     and (p.pronargs > 0 or p.provariadic <> 0) and p.pronargs - p.pronargdefaults <= 1
-    and not r.rolsuper and r.rolname not in (current_user, s.function_owner)
+    and not r.rolsuper and r.rolname <> current_user and p.proowner is distinct from s.function_owner_oid
   limit 1;
   if found then
     raise exception using errcode = '42501', message = format('%s is role %s''s, and it was %s''s that was subscribed: drop it, or subscribe anew',
-      v_other.name, quote_ident(v_other.rolname), quote_ident(s.function_owner));
+      v_other.name, quote_ident(v_other.rolname), coalesce(
+        (select quote_ident(r.rolname) from pg_roles r where r.oid = s.function_owner_oid), 'a former ' || quote_ident(s.function_owner)));
   end if;
 end;
 $$;
 comment on function hubspot_private.function_require(hubspot_private.subscriptions) is
   'Refuses a function that someone else has put in the place of the one that was subscribed, or beside it under its name: it would run with the worker''s rights. 42501.';
 
+create or replace function hubspot_private.subscriptions_sweep()
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  -- A dump takes the name along.
+  update hubspot_private.subscriptions s set function_owner = r.rolname
+  from pg_roles r
+  where r.oid = s.function_owner_oid and r.rolname <> s.function_owner and hubspot_private.is_home();
+  -- A job may have been lost with its worker, and the queue tells nobody when it has done the user's.
+  select hubspot_private.subscription_wake(s.id, 'sweep') from hubspot_private.subscriptions s order by s.id;
+$$;
+comment on function hubspot_private.subscriptions_sweep() is 'Every 20 s: looks at each subscription, and follows a role that was renamed.';
+
 create or replace function hubspot_private.subscription_make(
-  object text, task text, function_name text, call text, ops text[], columns text[], function_owner name default null
+  object text, task text, function_name text, call text, ops text[], columns text[], function_owner oid default null
 )
 returns bigint
 language plpgsql
@@ -66,8 +82,8 @@ begin
       'Did you mean ' || hubspot_private.near_name(v_unknown, v_known) || '?',
       format('select column_name from hubspot.properties where object = %L lists those that have a column.', v_object.name)));
   end if;
-  insert into hubspot_private.subscriptions (object, task, function_name, function_owner, call, ops, columns, at_xid, at_id, created_at)
-  values (v_object.name, task, function_name, function_owner, call, ops,
+  insert into hubspot_private.subscriptions (object, task, function_name, function_owner, function_owner_oid, call, ops, columns, at_xid, at_id, created_at)
+  values (v_object.name, task, function_name, pg_get_userbyid(function_owner), function_owner, call, ops,
     case when columns is not null then array(
       select coalesce((select p.property from hubspot_private.properties p where p.object = v_object.name and p.column_name = c), c)
       from unnest(columns) c)
@@ -79,7 +95,7 @@ begin
   return v_id;
 end;
 $$;
-comment on function hubspot_private.subscription_make(text, text, text, text, text[], text[], name) is 'Makes a subscription, from now on. SH101, SH103, SH104.';
+comment on function hubspot_private.subscription_make(text, text, text, text, text[], text[], oid) is 'Makes a subscription, from now on. SH101, SH103, SH104.';
 
 create or replace function hubspot.on_change(
   object text, task text, ops text[] default '{insert,update,delete}', columns text[] default null
@@ -113,7 +129,7 @@ declare
   v_function record;
 begin
   -- It runs with the worker's rights: so this is the owner's alone, who may use the private schema.
-  select format('%I.%I', n.nspname, p.proname) as name, pg_get_userbyid(p.proowner) as owner,
+  select format('%I.%I', n.nspname, p.proname) as name, p.proowner as owner,
     case
       when p.proargtypes[0] = 'jsonb'::regtype then '$1'
       when p.proargtypes[0] = 'json'::regtype then '$1::pg_catalog.json'
