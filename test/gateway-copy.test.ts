@@ -90,7 +90,7 @@ describe('copying', () => {
           if (rowsOf(messages).some(([one]) => one === 'the last')) return kinds.join('')
         }
       }
-      return await Promise.race([listen(), sleep(3_000).then(() => `${kinds.join('')} and no more`)])
+      return await Promise.race([listen(), sleep(20_000, undefined, { ref: false }).then(() => `${kinds.join('')} and no more`)])
     }
     for (const [parts, answer] of [
       [[begin, SYNC, data('1'), end], 'GCZ'],
