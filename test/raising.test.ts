@@ -94,7 +94,7 @@ test.for(['08001', '40P01', '53100', '53200'])('a trigger that raises %s for som
 test.for([
   ['a foreign table whose server is away', 'perform from public.remote;', /connect/],
   ['a statement_timeout of the database\'s', 'perform pg_sleep(30);', /\(57014\)$/],
-] as const)('%s holds up that record alone', async ([, what, message]) => {
+] as const)('%s holds up that record alone', { timeout: 60_000 }, async ([, what, message]) => {
   const { world, ids } = await guarded(6, (first) => `if new.id = ${first} then ${what} end if;`)
   await using _ = world
   const { adminUrl, name } = world.db
@@ -109,7 +109,7 @@ test.for([
   await world.pass(60_000, 5_000)
   expect(await changed(world)).toEqual(ids.slice(1, 3))
   expect(await problems(world)).toEqual([{ code: 'SH213', record_id: ids[0], message: expect.stringMatching(message) as string }])
-}, 60_000)
+})
 
 test.for(['08001', '53400', 'P0004'])('what was deferred by a function that is given changes, and raises %s, fails with that change', async (state) => {
   await using world = await startWorld('late', { sandbox: { objects: { contacts: 4 } } })
