@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { deliver } from '../src/sync/deliver.ts'
 import { allFinal } from './support/feed.ts'
 import { query } from './support/global-setup.ts'
@@ -104,6 +104,7 @@ test.for([
   } else {
     await query(adminUrl, `alter database ${name} set statement_timeout = '1s'`)
     await query(adminUrl, 'select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()')
+    await vi.waitFor(() => expect([world.db.pool.totalCount, world.deps.db.pool.totalCount]).toEqual([0, 0]))
   }
   for (const id of ids.slice(0, 3)) world.store.edit('contacts', id, { firstname: 'new' })
   await world.pass(60_000, 5_000)
