@@ -32,11 +32,10 @@ let isBroken = false
 const COURSES: Record<string, Course> = {
   SH009: {
     arise: async (world) => {
-      await world.db.query(`create function public.clash() returns trigger language plpgsql as $$ begin raise exception 'clash' using errcode = '40001'; end $$;
-        create trigger clash before update on hubspot.contacts for each row execute function public.clash()`)
+      await world.db.query('revoke update on hubspot.contacts from current_user')
       edit({ firstname: 'changed' })(world)
     },
-    mend: ({ db }) => db.query('drop trigger clash on hubspot.contacts'),
+    mend: ({ db }) => db.query('grant update on hubspot.contacts to current_user'),
   },
   SH020: {
     arise: async (world) => {
