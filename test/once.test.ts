@@ -32,7 +32,7 @@ test('what is parked is probed once when its time has come, or when someone resu
 test('rows are counted once though two reads insert one record at a time', async () => {
   await using world = await startWorld('twice', { sandbox: { objects: { contacts: 3 } } })
   await world.load('contacts', ['firstname'])
-  const body = { results: [{ id: '999', createdAt: '2026-01-01T00:00:00Z', updatedAt: '2026-01-01T00:00:00Z', properties: { firstname: 'Ada' } }] }
+  const body = { results: [{ id: '999', createdAt: '2026-01-01T00:00:00Z', updatedAt: '2026-01-01T00:00:00Z', properties: { firstname: 'Ada', hs_merged_object_ids: null } }] }
   const apply = `select * from hubspot_private.page_apply('contacts', 'fetch', 0, $1, hubspot_private.clock() + interval '1 hour', 'poll')`
   const [a, b] = [await world.db.pool.connect(), await world.db.pool.connect()]
   await a.query('begin')

@@ -104,7 +104,8 @@ begin
     -- What reads them in time, and what HubSpot shows still, is none.
     cross join lateral (select
       case
-        when e.is_certain or not o.is_tracked then 'the worker could not so far'
+        -- Where no worker was there for an hour, it is done as soon as one is.
+        when e.is_certain or not o.is_tracked then case when e.attempts > 1 then 'the worker could not so far' end
         else 'it cannot be read: ' || case
           when p.is_paused then 'all reading is paused'
           when o.is_paused then format('%s is paused', o.name)
