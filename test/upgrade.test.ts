@@ -58,7 +58,7 @@ async function steps(db: Database, sandbox: Sandbox, key: StreamKey, most = 100)
   for (let taken = 1; taken <= most; taken += 1) {
     const got = await ask({ hubspot, caller, signal: AbortSignal.timeout(60_000) }, request, claim.plan)
     const step = { epoch: claim.epoch, cursor, request, columnSet: claim.plan?.column_set ?? 0, ...got, body: got.body && asJsonb(got.body) }
-    const outcome = await stepCommit(db, key, step)
+    const outcome = await stepCommit(db.pool, key, step)
     if (outcome.outcome === 'done') break
     if (outcome.outcome !== 'more') throw new Error(`${key.stream} of ${key.object}: ${outcome.outcome}`)
     cursor = outcome.next_cursor

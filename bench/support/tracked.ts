@@ -29,7 +29,7 @@ export async function continueStream(db: Database, key: StreamKey): Promise<Load
   const columnSet = (claim.plan as Plan).column_set
   const step = async (body: Buffer) => {
     const { rows } = await db.pool.query<{ now: string }>('select hubspot_private.clock() as now')
-    const outcome = await stepCommit(db, key, {
+    const outcome = await stepCommit(db.pool, key, {
       epoch, cursor, request, columnSet, askedAt: rows[0]!.now, answeredAt: undefined, body: asJsonb(body), after: undefined, asked: undefined, requests: 1,
     })
     if (outcome.outcome !== 'more' && outcome.outcome !== 'done') throw new Error(`a page was not committed: ${outcome.outcome}`)

@@ -1,3 +1,4 @@
+import type pg from 'pg'
 import type { Database } from './database.ts'
 import { type Jsonb, queryWithBody } from './jsonb.ts'
 
@@ -103,10 +104,10 @@ export type StepOutcome = {
 }
 
 /** Takes in an answer in one transaction. */
-export async function stepCommit(db: Database, key: StreamKey, step: StepAnswer): Promise<StepOutcome> {
+export async function stepCommit(on: pg.Pool | pg.PoolClient, key: StreamKey, step: StepAnswer): Promise<StepOutcome> {
   // Rare, and named where it is so alone.
   const isRare = step.repaired !== undefined || step.isApart === true
-  const rows = await queryWithBody<StepOutcome>(db.pool, {
+  const rows = await queryWithBody<StepOutcome>(on, {
     name: isRare ? 'step_commit_rare' : 'step_commit',
     text: `select * from hubspot_private.step_commit(object => $1, stream => $2, range => $3, epoch => $4, cursor => $5, request => $6,
       column_set => $7, asked_at => $8, answered_at => $9, answer => $10, after => $11, asked => $12, requests => $13, is_careful => $14${isRare ? ', repaired => $15, is_apart => $16' : ''})`,
@@ -118,12 +119,6 @@ export async function stepCommit(db: Database, key: StreamKey, step: StepAnswer)
     ],
   })
   return rows[0]!
-}
-
-/** Since when the server is up. */
-export async function serverAt(db: Database): Promise<string> {
-  const { rows } = await db.pool.query<{ at: string }>('select pg_postmaster_start_time() as at')
-  return rows[0]!.at
 }
 
 /** A request's turn: wait `delay_ms`, then send; not granted: nothing is reserved, ask again after `delay_ms`. */

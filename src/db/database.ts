@@ -150,6 +150,28 @@ export async function repeatedly<T>(what: () => Promise<T>, most = 3): Promise<T
   }
 }
 
+/**
+ * Runs something on a connection that is known to answer, and tells it since when the server is up: with one session others of the
+ * pool may have been ended, which nobody has noticed yet.
+ */
+export async function onLiving<Result>({ pool }: Database, run: (client: pg.PoolClient, upSince: string) => Promise<Result>): Promise<Result> {
+  for (let others = pool.totalCount; ; others -= 1) {
+    const client = await pool.connect()
+    let failure: Error | undefined
+    let isAlive = false
+    try {
+      const { rows } = await client.query<{ at: string }>('select pg_postmaster_start_time() as at')
+      isAlive = true
+      return await run(client, rows[0]!.at)
+    } catch (error) {
+      failure = error instanceof Error ? error : new Error(String(error))
+      if (isAlive || others <= 0 || !isSessionEnded(error)) throw error
+    } finally {
+      client.release(failure)
+    }
+  }
+}
+
 /** Whether a session was ended alone, or with all others by a server that stops. */
 export function isSessionEnded(error: unknown): boolean {
   return ['57P01', '25P04'].includes(sqlState(error) ?? '')

@@ -22,17 +22,22 @@ const VERSION = Buffer.from([1])
  * on its way out, and it is such copies, not live objects, that V8 collects for: half of a worker's CPU in a first load.
  */
 export async function queryWithBody<Row extends pg.QueryResultRow>(
-  pool: pg.Pool,
+  on: pg.Pool | pg.PoolClient,
   statement: { name: string; text: string; values: unknown[] },
 ): Promise<Row[]> {
   const query = new pg.Query<Row>(statement)
   const submit = query.submit.bind(query)
   // Everything but the one message stays pg's: preparing, describing, reading the answer.
   query.submit = (connection) => submit(Object.create(connection, { bind: { value: (config: BindConfig) => bind(connection, config) } }) as pg.Connection)
-  // The pool hands its own callback to what has `submit`, and returns a promise of it.
-  const { rows } = await (pool.query(query) as unknown as Promise<pg.QueryResult<Row>>)
+  // What has `submit` is given a callback, by a pool and by a client alike.
+  const { rows } = await new Promise<pg.QueryResult<Row>>((resolve, reject) => {
+    const done: Callback<Row> = (error, result) => (error ? reject(error) : resolve(result))
+    ;(on as unknown as { query(query: unknown, values: undefined, done: Callback<Row>): void }).query(query, undefined, done)
+  })
   return rows
 }
+
+type Callback<Row extends pg.QueryResultRow> = (error: Error | null | undefined, result: pg.QueryResult<Row>) => void
 
 type BindConfig = { portal?: string; statement?: string; values?: unknown[]; valueMapper(value: unknown): Buffer | string | null }
 

@@ -1,6 +1,6 @@
-import { asJsonb, type Database, isBodyRefused, isCatalogueStale, isConnectionLost, isRecordRefused, isSessionEnded, isWorthRepeating, mayBeOneRecords, sqlState } from '../db/database.ts'
+import { asJsonb, type Database, isBodyRefused, isCatalogueStale, isConnectionLost, isRecordRefused, isSessionEnded, isWorthRepeating, mayBeOneRecords, onLiving, sqlState } from '../db/database.ts'
 import {
-  type Claim, type Held, type Plan, serverAt, type StepAnswer, stepCommit, type StepOutcome, streamClaim, streamFail, streamRelease,
+  type Claim, type Held, type Plan, type StepAnswer, stepCommit, type StepOutcome, streamClaim, streamFail, streamRelease,
   type StreamKey, type StreamRequest, tableMend,
 } from '../db/calls.ts'
 import { repairBody } from '../hubspot/body.ts'
@@ -174,17 +174,23 @@ async function commitRepaired(deps: SyncDeps, key: StreamKey, answer: Answer, bo
  * which record it is, so each is read and written alone, until that one is left.
  */
 async function take(db: Database, key: StreamKey, step: StepAnswer): Promise<StepOutcome> {
-  let upSince: string | undefined
-  for (;;) {
-    try {
-      return await stepCommit(db, key, step)
-    } catch (error) {
-      if (!isSessionEnded(error) || step.isApart === true) throw error
-      const at = await serverAt(db)
-      if (upSince !== undefined && upSince !== at) throw error
-      step = { ...step, isApart: upSince !== undefined }
+  try {
+    return await stepCommit(db.pool, key, step)
+  } catch (error) {
+    if (!isSessionEnded(error) || step.isApart === true) throw error
+  }
+  let upSince = ''
+  try {
+    return await onLiving(db, (client, at) => {
       upSince = at
-    }
+      return stepCommit(client, key, step)
+    })
+  } catch (error) {
+    if (!isSessionEnded(error)) throw error
+    return await onLiving(db, (client, at) => {
+      if (at !== upSince) throw error
+      return stepCommit(client, key, { ...step, isApart: true })
+    })
   }
 }
 

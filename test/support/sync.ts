@@ -155,7 +155,7 @@ export async function hold({ deps }: World, object: string, stream: string, rang
     ask: () => ask(way, request, claim.plan),
     async commit(got, changes = {}) {
       const step = { epoch: claim.epoch, cursor, request, columnSet: claim.plan?.column_set ?? 0, ...got, ...changes }
-      const outcome = await stepCommit(deps.db, key, { ...step, body: got.body && asJsonb(got.body) })
+      const outcome = await stepCommit(deps.db.pool, key, { ...step, body: got.body && asJsonb(got.body) })
       if (outcome.outcome === 'more') {
         cursor = outcome.next_cursor
         request = outcome.next_request!
