@@ -29,11 +29,13 @@ export async function queryWithBody<Row extends pg.QueryResultRow>(
   const submit = query.submit.bind(query)
   // Everything but the one message stays pg's: preparing, describing, reading the answer.
   query.submit = (connection) => submit(Object.create(connection, { bind: { value: (config: BindConfig) => bind(connection, config) } }) as pg.Connection)
-  // What has `submit` is given a callback, by a pool and by a client alike.
-  const { rows } = await new Promise<pg.QueryResult<Row>>((resolve, reject) => {
-    const done: Callback<Row> = (error, result) => (error ? reject(error) : resolve(result))
-    ;(on as unknown as { query(query: unknown, values: undefined, done: Callback<Row>): void }).query(query, undefined, done)
-  })
+  // What has `submit` is given a callback: by a pool its own, of which it returns a promise.
+  const { rows } = await ('release' in on
+    ? new Promise<pg.QueryResult<Row>>((resolve, reject) => {
+        const done: Callback<Row> = (error, result) => (error ? reject(error) : resolve(result))
+        ;(on as unknown as { query(query: unknown, values: undefined, done: Callback<Row>): void }).query(query, undefined, done)
+      })
+    : (on.query(query) as unknown as Promise<pg.QueryResult<Row>>))
   return rows
 }
 
