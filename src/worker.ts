@@ -201,8 +201,9 @@ export async function compose(
   signal: AbortSignal,
 ): Promise<{ db: Database; queueSchema: string; deps: TaskDeps; web: Web | undefined }> {
   const db = openDatabase(databaseUrl, {
-    // Each stream holds one connection while it commits; the queue, heartbeat and sweep need theirs, and live sessions share some.
-    max: concurrency + 4 + (gateway === undefined ? 0 : LIVE_CONNECTIONS),
+    // A stream holds a connection while it commits, and none while it waits for HubSpot; the queue, heartbeat and sweep need theirs, and
+    // live sessions share some. Four workers leave room for others on a server that takes a hundred.
+    max: Math.ceil(concurrency * 0.75) + 4 + (gateway === undefined ? 0 : LIVE_CONNECTIONS),
     applicationName: 'pg-hubspot worker',
     isPatient: true,
     patience,

@@ -41,7 +41,7 @@ psql or any client, with roles and passwords of the database. It listens for thi
 others give it a certificate. Each session takes a connection of its own.`,
   options: {
     once: flag('Run what is due now to its end, then exit.'),
-    concurrency: value('N', whole(1, 100), 'How much is read side by side; 16 by default. It takes N + 4 connections, 3 for HTTP, and 8 for a gateway.'),
+    concurrency: value('N', whole(1, 100), 'How much is read side by side; 16 by default. It takes 3/4 N + 4 connections, 3 for HTTP, and 8 for a gateway.'),
     http: value('HOST:PORT', address, `Where webhooks, metrics and probes are served; off: nowhere. 127.0.0.1:${PORT} by default.`),
     gateway: value('HOST:PORT', listenAt, 'Serve live tables there; or at /DIRECTORY:PORT, a Unix socket. Off by default.'),
     'gateway-tls-cert': value('FILE', z.string().min(1, 'is empty'), 'Certificate and chain, PEM. Then other machines have to encrypt.'),
