@@ -159,11 +159,12 @@ describe('definitions that are empty, or cut short, for once', () => {
     expect(await world.differences('vehicle')).toEqual([])
   })
 
+  // By how many are left: owners are listed twice, those that are archived apart.
   test.for([
-    ['owners', (path: string, body: Body) => /owners/.test(path) ? { results: body.results.slice(0, 1) } : undefined],
-    ['pipeline_stages', (path: string, body: Body) => /pipelines/.test(path) ? { results: body.results.map((one) => ({ ...one, stages: [] })) } : undefined],
-    ['owners', (path: string, body: Body) => /owners/.test(path) ? { results: body.results.slice(0, Math.floor(body.results.length / 2)) } : undefined],
-  ] as const)('%s stay, and go when it says so again', async ([table, spoil]) => {
+    ['owners', (path: string, body: Body) => /owners/.test(path) ? { results: body.results.slice(0, 1) } : undefined, () => 2],
+    ['pipeline_stages', (path: string, body: Body) => /pipelines/.test(path) ? { results: body.results.map((one) => ({ ...one, stages: [] })) } : undefined, () => 0],
+    ['owners', (path: string, body: Body) => /owners/.test(path) ? { results: body.results.slice(0, Math.floor(body.results.length / 2)) } : undefined, (before: number) => Math.floor(before / 2)],
+  ] as const)('%s stay, and go when it says so again', async ([table, spoil, left]) => {
     const { world, how, count, read } = await altered()
     await using _ = world
     const before = await count(table)
@@ -179,7 +180,7 @@ describe('definitions that are empty, or cut short, for once', () => {
       expect(await count(table)).toBe(before)
     }
     await read()
-    expect(await count(table)).toBeLessThanOrEqual(before / 2)
+    expect(await count(table)).toBe(left(before))
     how.now = undefined
     await read()
     expect(await count(table)).toBe(before)
