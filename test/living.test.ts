@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { onLiving, openDatabase } from '../src/db/database.ts'
+import { onLiving, openDatabase, unlessEnding } from '../src/db/database.ts'
 import { freshDatabase } from './support/cluster.ts'
 import { query } from './support/global-setup.ts'
 
@@ -18,6 +18,19 @@ test('what runs on a connection that is known to answer is not ended with others
   } finally {
     for (const pid of pids) try { process.kill(pid, 'SIGCONT') } catch { /* Ended. */ }
   }
+})
+
+test('what ends its session alone is told from what is ended with all others', async () => {
+  await using fresh = await freshDatabase('living')
+  await using db = openDatabase(fresh.url, { applicationName: 'ended' })
+  const ending = (whose: string) => unlessEnding(db, async (client) => {
+    await client.query(`select pg_terminate_backend(pid) from pg_stat_activity where ${whose}`)
+    await client.query('select pg_sleep(10)')
+  })
+  expect(await ending('pid = pg_backend_pid()')).toBe(undefined)
+  // Its own last, which ends at once.
+  await expect(ending("datname = current_database() and application_name = 'ended' order by pid = pg_backend_pid()")).rejects.toMatchObject({ code: '57P01' })
+  expect(await unlessEnding(db, async (client) => (await client.query<{ n: number }>('select 1 as n')).rows[0]!.n)).toBe(1)
 })
 
 test('what ends its session there says so, and is not tried again', async () => {

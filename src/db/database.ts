@@ -151,24 +151,45 @@ export async function repeatedly<T>(what: () => Promise<T>, most = 3): Promise<T
 }
 
 /**
- * Runs something on a connection that is known to answer, and tells it since when the server is up: with one session others of the
- * pool may have been ended, which nobody has noticed yet.
+ * Runs something on a connection that is known to answer: with one session others of the pool may have been ended, which nobody
+ * has noticed yet.
  */
-export async function onLiving<Result>({ pool }: Database, run: (client: pg.PoolClient, upSince: string) => Promise<Result>): Promise<Result> {
+export async function onLiving<Result>({ pool }: Pick<Database, 'pool'>, run: (client: pg.PoolClient) => Promise<Result>): Promise<Result> {
   for (let others = pool.totalCount; ; others -= 1) {
     const client = await pool.connect()
     let failure: Error | undefined
     let isAlive = false
     try {
-      const { rows } = await client.query<{ at: string }>('select pg_postmaster_start_time() as at')
+      await client.query('select')
       isAlive = true
-      return await run(client, rows[0]!.at)
+      return await run(client)
     } catch (error) {
       failure = error instanceof Error ? error : new Error(String(error))
       if (isAlive || others <= 0 || !isSessionEnded(error)) throw error
     } finally {
       client.release(failure)
     }
+  }
+}
+
+/**
+ * Runs something that has ended its session before; undefined if it does so again, and alone: a session that stands idle beside it
+ * lives on. A server that stops or someone who ends sessions takes both, and that error is thrown.
+ */
+export async function unlessEnding<Result>(db: Pick<Database, 'pool'>, run: (client: pg.PoolClient) => Promise<Result>): Promise<Result | undefined> {
+  // Not of the pool: all of its connections may wait for a second one.
+  const witness = new Session(db.pool.options)
+  witness.on('error', () => undefined)
+  try {
+    await witness.connect()
+    return await onLiving(db, run)
+  } catch (error) {
+    if (!isSessionEnded(error)) throw error
+    // Whoever ends sessions one after the other has come to it by then.
+    await witness.query('select pg_sleep(0.1)').catch(() => { throw error })
+    return undefined
+  } finally {
+    witness.end().catch(() => undefined)
   }
 }
 

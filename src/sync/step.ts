@@ -1,4 +1,4 @@
-import { asJsonb, type Database, isBodyRefused, isCatalogueStale, isConnectionLost, isRecordRefused, isSessionEnded, isWorthRepeating, mayBeOneRecords, onLiving, sqlState } from '../db/database.ts'
+import { asJsonb, type Database, isBodyRefused, isCatalogueStale, isConnectionLost, isRecordRefused, isSessionEnded, isWorthRepeating, mayBeOneRecords, onLiving, sqlState, unlessEnding } from '../db/database.ts'
 import {
   type Claim, type Held, type Plan, type StepAnswer, stepCommit, type StepOutcome, streamClaim, streamFail, streamRelease,
   type StreamKey, type StreamRequest, tableMend,
@@ -170,8 +170,8 @@ async function commitRepaired(deps: SyncDeps, key: StreamKey, answer: Answer, bo
 }
 
 /**
- * Takes in an answer. What ends its session twice, of a server that stays up, is no accident: nothing in that transaction can tell
- * which record it is, so each is read and written alone, until that one is left.
+ * Takes in an answer. What ends its session, and that one alone, is no accident: nothing in that transaction can tell which record
+ * it is, so each is read and written alone, until that one is left.
  */
 async function take(db: Database, key: StreamKey, step: StepAnswer): Promise<StepOutcome> {
   try {
@@ -179,18 +179,13 @@ async function take(db: Database, key: StreamKey, step: StepAnswer): Promise<Ste
   } catch (error) {
     if (!isSessionEnded(error) || step.isApart === true) throw error
   }
-  let upSince = ''
-  try {
-    return await onLiving(db, (client, at) => {
-      upSince = at
-      return stepCommit(client, key, step)
-    })
-  } catch (error) {
-    if (!isSessionEnded(error)) throw error
-    return await onLiving(db, (client, at) => {
-      if (at !== upSince) throw error
-      return stepCommit(client, key, { ...step, isApart: true })
-    })
+  for (let tries = 1; ; tries += 1) {
+    try {
+      const outcome = await unlessEnding(db, (client) => stepCommit(client, key, step))
+      return outcome ?? (await onLiving(db, (client) => stepCommit(client, key, { ...step, isApart: true })))
+    } catch (error) {
+      if (!isSessionEnded(error) || tries >= 3) throw error
+    }
   }
 }
 
