@@ -132,7 +132,9 @@ async function replay(db: Pick<FreshDatabase, 'query'>, object: string, copy: Co
         // In a column that it fits into by now it left _extra unsaid.
         const property = course.retyped.get(column)
         if (property !== undefined && row['_extra']) row['_extra'] = Object.fromEntries(Object.entries(row['_extra']).filter(([name]) => name !== property))
-        if (column === '_extra') for (const moved of emptiedIn(was, is, row, course)) told.add(moved)
+        if (column !== '_extra') continue
+        for (const moved of emptiedIn(was, is, row, course)) told.add(moved)
+        for (const moved of editedIn(was, is, row, course)) if (!(moved in named(changed))) delete row[moved]
       }
       rows.set(record_id, { row, told })
     }
@@ -145,6 +147,12 @@ async function replay(db: Pick<FreshDatabase, 'query'>, object: string, copy: Co
 function emptiedIn(was: unknown, is: unknown, row: Values, { retyped }: Course): string[] {
   const [had, has] = [(was ?? {}) as Values, (is ?? {}) as Values]
   return [...retyped].filter(([column, property]) => property in had && !(property in has) && isAlike(row[column], had[property])).map(([, property]) => `_extra.${property}`)
+}
+
+/** Such that are told to be others there: their columns hold them no more. */
+function editedIn(was: unknown, is: unknown, row: Values, { retyped }: Course): string[] {
+  const [had, has] = [(was ?? {}) as Values, (is ?? {}) as Values]
+  return [...retyped].filter(([column, property]) => property in had && property in has && show(had[property]) !== show(has[property]) && isAlike(row[column], had[property])).map(([column]) => column)
 }
 
 function compare(who: string, copy: { row: Values; told: Set<string> } | undefined, here: Values | undefined, course: Course): string[] {
