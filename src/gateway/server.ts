@@ -14,7 +14,8 @@ import { errorResponse } from './wire/messages.ts'
 import { refused } from './session/refusals.ts'
 import type { SessionDeps } from './session/parts.ts'
 import { Session } from './session/session.ts'
-import { isReplication, type SessionTimes, utf8 } from './wire/startup.ts'
+import type { SessionTimes } from './session/times.ts'
+import { isReplication, utf8 } from './wire/startup.ts'
 
 /** Where a gateway listens and how much it takes. */
 export type GatewayOptions = {

@@ -2,7 +2,7 @@ import type { Socket } from 'node:net'
 import type { ServerAddress } from '../../db/server-address.ts'
 import type { Log } from '../../lib/log.ts'
 import type { Live } from '../live.ts'
-import type { SessionTimes } from '../wire/startup.ts'
+import type { SessionTimes } from './times.ts'
 
 /** What sessions have in common. */
 export type SessionDeps = {

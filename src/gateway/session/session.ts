@@ -10,6 +10,7 @@ import type { SessionDeps, SessionParts } from './parts.ts'
 import { asRefusal, CANCELED, GONE, STOPPING, UNCHALLENGED, unreachable, violates } from './refusals.ts'
 import { Closed, ServerSide } from './server-side.ts'
 import { markLive, startupPacket, utf8 } from '../wire/startup.ts'
+import { limitTimes } from './times.ts'
 import { isCommit, isParsing, isSingle, shown, Statements } from './statements.ts'
 
 /** Of a password message no more than this; bytes. */
@@ -139,12 +140,13 @@ export class Session {
       },
     })
     this.#consult = new Consult(live, { id, user: this.user, database: address.database }, this.#server, this.#log)
-    await this.#server.ask([startupPacket(version, markLive(params, times))])
+    await this.#server.ask([startupPacket(version, markLive(params))])
     if (this.#lastWords !== undefined) throw this.#lastWords
     this.#phase = 'serving'
     this.#copying = new Copying(this.#client, this.#server)
     this.#client.allow(largestMessage)
     this.#parts.signedOn(true)
+    await limitTimes(this.#server, times)
   }
 
   /** What goes past the queue: passwords. */

@@ -64,24 +64,10 @@ function packet(...parts: Buffer[]): Buffer {
 /** What a start-up's parameter says, for people and for comparing. */
 export const utf8 = (value: string): string => Buffer.from(value, 'latin1').toString('utf8')
 
-/** How long a live session may do nothing, and wait for a lock. */
-export type SessionTimes = {
-  /** Outside a transaction; a client such as postgres_fdw connects again. */
-  idle: string
-  /** In a transaction, which holds back vacuum. */
-  idleInTransaction: string
-  /** A row that the local transaction holds and the foreign table waits for is a deadlock that Postgres cannot see. */
-  lock: string
-}
-
-/**
- * The parameters with which a session signs on to the server: the client's own, our defaults before its options, which
- * stand, and after them the mark of a live session, which it cannot take off.
- */
-export function markLive(params: ReadonlyMap<string, string>, { idle, idleInTransaction, lock }: SessionTimes): Map<string, string> {
+/** The parameters with which a session signs on to the server: the client's own, and after its options the mark of a live session, which it cannot take off. */
+export function markLive(params: ReadonlyMap<string, string>): Map<string, string> {
   const marked = new Map([...params].filter(([name]) => name.toLowerCase() !== 'hubspot.live'))
-  const defaults = `-c lock_timeout=${lock} -c idle_session_timeout=${idle} -c idle_in_transaction_session_timeout=${idleInTransaction}`
-  return marked.set('options', [defaults, params.get('options'), '-c hubspot.live=on'].filter((part) => part !== undefined && part !== '').join(' '))
+  return marked.set('options', [params.get('options'), '-c hubspot.live=on'].filter((part) => part !== undefined && part !== '').join(' '))
 }
 
 /** Whether a start-up asks for the replication protocol. */
