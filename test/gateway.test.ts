@@ -56,18 +56,15 @@ test('a statement prepared once is known by its name, one that SQL prepared as S
 
 test('a session has its mark, its own settings, and our limits where nobody set stricter ones', async () => {
   const limits = async (options?: string) => {
-    const client = await gate.client(options === undefined ? {} : { options })
     const names = ['hubspot.live', 'lock_timeout', 'idle_session_timeout', 'idle_in_transaction_session_timeout']
-    const { rows } = await client.query<{ value: string }>('select current_setting(name) as value from unnest($1::text[]) name', [names])
+    const { rows } = await (await gate.client({ options })).query<{ value: string }>('select current_setting(name) as value from unnest($1::text[]) name', [names])
     return rows.map(({ value }) => value)
   }
   expect(await limits()).toEqual(['on', '3s', '10min', '1h'])
   expect(await limits('-c lock_timeout=9s -c hubspot.live=off')).toEqual(['on', '9s', '10min', '1h'])
   expect(await limits('-c lock_timeout=0')).toEqual(['on', '0', '10min', '1h'])
-  await gate.db.query(`
-    alter role current_user set lock_timeout = '500ms';
-    alter role current_user set idle_in_transaction_session_timeout = '30s';
-    alter role current_user set idle_session_timeout = '2d'`)
+  const stricter = { lock_timeout: '500ms', idle_in_transaction_session_timeout: '30s', idle_session_timeout: '2d' }
+  for (const [name, value] of Object.entries(stricter)) await gate.db.query(`alter role current_user set ${name} = '${value}'`)
   expect(await limits()).toEqual(['on', '500ms', '10min', '30s'])
   await gate.db.query('alter role current_user reset all')
 })
