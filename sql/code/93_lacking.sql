@@ -215,6 +215,7 @@ begin
         -- To be readable again it has to show.
         update hubspot_private.properties p set unmentioned_at = hubspot_private.clock()
         where p.object = o.name and p.property = any (v_parked) and p.unreadable_at is not null;
+        perform hubspot_private.lacking_recall(o.name);
         select l.complete, l.lacking, l.kept into complete, lacking, kept
         from hubspot_private.page_lacking(o, stream, body, asked_at,
           case when names is not null then array(select n from unnest(names) n where n <> all (v_parked)) end) l;

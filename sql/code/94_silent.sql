@@ -97,6 +97,21 @@ $$;
 comment on function hubspot_private.lacking_is_general(hubspot_private.objects, jsonb, bigint[]) is
   'Whether what all records of a page lack (lacks; tried: those that lack it for the fourth time) can be no fault of theirs: ten that nobody doubted do, or all that there are.';
 
+create or replace function hubspot_private.lacking_recall(object text)
+returns void
+language sql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+  update hubspot_private.fetch_queue q
+  set doubts = q.doubts - 'lacking', attempts = 0, not_before = hubspot_private.clock(), turn_at = null
+  where q.object = lacking_recall.object and q.id = any (array(
+    -- What another step holds, it looks at itself.
+    select x.id from hubspot_private.fetch_queue x where x.object = lacking_recall.object and x.doubts ? 'lacking' for no key update skip locked));
+  select hubspot_private.stream_wake(lacking_recall.object, 'fetch');
+$$;
+comment on function hubspot_private.lacking_recall(text) is 'Has all that waits for its properties read at once, as if it had lacked nothing yet: they are believed in another way from now on.';
+
 create or replace function hubspot_private.empty_doubt(o hubspot_private.objects, stream text, body jsonb, lacks jsonb, unmentioned text[])
 returns boolean
 language plpgsql
@@ -140,11 +155,8 @@ begin
       lacked_at = hubspot_private.clock()
     where x.name = o.name and hubspot_private.absent_at(x) <= hubspot_private.clock() - interval '15 minutes';
     if found then
-      -- What waits for its properties has its values now; what it loses is left out four times from here on.
-      update hubspot_private.fetch_queue q
-      set doubts = q.doubts - 'lacking', attempts = 0, not_before = hubspot_private.clock(), turn_at = null
-      where q.object = o.name and q.doubts ? 'lacking';
-      perform hubspot_private.stream_wake(o.name, 'fetch');
+      -- What they lose is left out four times from here on.
+      perform hubspot_private.lacking_recall(o.name);
     end if;
   end if;
   return v_is_absent;
