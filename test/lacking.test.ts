@@ -1,49 +1,16 @@
 import { describe, expect, test } from 'vitest'
-import type { SandboxOptions } from '../src/sandbox/index.ts'
-import { startWorld, type World } from './support/sync.ts'
+import { emptyLeftOut, lacking, LIST, OBJECTS, problems, READ, type Spoil } from './support/lacking.ts'
+import type { World } from './support/sync.ts'
 
 // Records that come without some of the properties that were asked for.
 
 const MINUTE = 60_000
 const HOUR = 60 * MINUTE
-const LIST = /objects\/[^/]+\/0-1$/
-const OBJECTS = /objects\/[^/]+\/0-1/
-const READ = /0-1\/batch\/read$/
 
-type Properties = Record<string, unknown>
-type Spoil = (record: { id: string; properties: Properties }, path: string) => unknown
-
-/** A world in which a test spoils the records of answers whose path fits, as long as it says; those for which it says false are left out. */
-async function lacking(sandbox: SandboxOptions = {}) {
-  const now: { paths: RegExp; spoil: Spoil | undefined } = { paths: /./, spoil: undefined }
-  const world = await startWorld('lacking', {
-    sandbox: { objects: { contacts: 8 }, ...sandbox },
-    client: (client) => ({
-      ...client,
-      async request(request) {
-        const answer = await client.request(request)
-        if (now.spoil === undefined || !now.paths.test(request.path) || String(request.query?.['archived']) === 'true') return answer
-        const page = JSON.parse(answer.body.toString()) as { results: Parameters<Spoil>[0][] }
-        const { spoil } = now
-        page.results = page.results.filter((record) => spoil(record, request.path) !== false)
-        return { ...answer, body: Buffer.from(JSON.stringify(page)) }
-      },
-    }),
-  })
-  const ids = [...world.store.records('contacts')].map(({ id }) => id)
-  const spoil = (paths: RegExp, how?: Spoil) => {
-    now.paths = paths
-    now.spoil = how
-  }
-  return { world, ids, spoil, honest: () => spoil(/./) }
-}
-
-const emptyLeftOut: Spoil = ({ properties }) => { for (const name of Object.keys(properties)) if (properties[name] === null) delete properties[name] }
 /** What an answer has that was asked for nothing. */
 const bare: Spoil = (record) => {
   record.properties = Object.fromEntries(['createdate', 'lastmodifieddate', 'hs_object_id'].flatMap((name) => (name in record.properties ? [[name, record.properties[name]]] : [])))
 }
-const problems = ({ db }: World) => db.query<{ code: string }>('select code, record_id, property from hubspot.problems where resolved_at is null order by record_id')
 const nulled = ({ db }: World) => db.query("select record_id, changed from hubspot.changes where op = 'update' and jsonb_path_exists(changed, '$.email[1] ? (@ == null)')")
 const lag = async ({ db, store }: World) => {
   const [row] = await db.query<{ complete_until: Date | string | null }>("select complete_until from hubspot.status where object = 'contacts'")

@@ -90,7 +90,7 @@ begin
   where greatest(d.not_before, d.asked_at) > v_now;
   foreach v_column in array '{
     credentials.retry_at, deliveries.not_before, erasures.next_at, erasures.asked_at, objects.held_since, objects.tracked_at,
-    objects.search_refused_at, properties.unmentioned_at, problems.last_seen_at, runs.requested_at, runs.started_at, runs.finished_at
+    objects.search_refused_at, objects.list_absent_at, objects.empty_absent_at, properties.unmentioned_at, problems.last_seen_at, runs.requested_at, runs.started_at, runs.finished_at
   }'::text[] loop
     -- Of what people write too: none of it is waited for.
     execute format(

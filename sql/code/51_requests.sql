@@ -22,6 +22,27 @@ $$;
 comment on function hubspot_private.control_id(text, bigint[]) is
   'A record to ask for where all that is left has failed alone: answered, it shows that it is theirs. Null: there is no suspect, or no other record.';
 
+create or replace function hubspot_private.control_ids(object text, doubted bigint[])
+returns bigint[]
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_ids bigint[];
+begin
+  execute (
+    -- From both ends: what is at fault may be so together.
+    select format('select array((select t.id from %1$s and t.id <> all ($1) order by t.id limit 5) union (select t.id from %1$s and t.id <> all ($1) order by t.id desc limit 5))',
+      hubspot_private.live_rows(o))
+    from hubspot_private.objects o where o.name = control_ids.object)
+  into v_ids using doubted;
+  return v_ids;
+end;
+$$;
+comment on function hubspot_private.control_ids(text, bigint[]) is
+  'Up to ten records to ask for beside those in doubt: what all of them lack too is no fault of these.';
+
 create or replace function hubspot_private.list_apart(s hubspot_private.streams)
 returns jsonb
 language sql
@@ -62,8 +83,13 @@ set search_path = pg_catalog, pg_temp
 as $$
 declare
   v_control bigint;
+  v_controls bigint[];
   v_doubted bigint[];
   v_question jsonb;
+  v_is_silent constant boolean := exists (
+    select from hubspot_private.properties p
+    where p.object = s.object and p.unmentioned_at > hubspot_private.clock() - interval '1 day' and p.is_selected and p.archived_at is null and p.unreadable_at is null)
+    or exists (select from hubspot_private.objects o where o.name = s.object and o.empty_absent_at is not null);
   v_is_alone constant boolean := coalesce((
     select f.reason = 'alone' or f.failures > 0 from hubspot_private.fetch_queue f
     where f.object = s.object and f.not_before <= (select hubspot_private.clock()) and f.id <> all (s.suspects)
@@ -80,19 +106,18 @@ begin
     where f.object = s.object and f.not_before <= (select hubspot_private.clock()) and (f.reason = 'alone' or f.failures > 0) = v_is_alone
       and f.id <> all (s.suspects)
     order by f.class, f.not_before, f.id
-    limit case when v_is_alone then 1 else hubspot_private.read_limit(s) end
+    limit case when v_is_alone then 1 when v_is_silent then least(hubspot_private.read_limit(s), 90) else hubspot_private.read_limit(s) end
   ) q;
-  if not v_is_alone and jsonb_array_length(v_question -> 'ids') between 1 and 99 and exists (
-    select from hubspot_private.properties p
-    where p.object = s.object and p.unmentioned_at > hubspot_private.clock() - interval '1 day' and p.is_selected and p.archived_at is null and p.unreadable_at is null)
+  if not v_is_alone and jsonb_array_length(v_question -> 'ids') between 1 and 90 and (v_is_silent or exists (
+    select from hubspot_private.fetch_queue f
+    where f.object = s.object and f.id = any (array(select i::bigint from jsonb_array_elements_text(v_question -> 'ids') i)) and (f.doubts ->> 'lacking')::integer >= 3))
   then
     v_doubted := array(select f.id from hubspot_private.fetch_queue f where f.object = s.object and f.attempts > 0 order by f.id desc limit 1000);
-    -- Some may have come without a property. One that nobody doubts beside them shows whether that is their fault or the property's.
+    -- Some may have come without a property. Those that nobody doubts beside them show whether that is their fault or the property's.
     if to_jsonb(v_doubted::text[]) @> any (array(select i from jsonb_array_elements(v_question -> 'ids') i)) then
-      v_control := hubspot_private.control_id(s.object, v_doubted || array(select i::bigint from jsonb_array_elements_text(v_question -> 'ids') i));
-    end if;
-    if v_control is not null then
-      return v_question || jsonb_build_object('ids', v_question -> 'ids' || to_jsonb(v_control::text), 'seqs', v_question -> 'seqs' || '[null]'::jsonb);
+      v_controls := hubspot_private.control_ids(s.object, v_doubted || array(select i::bigint from jsonb_array_elements_text(v_question -> 'ids') i));
+      return v_question || jsonb_build_object('ids', v_question -> 'ids' || to_jsonb(v_controls::text[]),
+        'seqs', v_question -> 'seqs' || to_jsonb(array_fill(null::bigint, array[cardinality(v_controls)])));
     end if;
   end if;
   if v_question -> 'ids' <> '[]' or s.suspects = '{}' then

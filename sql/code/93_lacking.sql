@@ -83,6 +83,17 @@ $$;
 comment on function hubspot_private.is_explicit(hubspot_private.objects) is
   'Whether an answer as the one at hand, of a list or by id, writes a property without a value as null; null: nobody knows yet.';
 
+create or replace function hubspot_private.absent_at(o hubspot_private.objects)
+returns timestamptz
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select case when hubspot_private.is_listed() then o.list_absent_at else o.empty_absent_at end;
+$$;
+comment on function hubspot_private.absent_at(hubspot_private.objects) is
+  'Since when answers as the one at hand, of a list or by id, look as if what is empty were left out now; null: the last ones did not.';
+
 create or replace function hubspot_private.empty_learn(o hubspot_private.objects, is_explicit boolean)
 returns void
 language plpgsql
@@ -101,10 +112,13 @@ begin
   if found and is_explicit and o.lacked_at is not null then
     perform hubspot_private.run_request(o.name, 'resync');
   end if;
+  update hubspot_private.objects x
+  set list_absent_at = case when not v_is_list then x.list_absent_at end, empty_absent_at = case when v_is_list then x.empty_absent_at end
+  where x.name = o.name and hubspot_private.absent_at(x) is not null;
 end;
 $$;
 comment on function hubspot_private.empty_learn(hubspot_private.objects, boolean) is
-  'Notes how HubSpot answers a property without a value, by list or by id. That it writes null is known for good, and what was taken before that, as if it did not, is read again.';
+  'Notes how HubSpot answers a property without a value, by list or by id. One null tells that it writes null, and ends every doubt of that; what was taken before, as if it did not, is read again.';
 
 create or replace function hubspot_private.page_lacking(
   o hubspot_private.objects, stream text, body jsonb, asked_at timestamptz, names text[],
@@ -133,9 +147,10 @@ declare
   v_parked text[];
   v_id bigint;
   v_is_explicit boolean := hubspot_private.is_explicit(o);
+  v_is_doubted constant boolean := hubspot_private.absent_at(o) is not null;
 begin
   complete := body;
-  if v_is_explicit is not true and jsonb_path_exists(body, '$.results[*].properties.* ? (@ == null)') then
+  if (v_is_explicit is not true or v_is_doubted) and jsonb_path_exists(body, '$.results[*].properties.* ? (@ == null)') then
     perform hubspot_private.empty_learn(o, true);
     v_is_explicit := true;
   end if;
@@ -187,21 +202,20 @@ begin
       update hubspot_private.objects x set lacked_at = hubspot_private.clock() where x.name = o.name and x.lacked_at is null;
     end if;
   else
-    -- What none of several records shows, where the answer is one to what was asked, is the property's fault.
-    if v_unmentioned <> '{}' and coalesce(cardinality(v_bare), 0) < v_count then
+    -- What enough records do not show, where the answer is one to what was asked, is the property's fault.
+    if not (v_is_explicit and names is null and hubspot_private.empty_doubt(o, stream, body, v_lacks, v_unmentioned))
+      and v_unmentioned <> '{}' and coalesce(cardinality(v_bare), 0) < v_count
+    then
       v_parked := hubspot_private.definitions_doubt(o.name, v_unmentioned, asked_at);
-      -- Those of the fetch queue may be in it because they lack it: there another has to tell.
       v_parked := array(
-        select n from unnest(v_unmentioned) n
-        where n <> all (v_parked) and v_count > 1 and (stream <> 'fetch' or exists (
-          select from jsonb_object_keys(v_lacks) k
-          where not exists (select from hubspot_private.fetch_queue q where q.object = o.name and q.id = k::bigint))));
+        select n from unnest(v_unmentioned) n where n <> all (v_parked) and hubspot_private.lacking_is_general(o, v_lacks, v_tried));
       if v_parked <> '{}' and hubspot_private.properties_park(o.name, v_parked, 'its answers leave it out',
         'The app may lack a scope that this property needs, such as one for sensitive data. The column keeps what it has; it is tried every 15 minutes.') > 0
       then
         -- To be readable again it has to show.
         update hubspot_private.properties p set unmentioned_at = hubspot_private.clock()
         where p.object = o.name and p.property = any (v_parked) and p.unreadable_at is not null;
+        perform hubspot_private.lacking_recall(o.name);
         select l.complete, l.lacking, l.kept into complete, lacking, kept
         from hubspot_private.page_lacking(o, stream, body, asked_at,
           case when names is not null then array(select n from unnest(names) n where n <> all (v_parked)) end) l;
@@ -222,7 +236,7 @@ begin
 end;
 $$;
 comment on function hubspot_private.page_lacking(hubspot_private.objects, text, jsonb, timestamptz, text[]) is
-  'A page without the records that lack some of the properties asked for (names; null: all), where HubSpot writes empty ones as null. lacking: they are read again; kept: lacking the same for the fourth time they have what their rows have there, with SH212, and are read again. A property that no record shows, and that is still defined, is unreadable (SH215).';
+  'A page without the records that lack some of the properties asked for (names; null: all), where HubSpot writes empty ones as null. lacking: they are read again; kept: lacking the same for the fourth time they have what their rows have there, with SH212, and are read again. A property that enough records do not show, and that is still defined, is unreadable (SH215).';
 
 create or replace function hubspot_private.lacking_keep(o hubspot_private.objects, body jsonb, lacking bigint[], kept bigint[], lacks jsonb)
 returns jsonb
