@@ -136,7 +136,7 @@ begin
       end if;
       return hubspot_private.list_request(s);
     when 'resync' then
-      return case when s.cursor ? 'absences' then hubspot_private.read_question(s.object, hubspot_private.absences_request(s)) else hubspot_private.list_request(s) end;
+      return case when s.cursor ? 'absences' then hubspot_private.absences_request(s) else hubspot_private.list_request(s) end;
     when 'associations' then
       return hubspot_private.associations_question(s);
     when 'archive' then

@@ -252,8 +252,7 @@ begin
         select m from unnest(missing) m
         where not exists (select from hubspot_private.absences a where a.object = s.object and a.id = m and a.is_gone)), answer);
       -- They may go by now: the fetch queue asks for them time and again before it believes it.
-      v_silent := array(
-        select i from unnest(hubspot_private.missing_silent(missing, answer)) i union select i from unnest(hubspot_private.doubt_young(s.object, missing, answer)) i);
+      v_silent := hubspot_private.missing_silent(missing, answer);
       perform hubspot_private.fetch_enqueue(s.object, v_silent, s.stream, hubspot_private.clock() + interval '1 minute');
       v_step.result.deleted := hubspot_private.gone_apply(s.object, s.stream, s.range,
         array(select m from unnest(missing) m where m <> all (v_silent)), asked_at, s.stream);
