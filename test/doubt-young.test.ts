@@ -68,6 +68,21 @@ test('one that was edited since, and that a copy does not know, stays', async ()
   expect(await world.differences('deals')).toEqual([])
 })
 
+test('one that is asked for again and again stays, though a copy does not know it', async () => {
+  const { world, id } = await born()
+  await using _ = world
+  const fault = world.store.addFault({ match: { kind: 'batch read' }, fault: { type: 'behind', ms: 8 * MINUTE } })
+  for (let times = 0; times < 20; times += 1) {
+    await refresh(world, id)
+    await world.pass(1_000)
+  }
+  expect(await has(world, id)).toBe(true)
+  world.store.removeFaults(fault)
+  await world.pass(65 * MINUTE, 5 * MINUTE)
+  expect(await deletes(world)).toEqual([])
+  expect(await queued(world)).toEqual([])
+})
+
 test('one that was archived goes with the read that asks, for a call more; one that was there long, for none', async () => {
   const { world, id } = await born()
   await using _ = world

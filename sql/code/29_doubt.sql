@@ -30,9 +30,10 @@ as $$
 declare
   v_ids bigint[];
 begin
-  execute format('select array_agg(t.id order by t.id) from %s and t.id = any ($1) and t._created_at > $2', (
+  -- One that is dated in the future would be young for long.
+  execute format('select array_agg(t.id order by t.id) from %s and t.id = any ($1) and t._created_at between $2 - $3 and $2 + $3', (
     select hubspot_private.live_rows(o) from hubspot_private.objects o where o.name = doubt_young.object))
-  into v_ids using ids, hubspot_private.hubspot_now() - (select max(w) from unnest(hubspot_private.settle_windows()) w);
+  into v_ids using ids, hubspot_private.hubspot_now(), (select max(w) from unnest(hubspot_private.settle_windows()) w);
   return array(
     select i from unnest(v_ids) i
     where not coalesce(answer -> 'archived_ids' ? i::text, false)
@@ -166,11 +167,10 @@ begin
     where not exists (select from hubspot_private.tombstones g where g.object = doubt_missing.object and g.id = i) order by i), answer);
   return array(
     select i from unnest(v_unheard) i
-    where (i = any (v_silent) or i = any (v_unborn) or i = any (v_young)) and not exists (
+    -- Young ones for as long as they are: whoever asks often makes none older.
+    where i = any (v_young) or (i = any (v_silent) or i = any (v_unborn)) and not exists (
       select from hubspot_private.fetch_queue q
-      where q.object = doubt_missing.object and q.id = i
-        -- After a minute, or an hour, as their pauses grow: one that is dated in the future is young for long.
-        and (q.doubts ->> 'missing')::integer >= case when i = any (v_young) then 12 when i = any (v_unborn) then 6 else 3 end)
+      where q.object = doubt_missing.object and q.id = i and (q.doubts ->> 'missing')::integer >= case when i = any (v_unborn) then 6 else 3 end)
     order by i);
 end;
 $$;
