@@ -114,6 +114,76 @@ describe('a version that search shows and no read ever', () => {
   })
 })
 
+describe('a new record that search shows and no read ever', () => {
+  /** Batch reads leave it out; `archivedList`: objects whose archived list HubSpot does not show. */
+  async function unread(archivedList: string[] = []) {
+    const held: { id: string | undefined } = { id: undefined }
+    const world = await loaded({
+      sandbox: { settings: { archivedList } },
+      client: (client) => ({
+        ...client,
+        async request(request) {
+          const answer = await client.request(request)
+          if (!request.path.endsWith('/batch/read')) return answer
+          const said = JSON.parse(answer.body.toString()) as { results: { id: string }[] }
+          return { ...answer, body: Buffer.from(JSON.stringify({ ...said, results: said.results.filter(({ id }) => id !== held.id) })) }
+        },
+      }),
+    })
+    held.id = world.store.create('deals', [{ properties: { dealname: 'new' } }])[0]!.id
+    const sweep = () => world.db.query('select hubspot_private.history_sweep()')
+    await world.pass(15_000)
+    await world.pass(3 * 60 * MINUTE, 10 * MINUTE)
+    await sweep()
+    expect(await problems(world)).toEqual([])
+    await world.pass(2 * 60 * MINUTE, 10 * MINUTE)
+    await sweep()
+    const told = () => world.db.query<{ record_id: string; message: string }>("select record_id, message from hubspot.problems where code = 'SH235' and resolved_at is null")
+    expect(await told()).toEqual([{ record_id: held.id, message: `search shows record ${held.id} of deals, and no read by id finds it` }])
+    return { world, held, id: held.id, sweep, told }
+  }
+
+  test.for([true, false])('is a problem after hours, costs few calls, and is forgotten in a day (an archived list: %s)', async (hasList) => {
+    const { world, id, sweep, told } = await unread(hasList ? [] : ['deals'])
+    await using _ = world
+    expect(reads(world)).toBeLessThanOrEqual(7 + 2 + 3)
+    world.store.resetCalls()
+    // That it is not found once more is nothing new.
+    await world.db.query("select hubspot.refresh('deals', $1)", [[id]])
+    await world.drain()
+    await sweep()
+    expect(await told()).toHaveLength(1)
+    // Or search would name it anew.
+    world.store.edit('deals', ids(world)[0]!, { dealname: 'later' })
+    await world.pass(25 * 60 * MINUTE, 60 * MINUTE)
+    await sweep()
+    expect(await told()).toEqual([])
+    expect(reads(world)).toBeLessThanOrEqual(2)
+    await sweep()
+    expect(await told()).toEqual([])
+  })
+
+  test.for(['a read', 'a full read'] as const)('is none any more once %s finds it', async (which) => {
+    const { world, held, id, sweep, told } = await unread()
+    await using _ = world
+    held.id = undefined
+    await world.db.query(which === 'a read' ? "select hubspot.refresh('deals', $1)" : "select hubspot.resync('deals') where $1::bigint[] is not null", [[id]])
+    await world.drain()
+    await sweep()
+    expect(await told()).toEqual([])
+    expect(await world.differences('deals')).toEqual([])
+  })
+
+  test('is none any more once the archived list shows it', async () => {
+    const { world, id, sweep, told } = await unread()
+    await using _ = world
+    world.store.archive('deals', id)
+    await world.pass(62 * MINUTE, 31 * MINUTE)
+    await sweep()
+    expect(await told()).toEqual([])
+  })
+})
+
 describe('records that search still shows and that are gone', () => {
   const index = { sandbox: { settings: { searchValues: 'index', archivedList: ['deals'] } } } as const
   test.for([[30, 2], [180, 3]] as const)('for %i minutes: rows that have long been here go at once, for %i calls', async ([minutes, calls]) => {

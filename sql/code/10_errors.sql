@@ -79,7 +79,7 @@ insert into hubspot_private.errors as e (code, name, message, hint) values
   ('SH232', 'live_late', 'HubSpot could not be asked in time: %s', 'Try again, read the mirror in schema hubspot, or let answers be older: set hubspot.max_age = ''1 minute''. Settings live_timeout and live_on_late say how long is waited and what then.'),
   ('SH233', 'feed_blocked', 'days of hubspot.changes cannot be kept: %s', 'Drop or undo what it names, as with alter table … drop constraint …; It is tried again by itself, and all else goes on meanwhile. A foreign key to the feed keeps every day of it: a table of yours may hold xid, id and at without one.'),
   ('SH234', 'erasure_waits', 'records of %s that were deleted for privacy are not erased yet', 'Let them be read, and they are erased by themselves; or erase each without that: select hubspot.forget(…);'),
-  ('SH235', 'version_unread', 'search shows a later version of a record of %s than reads by id do', 'The row is as the reads say. It heals when one shows that version, or a day after search named it. To look now: select hubspot.refresh(…);'),
+  ('SH235', 'version_unread', 'search shows a later version of a record of %s than reads by id do', 'The row is as the reads say; where none finds the record, there is no row. It heals when one shows that version, or a day after search named it. To look now: select hubspot.refresh(…);'),
   ('SH301', 'throttled', 'HubSpot asked to slow down', 'Nothing to do: the budget slows and recovers by itself. table hubspot.quota shows it.'),
   ('SH302', 'daily_spent', 'the daily budget is spent', 'It resets at midnight in the account''s time zone; select hubspot.set_quota(''daily'', …) if your limit is higher.'),
   ('SH901', 'bug', '%s', 'Please report it.')

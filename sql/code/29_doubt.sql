@@ -3,7 +3,8 @@
 --   Nothing of ids that the list has just shown: they go to the absences of a resync, or to the fetch queue.
 --   Nothing of many ids, and no word that they were not found: a HubSpot that answers {"results": []} for a while. Where HubSpot is
 --   known to say it with an error, nothing of a single one.
---   Nothing of a record that search has just shown, and of which the mirror has no row, or a new one: a copy that is behind.
+--   Nothing of a record that search has just shown, and of which the mirror has no row; nor of one that is here and younger than copies
+--   of HubSpot's may be behind. Where such a copy does not know it, that it is archived tells: a second read asks for that.
 --   A record that was merged away: nothing brings one back, but a copy that is behind shows it.
 create or replace function hubspot_private.missing_silent(missing bigint[], answer jsonb)
 returns bigint[]
@@ -20,6 +21,46 @@ $$;
 comment on function hubspot_private.missing_silent(bigint[], jsonb) is
   'Of ids not answered those that say little: ten and more, or any where HubSpot is known to name what it does not find, and no word that they were not found.';
 
+create or replace function hubspot_private.doubt_young(object text, ids bigint[], answer jsonb default '{}')
+returns bigint[]
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_ids bigint[];
+begin
+  -- One that is dated in the future would be young for long.
+  execute format('select array_agg(t.id order by t.id) from %s and t.id = any ($1) and t._created_at between $2 - $3 and $2 + $3', (
+    select hubspot_private.live_rows(o) from hubspot_private.objects o where o.name = doubt_young.object))
+  into v_ids using ids, hubspot_private.hubspot_now(), (select max(w) from unnest(hubspot_private.settle_windows()) w);
+  return array(
+    select i from unnest(v_ids) i
+    where not coalesce(answer -> 'archived_ids' ? i::text, false)
+      and not coalesce(answer -> 'results' @> jsonb_build_array(jsonb_build_object('id', i::text, 'archived', true)), false)
+      -- A webhook has said so.
+      and not exists (select from hubspot_private.erasures e where (e.object, e.id) = (doubt_young.object, i))
+    order by i);
+end;
+$$;
+comment on function hubspot_private.doubt_young(text, bigint[], jsonb) is
+  'Of these ids those whose rows are of records made within the widest settle window, which a copy that is behind may not know yet; not those that an answer shows archived.';
+
+create or replace function hubspot_private.read_question(object text, question jsonb)
+returns jsonb
+language plpgsql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_young constant bigint[] := hubspot_private.doubt_young(object, hubspot_private.request_ids(question));
+begin
+  return question || case when v_young = '{}' then '{}' else jsonb_build_object('young', to_jsonb(v_young::text[])) end;
+end;
+$$;
+comment on function hubspot_private.read_question(text, jsonb) is
+  'A read by id, with those of its ids (young) of which more is to be asked where they are not found: whether they are archived.';
+
 create or replace function hubspot_private.doubt_unborn(object text, ids bigint[])
 returns bigint[]
 language plpgsql
@@ -30,19 +71,17 @@ declare
   v_ids bigint[];
 begin
   execute format(
-    'select array_agg(distinct h.id order by h.id) from hubspot_private.hints h left join hubspot.%I t on t.id = h.id
-     where h.object = $1 and h.id = any ($2)
-       -- A row that has long been there was shown by every copy: of that one this is news.
-       and (t.id is null or h.version > t._updated_at and h.version < t._created_at + $3)
+    'select array_agg(distinct h.id order by h.id) from hubspot_private.hints h
+     where h.object = $1 and h.id = any ($2) and not exists (select from hubspot.%I t where t.id = h.id)
        -- What is known to be gone says nothing new.
        and not exists (select from hubspot_private.tombstones g where (g.object, g.id) = (h.object, h.id))',
     (select o.table_name from hubspot_private.objects o where o.name = doubt_unborn.object))
-  into v_ids using object, ids, (select max(w) from unnest(hubspot_private.settle_windows()) w);
+  into v_ids using object, ids;
   return coalesce(v_ids, '{}');
 end;
 $$;
 comment on function hubspot_private.doubt_unborn(text, bigint[]) is
-  'Of these ids those that search has shown and that a copy which is behind may not know yet.';
+  'Of these ids, of which no row is here, those that search has shown and that a copy which is behind may not know yet.';
 
 create or replace function hubspot_private.doubt_count(object text, ids bigint[], ended text[], kind text, not_before timestamptz)
 returns void
@@ -84,7 +123,8 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
-  v_unborn constant bigint[] := case when stream = 'fetch' then hubspot_private.doubt_unborn(object, ids) else ids end;
+  v_unborn constant bigint[] := case
+    when stream = 'fetch' then hubspot_private.doubt_unborn(object, ids) || hubspot_private.doubt_young(object, ids) else ids end;
   v_others constant bigint[] := array(select i from unnest(ids) i where i <> all (v_unborn));
 begin
   if stream = 'fetch' then
@@ -109,6 +149,7 @@ as $$
 declare
   v_silent bigint[];
   v_unborn bigint[];
+  v_young bigint[];
   v_unheard bigint[] := array(
     select i from unnest(missing) i
     where not coalesce(merged ? i::text, false) order by i);
@@ -119,20 +160,22 @@ begin
     return '{}';
   end if;
   v_unborn := hubspot_private.doubt_unborn(object, v_unheard);
+  v_young := hubspot_private.doubt_young(object, v_unheard, answer);
   -- What is known to be gone says nothing new.
   v_silent := hubspot_private.missing_silent(array(
     select i from unnest(v_unheard) i
     where not exists (select from hubspot_private.tombstones g where g.object = doubt_missing.object and g.id = i) order by i), answer);
   return array(
     select i from unnest(v_unheard) i
-    where (i = any (v_silent) or i = any (v_unborn)) and not exists (
+    -- Young ones for as long as they are: whoever asks often makes none older.
+    where i = any (v_young) or (i = any (v_silent) or i = any (v_unborn)) and not exists (
       select from hubspot_private.fetch_queue q
       where q.object = doubt_missing.object and q.id = i and (q.doubts ->> 'missing')::integer >= case when i = any (v_unborn) then 6 else 3 end)
     order by i);
 end;
 $$;
 comment on function hubspot_private.doubt_missing(text, text, jsonb, bigint[], jsonb, jsonb) is
-  'Of the ids not answered, those that are not taken for gone yet: the list has just shown them, or a read by id passed over ten and more, or any where HubSpot is known to name what it does not find, in silence, up to three times; or search has just shown them, for a minute.';
+  'Of the ids not answered, those that are not taken for gone yet: the list has just shown them, or a read by id passed over ten and more, or any where HubSpot is known to name what it does not find, in silence, up to three times; or search has just shown them, for a minute; or they are young, until they are not.';
 
 create or replace function hubspot_private.doubt_merged(object text, ids text[])
 returns bigint[]

@@ -158,8 +158,10 @@ volatile
 set search_path = pg_catalog, pg_temp
 as $$
 declare
+  v_object hubspot_private.objects;
   v_ids bigint[];
 begin
+  select o.* into strict v_object from hubspot_private.objects o where o.name = object;
   execute format($new$
     with new as (
       insert into hubspot_private.hints as k (object, id, version, seen_at, settled)
@@ -167,17 +169,19 @@ begin
         case when hubspot_private.as_ms(h.version) <= $5 then $4 else '0' end
       from hubspot_private.search_hits($1, $2) h
       left join hubspot.%I t on t.id = h.id
-      where t.id is null or t._updated_at is null or h.version > t._updated_at
-        -- A row dated in the future: the next edit brings its date back.
-        or t._updated_at > $3 and h.version <> t._updated_at
+      where (t.id is null or t._updated_at is null or h.version > t._updated_at
+          -- A row dated in the future: the next edit brings its date back.
+          or t._updated_at > $3 and h.version <> t._updated_at)
+        -- A read has shown this date, and the row is still as it was then, or newer.
+        and not exists (
+          select from hubspot_private.hints a, %s and t.id = h.id and t._updated_at >= a.answered and (a.object, a.id, a.version) = ($1, h.id, h.version))
       order by 2, 3
       -- What was read then may have been a copy that was behind.
-      on conflict on constraint hints_pkey do update set settled = excluded.settled
+      on conflict on constraint hints_pkey do update set settled = excluded.settled, answered = null
       where k.settled < excluded.settled
       returning k.id
     )
-    select array_agg(distinct new.id) from new$new$,
-    (select o.table_name from hubspot_private.objects o where o.name = hints_apply.object))
+    select array_agg(distinct new.id) from new$new$, v_object.table_name, hubspot_private.live_rows(v_object))
   into v_ids using object, answer, hubspot_private.hubspot_now() + interval '1 minute', settled, upto, hubspot_private.clock();
   if v_ids is null then
     return 0;

@@ -16,7 +16,7 @@ as $$
   ) s
   cross join hubspot_private.clocks n
   cross join lateral (
-    select min(hubspot_private.as_ms(h.version)) - 1 as before,
+    select min(hubspot_private.as_ms(h.version)) filter (where h.answered is null) - 1 as before,
       -- What the first load has still to read again, nothing else names.
       bool_or(h.version is null) as is_loading
     from hubspot_private.fetch_queue f

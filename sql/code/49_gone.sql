@@ -117,9 +117,10 @@ begin
     perform hubspot_private.edges_forget(object, stream, range, v_gone);
   end if;
   perform hubspot_private.fetch_enqueue(object, v_refused, 'refused', hubspot_private.clock() + interval '15 minutes');
-  -- What was wrong with a record is over with it.
+  -- What was wrong with a record is over with it. That no read finds one which search shows is not.
   update hubspot_private.problems p set resolved_at = hubspot_private.clock()
-  where p.object = v_object.name and p.record_id = any (v_gone) and p.record_id <> all (coalesce(v_refused, '{}')) and p.resolved_at is null;
+  where p.object = v_object.name and p.record_id = any (v_gone) and p.record_id <> all (coalesce(v_refused, '{}')) and p.resolved_at is null
+    and (p.code <> 'SH235' or p.record_id = any (v_deleted));
   -- Since when it has been there, as far as anybody knows, with a row that nobody keeps.
   v_kept := array(
     select p.record_id from hubspot_private.problems p where p.object = v_object.name and p.code = 'SH213' and p.record_id = any (v_deleted));

@@ -1,5 +1,5 @@
 -- What each stream asks for where its cursor stands. The worker sends it as it is:
---   list {after, until, properties, is_apart}  ·  archived {after}  ·  read {ids, seqs}  ·  look {inputs}  ·  search {body, upto}  ·  count {body}  ·  schema  ·  probe {properties, silent, is_by_id}  ·  catalogue
+--   list {after, until, properties, is_apart}  ·  archived {after}  ·  read {ids, seqs, young}  ·  look {inputs}  ·  search {body, upto}  ·  count {body}  ·  schema  ·  probe {properties, silent, is_by_id}  ·  catalogue
 --   labels {from, to}  ·  associations {from, to, inputs: [{id, after}]}
 create or replace function hubspot_private.control_id(object text, suspects bigint[])
 returns bigint
@@ -183,7 +183,7 @@ begin
       return hubspot_private.search_request(s.object, s.cursor,
         coalesce((s.cursor ->> 'upto')::bigint, hubspot_private.as_ms(hubspot_private.hubspot_now() - v_window)));
     when 'fetch' then
-      return hubspot_private.fetch_question(s);
+      return hubspot_private.read_question(s.object, hubspot_private.fetch_question(s));
   end case;
 end;
 $$;

@@ -154,6 +154,50 @@ as $$
 $$;
 comment on function hubspot_private.candidate_sweep() is 'Has a token looked at that waits to be checked.';
 
+create or replace function hubspot_private.hints_tell()
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_object hubspot_private.objects;
+  v_widest constant interval := (select max(w) from unnest(hubspot_private.settle_windows()) w);
+begin
+  update hubspot_private.problems p set resolved_at = hubspot_private.clock()
+  where p.code = 'SH235' and p.resolved_at is null and (
+    not exists (select from hubspot_private.hints h where (h.object, h.id) = (p.object, p.record_id))
+    or exists (select from hubspot_private.tombstones g where (g.object, g.id) = (p.object, p.record_id) and g.archived_at is not null));
+  -- What other reads than a fetch have found.
+  for v_object in
+    select o.* from hubspot_private.objects o
+    where o.table_name is not null and exists (select from hubspot_private.problems p where p.object = o.name and p.code = 'SH235' and p.resolved_at is null)
+  loop
+    continue when hubspot_private.mirror_table(v_object.table_name) is null;
+    execute format(
+      'update hubspot_private.problems p set resolved_at = hubspot_private.clock()
+       from %s and p.object = $1 and p.record_id = t.id and p.code = ''SH235'' and p.resolved_at is null and not exists (
+         select from hubspot_private.hints h where h.object = $1 and h.id = t.id and h.version > t._updated_at and h.answered is null)',
+      hubspot_private.live_rows(v_object))
+    using v_object.name;
+  end loop;
+  -- The widest window has asked, and so have sweeps of the archived list. One that was here, is archived or merged, is gone.
+  perform hubspot_private.problem_report('SH235', u.object, format('search shows record %s of %s, and no read by id finds it', u.id, u.object), null, u.id)
+  from (
+    select distinct h.object, h.id from hubspot_private.hints h
+    join hubspot_private.tombstones g on (g.object, g.id) = (h.object, h.id) and g.archived_at is null and g.alive_at is null
+    where h.settled >= v_widest
+      and h.seen_at < hubspot_private.clock() - least(4 * v_widest, hubspot_private.setting_interval('hints_kept') / 2)
+      and not exists (select from hubspot_private.fetch_queue q where (q.object, q.id) = (h.object, h.id))
+      and not exists (select from hubspot.merges k where (k.object, k.lost_id) = (h.object, h.id))
+      and not exists (
+        select from hubspot_private.problems p where (p.object, p.record_id) = (h.object, h.id) and p.code = 'SH235' and p.resolved_at is null)
+  ) u;
+end;
+$$;
+comment on function hubspot_private.hints_tell() is
+  'Tells of records that search has shown for hours and that no read found, and ends what was told where one did, the archived list shows it, or search has not for a day.';
+
 create or replace function hubspot_private.history_sweep()
 returns void
 language sql
@@ -164,9 +208,7 @@ as $$
   where h.seen_at < hubspot_private.clock() - hubspot_private.setting_interval('hints_kept')
     -- Until it is read, complete_until rests on it.
     and not exists (select from hubspot_private.fetch_queue q where q.object = h.object and q.id = h.id);
-  update hubspot_private.problems p set resolved_at = hubspot_private.clock()
-  where p.code = 'SH235' and p.resolved_at is null and not exists (
-    select from hubspot_private.hints h where (h.object, h.id) = (p.object, p.record_id));
+  select hubspot_private.hints_tell();
   delete from hubspot_private.runs r
   where r.state in ('done', 'stopped') and r.finished_at < hubspot_private.clock() - case
     when r.inserted + r.updated + r.deleted + r.regressed > 0 or r.stream in ('backfill', 'resync')

@@ -83,11 +83,7 @@ begin
   where i.n = k.n and q.object = s.object and q.id = i.id::bigint and q.seq = k.seq::bigint;
   update hubspot_private.fetch_queue q set asked_at = fetch_step.asked_at
   where q.object = s.object and q.id = any (array(select i::bigint from pg_catalog.jsonb_array_elements_text(request -> 'ids') i));
-  execute pg_catalog.format(
-    'delete from hubspot_private.hints h using hubspot.%I t
-     where h.object = $1 and h.id = any ($2) and t.id = h.id and h.version <= t._updated_at',
-    (select o.table_name from hubspot_private.objects o where o.name = s.object))
-  using s.object, array(select i::bigint from pg_catalog.jsonb_array_elements_text(request -> 'ids') i);
+  perform hubspot_private.hints_answered(s.object, hubspot_private.request_ids(request), answer);
   v_step.cursor := pg_catalog.jsonb_build_object('read', coalesce((s.cursor ->> 'read')::bigint, 0) + 1);
   v_step.is_over := not exists (
     select from hubspot_private.fetch_queue q where q.object = s.object and q.not_before <= (select hubspot_private.clock()));
@@ -96,6 +92,33 @@ end;
 $$;
 comment on function hubspot_private.fetch_step(hubspot_private.streams, jsonb, jsonb, bigint[], timestamptz) is
   'A batch read of queued ids: values applied, ids not answered are gone.';
+
+create or replace function hubspot_private.hints_answered(object text, ids bigint[], answer jsonb)
+returns void
+language plpgsql
+volatile
+set search_path = pg_catalog, pg_temp
+as $$
+declare
+  v_table constant name := (select o.table_name from hubspot_private.objects o where o.name = hints_answered.object);
+begin
+  execute format(
+    'delete from hubspot_private.hints h using hubspot.%I t
+     where h.object = $1 and h.id = any ($2) and t.id = h.id and h.version <= t._updated_at', v_table)
+  using object, ids;
+  if exists (select from hubspot_private.hints h where h.object = hints_answered.object and h.id = any (hints_answered.ids)) then
+    -- Nobody promises that updatedAt is the modified date. What is still queued was not taken in, or is read anew.
+    execute format(
+      'update hubspot_private.hints h set answered = t._updated_at
+       from hubspot_private.search_hits($1, $3) a join hubspot.%I t on t.id = a.id
+       where h.object = $1 and h.id = any ($2) and h.id = a.id and h.version <= a.version
+         and not exists (select from hubspot_private.fetch_queue q where (q.object, q.id) = (h.object, h.id))', v_table)
+    using object, ids, answer;
+  end if;
+end;
+$$;
+comment on function hubspot_private.hints_answered(text, bigint[], jsonb) is
+  'What search said of these records and this read has shown: forgotten, or, where the date that was shown is later than the row''s, remembered as answered.';
 
 create or replace function hubspot_private.hints_behind(object text, answer jsonb, asked_at timestamptz)
 returns void
@@ -119,6 +142,8 @@ begin
        join hubspot.%I t on t.id = h.id
        join hubspot_private.search_hits($1, $6) a on a.id = h.id
        where h.object = $1 and h.id = any ($2) and h.version > greatest(t._updated_at, a.version) and h.version <= $4
+         -- It was read, and what is older now has changed nothing.
+         and coalesce(t._updated_at < h.answered, true)
          and (t._synced_at < $3 or hubspot_private.is_set_back(t._synced_at, $3))
          -- It cannot be written.
          and not exists (
@@ -129,6 +154,8 @@ begin
   into v_again, v_left, v_behind
   using object, v_ids, asked_at, hubspot_private.hubspot_now() + interval '1 minute',
     (select max(w) from unnest(hubspot_private.settle_windows()) w), answer;
+  update hubspot_private.hints h set answered = null
+  where h.object = hints_behind.object and h.id = any (v_behind) and h.answered is not null;
   perform hubspot_private.doubt_count(object, v_again, '{}', 'behind', hubspot_private.clock() + interval '1 second');
   perform hubspot_private.doubt_count(object, array(select i from unnest(v_ids) i where i <> all (coalesce(v_behind, '{}'))), '{behind}', null, null);
   perform hubspot_private.fetch_enqueue(object, v_again, 'fetch', hubspot_private.clock() + interval '1 second');

@@ -14,7 +14,7 @@ export type QuotaClass = 'live' | 'poll' | 'settle' | 'backfill'
 export type StreamRequest = { class: QuotaClass } & (
   | { kind: 'list'; after: string | null; until?: string; properties?: string[]; is_apart?: boolean }
   | { kind: 'archived'; after: string | null }
-  | { kind: 'read'; ids: string[]; seqs: number[] }
+  | { kind: 'read'; ids: string[]; seqs: number[]; young?: string[] }
   | { kind: 'look'; inputs: string[] }
   | { kind: 'search' | 'count'; body: object; upto?: number | null }
   | { kind: 'schema' }

@@ -119,6 +119,11 @@ export function idsOf(body: Buffer): string[] {
   return parsed(body, z.looseObject({ results: z.array(Identified) })).results.map(({ id }) => String(id))
 }
 
+/** The ids of those records of a page that it says are archived, whatever was asked. Transient SH208 where it is no such page. */
+export function archivedOf(body: Buffer): string[] {
+  return parsed(body, z.looseObject({ results: z.array(Identified) })).results.flatMap(({ id, archived }) => (archived === true ? [String(id)] : []))
+}
+
 const Identified = z.looseObject({ id: z.union([z.string(), z.int()]) })
 
 function idOf(record: unknown): string | undefined {

@@ -1,10 +1,9 @@
 import type { Plan, StreamRequest } from '../db/calls.ts'
 import { isTooLarge } from '../hubspot/answer.ts'
 import { batchReadAssociations, readLabels } from '../hubspot/associations.ts'
-import { idsOf } from '../hubspot/body.ts'
 import type { Answer, Client } from '../hubspot/client.ts'
 import { readOwners, readPipelines, readProperties, readSchemas } from '../hubspot/metadata.ts'
-import { afterOf } from '../hubspot/body.ts'
+import { afterOf, archivedOf, idsOf } from '../hubspot/body.ts'
 import { batchRead, fitsInUrl, listPage, PAGE_LIMIT } from '../hubspot/objects.ts'
 import { search } from '../hubspot/search.ts'
 import { Bug, Refused, Transient } from '../lib/errors.ts'
@@ -40,8 +39,7 @@ export async function ask(
     case 'archived':
       return askArchived({ hubspot, caller, signal }, type, request.after)
     case 'read':
-      if (request.ids.length === 0) return Promise.resolve(NOTHING_TO_READ())
-      return caller.call('burst', () => batchRead(hubspot, { type, ids: request.ids, properties, signal })).then(one)
+      return askRecords({ hubspot, caller, signal }, plan, request)
     case 'look':
       return askWhenArchived({ hubspot, caller, signal }, type, request.inputs)
     case 'search':
@@ -133,6 +131,27 @@ async function askArchived({ hubspot, caller, signal }: Way, type: string, after
     return { body: null, askedAt: '-infinity', answeredAt: undefined, after: undefined, asked: undefined, requests: 1 }
   }
 }
+
+async function askRecords({ hubspot, caller, signal }: Way, { type, properties }: Plan, { ids, young = [] }: ReadRequest): Promise<Got> {
+  if (ids.length === 0) return NOTHING_TO_READ()
+  const read = await caller.call('burst', () => batchRead(hubspot, { type, ids, properties, signal }))
+  const got = one(read)
+  const lacking = young.filter((id) => !read.answer.body.includes(`"id":"${id}"`))
+  const end = read.answer.body.lastIndexOf('}')
+  if (lacking.length === 0 || end <= 1) return got
+  // A copy that is behind does not know them yet, or they are gone: of most, this tells. Where it does not, they wait.
+  const archived = await caller.call('burst', () => batchRead(hubspot, { type, ids: lacking, properties: [], archived: true, signal })).then(
+    ({ answer }) => archivedOf(answer.body),
+    (error: unknown) => {
+      if (!(error instanceof Refused || error instanceof Transient)) throw error
+      return []
+    },
+  )
+  const told = Buffer.from(`,"archived_ids":${JSON.stringify(archived)}}`)
+  return { ...got, body: Buffer.concat([read.answer.body.subarray(0, end), told]), requests: 2 }
+}
+
+type ReadRequest = Extract<StreamRequest, { kind: 'read' }>
 
 async function askWhenArchived({ hubspot, caller, signal }: Way, type: string, ids: readonly string[]): Promise<Got> {
   if (ids.length === 0) return NOTHING_TO_READ()
