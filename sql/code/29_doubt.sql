@@ -3,8 +3,8 @@
 --   Nothing of ids that the list has just shown: they go to the absences of a resync, or to the fetch queue.
 --   Nothing of many ids, and no word that they were not found: a HubSpot that answers {"results": []} for a while. Where HubSpot is
 --   known to say it with an error, nothing of a single one.
---   Nothing of a record that search has just shown, and of which the mirror has no row; nor of one that is here and younger than copies
---   of HubSpot's may be behind. Where such a copy does not know it, that it is archived tells: a second read asks for that.
+--   Nothing of a record that search has just shown, and of which the mirror has no row; nor, for some minutes, of one that is here and younger
+--   than copies of HubSpot's may be behind. Where such a copy does not know it, that it is archived tells: a second read asks for that.
 --   A record that was merged away: nothing brings one back, but a copy that is behind shows it.
 create or replace function hubspot_private.missing_silent(missing bigint[], answer jsonb)
 returns bigint[]
@@ -167,15 +167,15 @@ begin
     where not exists (select from hubspot_private.tombstones g where g.object = doubt_missing.object and g.id = i) order by i), answer);
   return array(
     select i from unnest(v_unheard) i
-    -- Young ones for as long as they are: whoever asks often makes none older.
-    where i = any (v_young) or (i = any (v_silent) or i = any (v_unborn)) and not exists (
+    where (i = any (v_silent) or i = any (v_unborn) or i = any (v_young)) and not exists (
       select from hubspot_private.fetch_queue q
-      where q.object = doubt_missing.object and q.id = i and (q.doubts ->> 'missing')::integer >= case when i = any (v_unborn) then 6 else 3 end)
+      where q.object = doubt_missing.object and q.id = i
+        and (q.doubts ->> 'missing')::integer >= case when i = any (v_young) then 8 when i = any (v_unborn) then 6 else 3 end)
     order by i);
 end;
 $$;
 comment on function hubspot_private.doubt_missing(text, text, jsonb, bigint[], jsonb, jsonb) is
-  'Of the ids not answered, those that are not taken for gone yet: the list has just shown them, or a read by id passed over ten and more, or any where HubSpot is known to name what it does not find, in silence, up to three times; or search has just shown them, for a minute; or they are young, until they are not.';
+  'Of the ids not answered, those that are not taken for gone yet: the list has just shown them, or a read by id passed over ten and more, or any where HubSpot is known to name what it does not find, in silence, up to three times; or search has just shown them, for a minute; or they are young, for four.';
 
 create or replace function hubspot_private.doubt_merged(object text, ids text[])
 returns bigint[]

@@ -23,6 +23,8 @@ begin
       when excluded.reason = 'fetch' then excluded.not_before + make_interval(secs => least(power(2, least(q.attempts, 12)), 3600) - 1)
       else least(q.not_before, excluded.not_before)
     end,
+    -- Before its turn, since someone asks for it: that settles no doubt sooner.
+    turn_at = case when excluded.reason not in ('fetch', 'refused') and q.attempts > 0 and q.not_before > excluded.not_before then q.not_before else q.turn_at end,
     -- Named twice, it is read in the class of the more urgent.
     reason = case when excluded.reason = 'fetch' or q.class < excluded.class then q.reason else excluded.reason end;
   get diagnostics v_count = row_count;
