@@ -132,3 +132,31 @@ describe('that someone holds', () => {
     expect(world.store.calls()).toEqual([])
   })
 })
+
+test.for(['deal', 'contact', 'any'] as const)('of a record whose insert ends the session are answered as they are, and those of others are fresh, by %s', async (by) => {
+  await using world = await paired()
+  const [bad = '', good = '', other = ''] = idsOf(world, 'deals')
+  const [contact = '', another = ''] = idsOf(world)
+  await world.db.query(`create function public.kill() returns trigger language plpgsql as $$ begin perform pg_terminate_backend(pg_backend_pid()); return new; end $$;
+    create trigger kill before insert on hubspot.deals_contacts for each row when (new.deal_id = ${bad}) execute function public.kill()`)
+  const ask = await direct(world)
+  const where = { deal: `deal_id in (${bad}, ${good}, ${other})`, contact: `contact_id = ${contact}`, any: 'true' }[by]
+  const told = [`hubspot.deals_contacts may be older than HubSpot for deal_id ${bad}: what HubSpot has could not be written`]
+  for (const deal of [bad, good, other]) {
+    world.store.associate('deals', deal, 'contacts', contact)
+    world.store.edit('deals', deal, { dealname: 'touched' })
+  }
+  await world.advance(1_000)
+  expect(await ask(where)).toEqual({ rows: [`${good} ${contact}`, `${other} ${contact}`], told })
+  // Known of it, the others wait for nothing.
+  world.store.dissociate('deals', good, 'contacts', contact)
+  world.store.associate('deals', good, 'contacts', another)
+  world.store.edit('deals', good, { dealname: 'touched again' })
+  await world.advance(2_000)
+  expect(await ask(where)).toEqual({ rows: [...by === 'contact' ? [] : [`${good} ${another}`], `${other} ${contact}`], told })
+  await world.db.query('drop trigger kill on hubspot.deals_contacts')
+  await world.advance(2_000)
+  expect(await ask(where)).toEqual({
+    rows: [`${bad} ${contact}`, ...by === 'contact' ? [] : [`${good} ${another}`], `${other} ${contact}`], told: [],
+  })
+})

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, test } from 'vitest'
 import { type LiveWorld, startLiveWorld } from './support/live.ts'
 
@@ -127,4 +128,70 @@ test.for(['settle', 'resync'])('a row that another stream found, %s, and someone
   await world.ask('rollback')
   await world.advance(1_001)
   expect(await scan()).toEqual({ rows: 1, told: [] })
+})
+
+const KILL = 'perform pg_terminate_backend(pg_backend_pid());'
+
+/** By id, at the gateway itself: what the records are called, and what the warnings name. */
+async function asker(world: LiveWorld) {
+  const client = await world.direct()
+  const told: string[] = []
+  client.on('notice', ({ message }) => told.push(/ for (.*): /.exec(message ?? '')?.[1] ?? String(message)))
+  return async (...ids: string[]) => {
+    const { rows } = await client.query<{ firstname: string }>(`select firstname from hubspot.contacts where id in (${ids.join()}) order by id`)
+    return { names: rows.map(({ firstname }) => firstname), told: told.splice(0) }
+  }
+}
+
+describe.for([
+  ['ends its session', KILL],
+  ['raises what a server that stops does', "raise exception 'away' using errcode = '57P01';"],
+  ['is refused a verb', "perform hubspot.set_max_age('nope', '1s');"],
+  ['writes to a table of the mirror', "update hubspot.contacts set firstname = 'x' where id <> new.id;"],
+  ['raises', "raise exception 'no';"],
+])('a row of which a trigger %s', ([, what]) => {
+  test('is answered by id as it is, with a warning, and those asked for with it are fresh', async () => {
+    await using world = await contacts(4)
+    const [bad = '', good = '', other = ''] = idsOf(world)
+    const before = await world.row<{ firstname: string }>('contacts', bad)
+    await world.db.query(`create sequence public.tries; create function no() returns trigger language plpgsql as $$ begin
+      if new.id = ${bad} then perform nextval('public.tries'); ${what} end if; return new; end $$;
+      create trigger no before update on hubspot.contacts for each row execute function no()`)
+    const [one, another] = [await asker(world), await asker(world)]
+    world.store.edit('contacts', [bad, good, other], { firstname: 'first' })
+    expect(await one(bad, good)).toEqual({ names: [before!.firstname, 'first'], told: [bad] })
+    expect(await one(good)).toEqual({ names: ['first'], told: [] })
+    // By several at once, which share a call; what is known of it is not tried more than once a second, where it ends sessions.
+    const tries = () => world.db.query('select last_value from public.tries')
+    const tried = await tries()
+    world.store.edit('contacts', good, { firstname: 'second' })
+    expect(await Promise.all([one(bad), another(good, other)])).toEqual([{ names: [before!.firstname], told: [bad] }, { names: ['second', 'first'], told: [] }])
+    if (what === KILL) expect(await tries()).toEqual(tried)
+    const scan = await scanner(world)
+    await world.advance(1_000)
+    world.store.edit('contacts', [bad, good], { firstname: 'edited' })
+    await world.advance(1_000)
+    expect(await scan()).toEqual({ rows: 1, told: [bad] })
+    expect(await one(bad, good)).toEqual({ names: [before!.firstname, 'edited'], told: [bad] })
+    expect(await world.db.query(`select code, record_id from hubspot.problems where resolved_at is null`)).toEqual([{ code: 'SH213', record_id: bad }])
+    await world.db.query('drop trigger no on hubspot.contacts')
+    await world.advance(1_001)
+    expect(await one(bad, good)).toEqual({ names: ['edited', 'edited'], told: [] })
+    expect(await world.db.query(`select code from hubspot.problems where resolved_at is null`)).toEqual([])
+  })
+})
+
+test('a session that someone else ends while a query waits for its record is nobody\'s fault: the answer is fresh', async () => {
+  await using world = await contacts(3)
+  const [id = '', other = ''] = idsOf(world)
+  await world.db.query(`create sequence public.tries; create function slow() returns trigger language plpgsql as $$ begin
+    if nextval('public.tries') = 1 then perform pg_sleep(60); end if; return new; end $$;
+    create trigger slow before update on hubspot.contacts for each row execute function slow()`)
+  const ask = await asker(world)
+  world.store.edit('contacts', [id, other], { firstname: 'edited' })
+  const answer = ask(id, other)
+  const asleep = "from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'"
+  while ((await world.db.query(`select pg_terminate_backend(pid) ${asleep}`)).length === 0) await sleep(10)
+  expect(await answer).toEqual({ names: ['edited', 'edited'], told: [] })
+  expect(await world.db.query('select from hubspot.problems')).toEqual([])
 })

@@ -75,7 +75,7 @@ describe("a user's trigger that raises", () => {
   const RAISE = `if new.firstname ~ '^[0-9A-Z]{5}$' then raise exception 'not this one' using errcode = new.firstname; end if;`
   const open = async (world: World) => (await problems(world)).filter(({ is_open }) => is_open)
 
-  test.for(['42501', '42703', '42P01', '0A000', '25006', 'XX000', 'ZZ001', 'P0001', 'P0004', '23514', '22012', '54000', '22P02'])(
+  test.for(['42501', '42703', '42P01', '0A000', '25006', 'XX000', 'ZZ001', 'P0001', 'P0004', '23514', '22012', '54000', '22P02', 'SH104', 'SH105', 'SH208', 'SH020'])(
     'with %s leaves out that record alone, and it comes when the trigger lets it',
     async (state) => {
       await using world = await startWorld('raiser', { sandbox: { objects: { contacts: 12 } } })

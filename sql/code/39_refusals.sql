@@ -77,7 +77,7 @@ declare
     select l from regexp_split_to_table(v_inner, '\n') with ordinality x (l, n)
     where l ~ 'PL/[A-Za-z]' and l !~ 'hubspot_private\.' order by n limit 1);
 begin
-  if state ~ '^(57P|53[12]00)' then
+  if state ~ '^(57P01|53[12]00)' then
     -- A server that stops or is full: over in a moment.
     return null;
   elsif (state ~ '^(08|40|53|57|58)' or state = '55P03') and (v_line is null

@@ -82,7 +82,9 @@ begin
     pg_catalog.jsonb_array_elements_text(request -> 'seqs') with ordinality k (seq, n)
   where i.n = k.n and q.object = s.object and q.id = i.id::bigint and q.seq = k.seq::bigint;
   update hubspot_private.fetch_queue q set asked_at = fetch_step.asked_at
-  where q.object = s.object and q.id = any (array(select i::bigint from pg_catalog.jsonb_array_elements_text(request -> 'ids') i));
+  where q.object = s.object and q.id = any (array(select i::bigint from pg_catalog.jsonb_array_elements_text(request -> 'ids') i))
+    -- What is to be asked alone from now on, has not been yet.
+    and (q.reason <> 'alone' or pg_catalog.jsonb_array_length(request -> 'ids') = 1);
   perform hubspot_private.hints_answered(s.object, hubspot_private.request_ids(request), answer);
   v_step.cursor := pg_catalog.jsonb_build_object('read', coalesce((s.cursor ->> 'read')::bigint, 0) + 1);
   v_step.is_over := not exists (

@@ -195,6 +195,8 @@ as $$
 #variable_conflict use_variable
 declare
   v_since timestamptz;
+  -- At once where someone waits.
+  v_at constant timestamptz := hubspot_private.clock() + case when s.live_until > hubspot_private.clock() then '0' else '1 second' end::interval;
 begin
   others := (
     select array_agg(distinct e.from_id) from hubspot_private.edges_differing(p, ids, edges, asked_at) d, unnest(d.gone || d.new || d.changed) e);
@@ -213,7 +215,7 @@ begin
   end if;
   with queued as (
     insert into hubspot_private.association_dirty as d (pair, from_id, attempts, not_before)
-    select p.number, i, 1, hubspot_private.clock() + interval '1 second' from unnest(others) i order by i
+    select p.number, i, 1, v_at from unnest(others) i order by i
     on conflict on constraint association_dirty_pkey do update
     -- The only one, asked alone before, is the one; so is, after five times, one whose last pages come with other records. It is asked
     -- alone from then on, and the sweep passes it over.
@@ -228,7 +230,7 @@ begin
   perform hubspot_private.problem_report('SH213', s.object,
     format('associations of record %s of %s cannot be written: %s', i, s.object, hubspot_private.apart_message()), null, i)
   from unnest(refused) i;
-  perform hubspot_private.stream_wake(s.object, s.stream, s.range, hubspot_private.clock() + interval '1 second');
+  perform hubspot_private.stream_wake(s.object, s.stream, s.range, v_at);
 end;
 $$;
 comment on function hubspot_private.edges_apart(hubspot_private.streams, hubspot_private.pairs, bigint[], hubspot_private.edge[], timestamptz) is

@@ -23,6 +23,7 @@ declare
   v_from hubspot_private.objects;
   v_ids bigint[];
   v_new bigint[];
+  v_apart bigint[];
 begin
   select o.* into strict v_from from hubspot_private.objects o where o.name = p.from_object;
   -- Asked from the other side, an answer names records of ours: each of them is read from this one. So is each that it names no
@@ -35,13 +36,19 @@ begin
     select e.from_id
     from unnest(hubspot_private.edges_of(p, array(select i.key::bigint from jsonb_each(states) i where i.value ->> 'state' in ('whole', 'empty')), false, true)) e
   ) n;
+  -- Where someone waits, what is read alone is tried too, once a second.
+  v_apart := hubspot_private.apart_ids(p.from_object, v_ids)
+  from hubspot_private.streams s
+  where (s.object, s.stream, s.range) = (p.from_object, 'associations', p.number) and s.live_until > hubspot_private.clock();
   execute format(
     'insert into hubspot_private.association_dirty as d (pair, from_id, not_before)
      select $1, t.id, hubspot_private.clock() from %s and t.id = any ($2) order by t.id
      on conflict on constraint association_dirty_pkey do update set seq = excluded.seq,
-       not_before = case when d.attempts = 0 then least(d.not_before, excluded.not_before) else d.not_before end',
+       not_before = case
+         when d.attempts = 0 or d.from_id = any ($3) and coalesce(d.asked_at, ''-infinity'') < excluded.not_before - interval ''1 second''
+         then least(d.not_before, excluded.not_before) else d.not_before end',
     hubspot_private.live_rows(v_from))
-  using p.number, v_ids;
+  using p.number, v_ids, v_apart;
   -- One that is new comes with its associations when it is read; during the first load all come.
   execute format(
     'select array_agg(i) from unnest($1) i
@@ -197,8 +204,9 @@ begin
   delete from hubspot_private.association_dirty d
   where d.pair = v_pair.number and d.is_reverse = v_is_reverse and d.from_id = any (v_done)
     and d.seq = (v_states -> d.from_id::text ->> 'seq')::bigint;
+  -- Those that are to be asked alone from now on, have not been yet.
   update hubspot_private.association_dirty d set asked_at = associations_step.asked_at
-  where d.pair = v_pair.number and d.is_reverse = v_is_reverse and d.from_id = any (v_done);
+  where d.pair = v_pair.number and d.is_reverse = v_is_reverse and d.from_id = any (v_done) and d.from_id <> all (v_apart);
   if v_refused <> '{}' then
     perform hubspot_private.associations_dirty(s.object, v_refused);
     update hubspot_private.association_dirty d set not_before = hubspot_private.clock() + interval '15 minutes'

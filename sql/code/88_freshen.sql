@@ -42,7 +42,7 @@ begin
   with late as (
     select q.id, q.asked_at
     from hubspot_private.fetch_queue q
-    where q.object = object and q.reason <> 'alone' and q.failures = 0
+    where q.object = object and q.failures = 0
       and (q.not_before > (select hubspot_private.clock())
         and coalesce(q.asked_at, '-infinity') < (select hubspot_private.clock()) - interval '1 second'
         -- Search showed it, only later than to a poll.
@@ -58,7 +58,8 @@ begin
         where coalesce(p.object, '') = object and coalesce(p.record_id, 0) = l.id and p.code = 'SH213' and p.resolved_at is null) as is_refused) r
   )
   update hubspot_private.fetch_queue q
-  set not_before = least(q.not_before, hubspot_private.clock()), turn_at = q.not_before, reason = case when q.class > 2 then 'poll' else q.reason end
+  set not_before = least(q.not_before, hubspot_private.clock()), turn_at = q.not_before,
+    reason = case when hubspot_private.apart_ids(object, array[q.id]) <> '{}' then 'alone' when q.class > 2 then 'poll' else q.reason end
   from ordered o
   -- Twenty that are refused alike fail the stream. Of others no more than a query can wait for, those asked longest ago first.
   where q.object = object and q.id = o.id and o.n <= case when o.is_refused then 10 else 500 end;
@@ -125,14 +126,14 @@ as $$
   select case
       -- Null: it was stopped, as when HubSpot turns out not to search the object.
       when live_look.stream = 'poll' then case when a.state = 'done' then true when a.state in ('waiting', 'running') then false end
-      -- What is as urgent as what a poll finds: read since, or in doubt, is done.
+      -- What is as urgent as what a poll finds, or is to be read alone: read since, or in doubt, is done.
       when live_look.stream = 'fetch' then not exists (
         select from hubspot_private.fetch_queue q
-        where q.object = live_look.object and q.class <= 2 and q.not_before <= (select hubspot_private.clock())
+        where q.object = live_look.object and (q.class <= 2 or q.reason = 'alone') and q.not_before <= (select hubspot_private.clock())
           and coalesce(q.asked_at, '-infinity') < live_look.since)
       else not exists (
         select from hubspot_private.association_dirty d
-        where d.pair = live_look.range and d.attempts = 0 and d.not_before <= (select hubspot_private.clock())
+        where d.pair = live_look.range and d.not_before <= (select hubspot_private.clock())
           -- Or to be read a second time at once, to make sure.
           and (coalesce(d.asked_at, '-infinity') < live_look.since or d.held = 1))
     end,
@@ -156,9 +157,17 @@ as $$
 #variable_conflict use_variable
 declare
   v_since constant timestamptz := hubspot_private.clock();
+  v_apart bigint[] := hubspot_private.apart_ids(object, ids);
 begin
   perform hubspot_private.live_wanted(object, 'fetch', 0, most_ms);
-  perform hubspot_private.fetch_enqueue(object, ids, 'refresh', v_since);
+  perform hubspot_private.fetch_enqueue(object, array(select i from unnest(ids) i where i <> all (v_apart)), 'refresh', v_since);
+  -- Once a second at most: each time a session may end.
+  v_apart := array(
+    select i from unnest(v_apart) i
+    where not exists (
+      select from hubspot_private.fetch_queue q where q.object = object and q.id = i and q.asked_at > v_since - interval '1 second'));
+  perform hubspot_private.fetch_enqueue(object, v_apart, 'alone', v_since);
+  update hubspot_private.fetch_queue q set reason = 'alone' where q.object = object and q.id = any (v_apart);
   return v_since;
 end;
 $$;
@@ -192,7 +201,8 @@ begin
   with late as (
     select d.is_reverse, d.from_id, d.asked_at
     from hubspot_private.association_dirty d
-    where d.pair = pair and d.attempts = 0 and d.not_before > (select hubspot_private.clock())
+    where d.pair = pair and d.not_before > (select hubspot_private.clock())
+      and (d.attempts = 0 or not d.is_reverse and hubspot_private.apart_ids(object, array[d.from_id]) <> '{}')
       and coalesce(d.asked_at, '-infinity') < (select hubspot_private.clock()) - interval '1 second'
     for update skip locked
   ),
@@ -221,10 +231,12 @@ as $$
 #variable_conflict use_variable
 declare
   v_from hubspot_private.objects;
+  v_apart bigint[];
 begin
   select o.* into strict v_from from hubspot_private.pairs p join hubspot_private.objects o on o.name = p.from_object where p.number = pair;
   perform hubspot_private.live_wanted(v_from.name, 'associations', pair, most_ms);
   since := hubspot_private.clock();
+  v_apart := hubspot_private.apart_ids(v_from.name, from_ids);
   if from_ids = '{}' and to_ids = '{}' then
     perform hubspot_private.live_hasten_edges(pair, v_from.name);
   end if;
@@ -239,7 +251,13 @@ begin
   ) w
   order by w.is_reverse, w.id
   on conflict on constraint association_dirty_pkey do update
-  set seq = excluded.seq, attempts = 0, held = least(d.held, 6), not_before = least(d.not_before, excluded.not_before);
+  set seq = excluded.seq, held = least(d.held, 6),
+    attempts = case when d.is_reverse or d.from_id <> all (v_apart) then 0 else d.attempts end,
+    -- As live_queue has it.
+    not_before = case
+      when d.is_reverse or d.from_id <> all (v_apart) or coalesce(d.asked_at, '-infinity') < since - interval '1 second'
+      then least(d.not_before, excluded.not_before) else d.not_before
+    end;
   return next;
 end;
 $$;
@@ -261,7 +279,11 @@ declare
 begin
   if to_ids <> '{}' then
     v_ends := array(
-      select e.from_id from hubspot_private.pairs p, unnest(hubspot_private.edges_of(p, to_ids, false, true)) e where p.number = pair);
+      select e.from_id from hubspot_private.pairs p, unnest(hubspot_private.edges_of(p, to_ids, false, true)) e where p.number = pair)
+      -- Which records these would have, nobody knows who was not just told.
+      || (select hubspot_private.apart_ids(p.from_object, array(
+          select d.from_id from hubspot_private.association_dirty d where d.pair = p.number and not d.is_reverse and d.attempts > 0))
+        from hubspot_private.pairs p where p.number = pair);
   end if;
   select array_agg(d.from_id order by d.from_id) filter (where not d.is_reverse), array_agg(d.from_id order by d.from_id) filter (where d.is_reverse)
   into from_held, to_held

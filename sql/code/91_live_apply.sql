@@ -30,6 +30,29 @@ $$;
 comment on function hubspot_private.live_is_same(hubspot_private.objects, jsonb, timestamptz, jsonb) is
   'Whether a batch read of these ids shows each of them, as the mirror has it.';
 
+create or replace function hubspot_private.live_apart(object text, ids jsonb, missing bigint[])
+returns bigint[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select array(
+    select i
+    from (
+      select a::bigint as i from jsonb_array_elements_text(live_apart.ids) a where a ~ '^[0-9]{1,18}$'
+      union
+      select m from unnest(live_apart.missing) m
+    ) asked
+    where exists (
+        select from hubspot_private.fetch_queue q
+        where q.object = live_apart.object and q.id = asked.i and q.reason in ('alone', 'refused'))
+      or exists (
+        select from hubspot_private.problems p
+        where coalesce(p.object, '') = live_apart.object and coalesce(p.record_id, 0) = asked.i and p.code = 'SH213' and p.resolved_at is null));
+$$;
+comment on function hubspot_private.live_apart(text, jsonb, bigint[]) is
+  'Of these ids those that could not be written, or end sessions: with the others they would hold up all.';
+
 create or replace function hubspot_private.live_apply(object text, column_set integer, ids jsonb, asked_at timestamptz, answer jsonb)
 returns table (outcome text, held bigint[])
 language plpgsql
@@ -44,6 +67,7 @@ declare
   v_back bigint[];
   v_merged jsonb;
   v_doubtful bigint[];
+  v_apart bigint[];
   v_is_older boolean := false;
   v_result hubspot_private.page_result;
   v_session text[];
@@ -73,6 +97,16 @@ begin
   select m.merged, m.doubtful, m.back into v_merged, v_doubtful, v_back from hubspot_private.merges_found(object, answer, ids, v_missing) m;
   v_unsure := v_unsure || hubspot_private.doubt_missing(object, 'live', '{}', v_missing, v_merged, answer);
   v_missing := hubspot_private.merges_missing(array(select m from pg_catalog.unnest(v_missing) m where m <> all (v_unsure)), v_merged, v_back);
+  v_apart := hubspot_private.live_apart(object, ids, v_missing);
+  if v_apart <> '{}' and pg_catalog.jsonb_typeof(answer -> 'results') = 'array' then
+    ids := ids - v_apart::text[];
+    v_missing := array(select m from pg_catalog.unnest(v_missing) m where m <> all (v_apart));
+    v_merged := nullif(v_merged - v_apart::text[], '{}');
+    answer := pg_catalog.jsonb_set(answer, '{results}', (
+      select coalesce(pg_catalog.jsonb_agg(r.value order by r.ordinality), '[]')
+      from pg_catalog.jsonb_array_elements(answer -> 'results') with ordinality r
+      where (r.value ->> 'id' = any (v_apart::text[])) is not true));
+  end if;
   -- Before anything is locked or written, as in step_commit: whoever waits here for a step comes after it in the change feed. Alone:
   -- what another read or page of ours is writing is done by then, so that whoever still holds a row is not one of us.
   perform hubspot_private.object_lock(v_object.number, true);
@@ -107,6 +141,7 @@ begin
   outcome := case
     when pg_catalog.cardinality(v_unsure) > 0 then 'unsure'
     when v_is_older or v_result.stale > 0 and not hubspot_private.live_is_same(v_object, ids, asked_at, answer) then 'again'
+    when v_apart <> '{}' then 'apart'
     else 'done'
   end;
   execute pg_catalog.format('select pg_catalog.array_agg(d.differing_id) from hubspot_private.differing_%s($1, null) d', v_object.number)
@@ -115,12 +150,13 @@ begin
     execute pg_catalog.format('select $1 || pg_catalog.array_agg(t.id) from %s and t.id = any ($2)', hubspot_private.live_rows(v_object))
     into held using held, v_missing;
   end if;
+  held := held || v_apart;
   perform hubspot_private.session_end(v_session);
   return next;
 end;
 $$;
 comment on function hubspot_private.live_apply(text, integer, jsonb, timestamptz, jsonb) is
-  'Takes in a batch read of these ids that a query waits for. done; unsure: HubSpot did not tell of all of them; again: the columns changed, ask with another plan, or a row was written since this read was asked. held: those whose rows are not as HubSpot has them all the same, as a row that someone holds locked.';
+  'Takes in a batch read of these ids that a query waits for. done; apart: likewise, and of those held some have to be read in the way of the queue; unsure: HubSpot did not tell of all of them; again: the columns changed, ask with another plan, or a row was written since this read was asked. held: those whose rows are not as HubSpot has them all the same, as a row that someone holds locked.';
 revoke all on function hubspot_private.live_apply(text, integer, jsonb, timestamptz, jsonb) from public;
 
 create or replace function hubspot_private.live_free(object text, ids bigint[])

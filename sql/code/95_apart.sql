@@ -9,6 +9,24 @@ as $$
 $$;
 comment on function hubspot_private.apart_message() is 'Why a record is refused whose writing ends the session.';
 
+create or replace function hubspot_private.apart_ids(object text, ids bigint[])
+returns bigint[]
+language sql
+stable
+set search_path = pg_catalog, pg_temp
+as $$
+  select array(
+    select i from unnest(apart_ids.ids) i
+    where exists (
+        select from hubspot_private.fetch_queue q where q.object = apart_ids.object and q.id = i and q.reason = 'alone')
+      or exists (
+        select from hubspot_private.problems p
+        where coalesce(p.object, '') = apart_ids.object and coalesce(p.record_id, 0) = i and p.code = 'SH213' and p.resolved_at is null
+          and right(p.message, length(hubspot_private.apart_message())) = hubspot_private.apart_message()));
+$$;
+comment on function hubspot_private.apart_ids(text, bigint[]) is
+  'Of these records those that have ended a session, or may have: each is read and written alone.';
+
 create or replace function hubspot_private.page_apart(o hubspot_private.objects, ids bigint[])
 returns bigint[]
 language plpgsql

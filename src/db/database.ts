@@ -110,16 +110,16 @@ export function isRecordRefused(error: unknown): boolean {
 
 /**
  * Whether a trigger of a user's may have raised it for one record: any state but our own, and those of locks, the connection and
- * the server, which count where a function of a user's was at work.
+ * the server, which count where a function of a user's was at work, as one that calls a verb.
  */
 export function mayBeOneRecords(error: unknown): boolean {
   const state = sqlState(error)
-  if (state === undefined || /^SH(?!105)/.test(state) || SERVERS.test(state)) return false
-  return !/^(08|40|53|57|58|55P03)/.test(state) || isOfUsersCode(error as pg.DatabaseError)
+  if (state === undefined || SERVERS.test(state)) return false
+  return !/^(08|40|53|57|58|55P03|SH(?!105))/.test(state) || isOfUsersCode(error as pg.DatabaseError)
 }
 
 /** A server that stops, or has no room left: whoever's code is at work then is not to blame. */
-const SERVERS = /^(57P|53[12]00)/
+const SERVERS = /^(57P01|53[12]00)/
 
 /** As hubspot_private.refusal_note has it: in any language of messages a line that names a function has PL/ in it. */
 function isOfUsersCode({ where = '' }: pg.DatabaseError): boolean {
@@ -205,7 +205,7 @@ export function isSessionEnded(error: unknown): boolean {
 export function isConnectionLost(error: unknown): boolean {
   const state = sqlState(error)
   if (state === undefined) return isNetworkError(error)
-  return SERVERS.test(state) || /^(08|53)/.test(state) && (error as pg.DatabaseError).where === undefined
+  return SERVERS.test(state) || /^(08|53|57P)/.test(state) && (error as pg.DatabaseError).where === undefined
 }
 
 function isNetworkError(error: unknown): boolean {

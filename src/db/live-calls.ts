@@ -1,3 +1,4 @@
+import type pg from 'pg'
 import type { Database } from './database.ts'
 import { type Jsonb, queryWithBody } from './jsonb.ts'
 import type { Plan, StreamKey } from './calls.ts'
@@ -47,8 +48,11 @@ export async function streamPlan(db: Database, object: string): Promise<Plan | n
   return rows[0]!.plan
 }
 
-/** What taking in a batch read came to; `held`: records whose rows are as they were, since someone holds them, or does not let them change. */
-export type LiveApplied = { outcome: 'done' | 'unsure' | 'again'; held: string[] | null }
+/**
+ * What taking in a batch read came to; `held`: records whose rows are as they were, since someone holds them, or does not let them
+ * change. apart: some of these were left out, so as to hold up no other.
+ */
+export type LiveApplied = { outcome: 'done' | 'apart' | 'unsure' | 'again'; held: string[] | null }
 
 /** Takes in a batch read that a query waits for. */
 export async function liveApply(
@@ -89,8 +93,8 @@ export async function liveLook(db: Database, { object, stream, range }: StreamKe
 }
 
 /** Puts ids on the list of those to read; the time since when they are waited for. */
-export async function liveQueue(db: Database, object: string, ids: readonly string[], mostMs: number): Promise<string> {
-  const { rows } = await db.pool.query<{ since: string }>(
+export async function liveQueue(client: Pick<pg.PoolClient, 'query'>, object: string, ids: readonly string[], mostMs: number): Promise<string> {
+  const { rows } = await client.query<{ since: string }>(
     'select hubspot_private.live_queue(object => $1, ids => $2, most_ms => $3) as since',
     [object, ids, mostMs],
   )

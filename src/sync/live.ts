@@ -1,5 +1,5 @@
 import type { Plan, StreamKey } from '../db/calls.ts'
-import { asJsonb, isConnectionLost, repeatedly, sqlState } from '../db/database.ts'
+import { asJsonb, isConnectionLost, isSessionEnded, mayBeOneRecords, onLiving, repeatedly, sqlState } from '../db/database.ts'
 import {
   type LiveApplied, liveAge, liveApply, liveDoubtful, liveEdges, liveEdgesDoubtful, liveFree, liveLook, livePoll, liveQueue, streamPlan,
 } from '../db/live-calls.ts'
@@ -31,8 +31,11 @@ export type Patience = { maxAgeMs: number; mostMs: number; version?: string }
 /** Records at both ends of a pair. */
 export type Ends = { from: readonly string[]; to: readonly string[] }
 
+/** What a call came to: records whose rows stayed as they were, and those that have to be read in another way. */
+type Taken = { held: readonly string[]; left: readonly string[] }
+
 /** Ids that go into one call: more may join until it is sent. */
-type Batch = { ids: Set<string>; version: string; done: Promise<readonly string[]> }
+type Batch = { ids: Set<string>; version: string; done: Promise<Taken> }
 
 /** A read's time is remembered for this many records. */
 const MOST_READS = 20_000
@@ -137,9 +140,15 @@ class Records {
 
   async read(object: string, ids: readonly string[], { maxAgeMs, mostMs, version = '' }: Patience): Promise<readonly string[]> {
     const due = this.#ages.due(`${object} ${version}`, ids, maxAgeMs)
-    const held = await Promise.all(new Set(due.map((id) => this.#join(object, id, version, mostMs))))
+    const taken = await Promise.all(new Set(due.map((id) => this.#join(object, id, version))))
     const wanted = new Set(ids)
-    return held.flat().filter((id) => wanted.has(id))
+    const held = taken.flatMap((one) => one.held).filter((id) => wanted.has(id))
+    const left = taken.flatMap((one) => one.left).filter((id) => wanted.has(id))
+    if (left.length === 0) return held
+    // With the session of a call others may have ended.
+    const since = await repeatedly(() => onLiving(this.#deps.db, (client) => liveQueue(client, object, left, mostMs)))
+    await settle(this.#deps, { object, stream: 'fetch', range: 0 }, { since }, mostMs)
+    return [...held, ...await this.doubtful(object, version, left)]
   }
 
   /** Of these records, or of all, those that could not be written when they were last read, nor now. */
@@ -148,18 +157,18 @@ class Records {
     const free = doubtful.length === 0 ? [] : await repeatedly(() => liveFree(this.#deps.db, object, doubtful))
     if (free.length === 0) return doubtful
     // Another read of ours was in the way, and may have been asked earlier.
-    const held = await this.#apply(object, { ids: new Set(free), version }) ?? free
-    return doubtful.filter((id) => !free.includes(id) || held.includes(id))
+    const { held, left } = await this.#apply(object, { ids: new Set(free), version })
+    return doubtful.filter((id) => !free.includes(id) || held.includes(id) || left.includes(id))
   }
 
   /** The call that a record is read by. */
-  #join(object: string, id: string, version: string, mostMs: number): Promise<readonly string[]> {
+  #join(object: string, id: string, version: string): Promise<Taken> {
     let batch = this.#open.get(object)
     if (batch === undefined || batch.version !== version || (batch.ids.size >= PAGE_LIMIT && !batch.ids.has(id))) {
       const ids = new Set<string>()
-      batch = { ids, version, done: Promise.resolve([]) }
+      batch = { ids, version, done: Promise.resolve({ held: [], left: [] }) }
       this.#open.set(object, batch)
-      batch.done = this.#send(object, batch, mostMs)
+      batch.done = this.#apply(object, batch)
       // Each of those who wait may have given up.
       batch.done.catch(() => undefined)
     }
@@ -167,30 +176,22 @@ class Records {
     return batch.done
   }
 
-  async #send(object: string, batch: Batch, mostMs: number): Promise<readonly string[]> {
-    const held = await this.#apply(object, batch)
-    if (held !== undefined) return held
-    const since = await repeatedly(() => liveQueue(this.#deps.db, object, [...batch.ids], mostMs))
-    await settle(this.#deps, { object, stream: 'fetch', range: 0 }, { since }, mostMs)
-    return await this.doubtful(object, batch.version, [...batch.ids])
-  }
-
-  /** Those whose rows stayed as they were; undefined: they have to be read in another way. */
-  async #apply(object: string, batch: Omit<Batch, 'done'>): Promise<readonly string[] | undefined> {
+  async #apply(object: string, batch: Omit<Batch, 'done'>): Promise<Taken> {
     try {
       for (let tries = 0; tries < 3; tries += 1) {
         const { outcome, held } = await this.#ask(object, batch)
-        if (outcome === 'done') return held ?? []
+        if (outcome === 'done') return { held: held ?? [], left: [] }
+        if (outcome === 'apart') return { held: [], left: held ?? [] }
         if (outcome === 'unsure') break
       }
     } catch (error) {
-      const isRefusedHere = /^(?!SH)/.test(sqlState(error) ?? 'SH') && !isConnectionLost(error)
+      const isRefusedHere = mayBeOneRecords(error) || isSessionEnded(error) || /^(?!SH)/.test(sqlState(error) ?? 'SH') && !isConnectionLost(error)
       // A value, a trigger or a property that may not be read is in the way: the stream knows what to do about each.
       if (!isRefusedHere && !(error instanceof Refused)) throw error
     } finally {
       this.#close(object, batch)
     }
-    return undefined
+    return { held: [], left: [...batch.ids] }
   }
 
   /** From here on it is too late to join. */
@@ -212,7 +213,7 @@ class Records {
     const read = { object, columnSet: plan.column_set, ids, askedAt, body: asJsonb(answer.body) }
     const applied = await repeatedly(() => liveApply(this.#deps.db, read))
     if (applied.outcome === 'again') this.#plans.delete(object)
-    if (applied.outcome === 'done') this.#ages.note(`${object} ${batch.version}`, ids.filter((id) => applied.held?.includes(id) !== true), sentAt)
+    if (applied.outcome === 'done' || applied.outcome === 'apart') this.#ages.note(`${object} ${batch.version}`, ids.filter((id) => applied.held?.includes(id) !== true), sentAt)
     return applied
   }
 
