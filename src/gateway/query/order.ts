@@ -51,10 +51,12 @@ async function kept<One extends Prepared>(what: One, { inject, hasFailed }: Live
   const names = new Set(what.touches.flatMap(({ relation: { schema, name } }) => (schema === undefined ? [name] : [])))
   if (names.size === 0 || hasFailed) return what
   const all = await inject(IN_PATH, [JSON.stringify([...names])])
-  const found = all.filter(([, name]) => all.filter(([, other]) => other === name).length > 1)
-  const also = what.touches.flatMap((touch) => found.flatMap(([schema, name]) => (
-    touch.relation.schema === undefined && touch.relation.name === name ? [{ ...touch, relation: { schema: schema!, name } }] : []
-  )))
+  const schemas = new Map<string, string[]>()
+  for (const [schema, name] of all) schemas.set(name!, [...(schemas.get(name!) ?? []), schema!])
+  const also = what.touches.flatMap((touch) => {
+    const found = touch.relation.schema === undefined ? (schemas.get(touch.relation.name) ?? []) : []
+    return found.length > 1 ? found.map((schema) => ({ ...touch, relation: { schema, name: touch.relation.name } })) : []
+  })
   return { ...what, touches: [...what.touches, ...also] }
 }
 
@@ -62,15 +64,21 @@ async function kept<One extends Prepared>(what: One, { inject, hasFailed }: Live
 const REREADS = /\b(?:client_encoding|names|standard_conforming_strings)\b/i
 const UNKNOWN: Act = { touches: [], targets: [], unsettles: true }
 
+/** Of one text: relations and values that views and prepared statements in it bring again where they are read, all in all. */
+const MOST_BROUGHT = 100_000
+const NO_KEYS: Touch['keys'] = new Map()
+
 /** Statements one after another, with what each may do to those after it. */
 class Order {
   readonly #session: LiveSession
   readonly #look: Look
   readonly #text: string
-  readonly #prepared = new Map<string, Prepared>()
+  readonly #prepared = new Map<string, Prepared & { weight: number }>()
+  readonly #preparedBefore = new Map<string, (Prepared & { text: string; weight: number }) | undefined>()
   /** Relations made so far, by their names as they were written; what views read, by name alone, whatever schema it is found in. */
   readonly #made = new Set<string>()
-  readonly #views = new Map<string, readonly Touch[]>()
+  readonly #views = new Map<string, { touches: Touch[]; weight: number }>()
+  #brought = 0
   #isSettled = true
   /** In a transaction that failed, the first one ends that or is not run. */
   #isFailed: boolean
@@ -89,7 +97,7 @@ class Order {
       return []
     }
     const wanted = [this.#wanted(act, params), ...(await this.#executed(act, params))]
-    if (act.prepares !== undefined) this.#prepared.set(act.prepares.name, act.prepares)
+    if (act.prepares !== undefined) this.#prepared.set(act.prepares.name, { ...act.prepares, weight: weightOf(act.prepares) })
     if (act.defines !== undefined) this.#define(act.defines)
     if (act.unsettles) this.#unsettle()
     // Nothing can be looked up there; what is left is made here, or no read: writes are refused by the tables themselves too.
@@ -101,8 +109,9 @@ class Order {
     const { name, args } = executes
     const known = this.#prepared.get(name)
     if (known === undefined && !this.#isSettled) throw UNSETTLED
-    const what = known === undefined ? await this.#preparedBefore(name) : { text: this.#text, ...known }
+    const what = known === undefined ? await this.#before(name) : { text: this.#text, ...known }
     if (what === undefined) return []
+    this.#bring(what.weight)
     const given = args.map((term) => (term === undefined || !('text' in term) ? undefined : { value: term.text === null ? null : Buffer.from(term.text), isBinary: false }))
     const params = (args.length === 0 ? bound : given).map((param, at) => param && { ...param, type: what.types?.[at] })
     const wanted = { ...this.#wanted(what, params), text: what.text }
@@ -110,8 +119,17 @@ class Order {
     return [wanted]
   }
 
-  /** Of what a session prepared before: the server has the whole text that it was in. */
-  async #preparedBefore(name: string): Promise<(Prepared & { text: string }) | undefined> {
+  /** What a session prepared before: of a name that is executed again and again, the server is asked once. */
+  async #before(name: string): Promise<(Prepared & { text: string; weight: number }) | undefined> {
+    if (!this.#preparedBefore.has(name)) {
+      const what = await this.#askBefore(name)
+      this.#preparedBefore.set(name, what && { ...what, weight: weightOf(what) })
+    }
+    return this.#preparedBefore.get(name)
+  }
+
+  /** The server has the whole text that it was in. */
+  async #askBefore(name: string): Promise<(Prepared & { text: string }) | undefined> {
     const known = await preparedBefore(this.#session, name)
     if (known === undefined) return undefined
     const { text, types } = known
@@ -124,15 +142,43 @@ class Order {
   }
 
   #wanted({ touches, targets }: Prepared, params: readonly Param[]): Wanted {
-    const read = touches.flatMap((touch) => [touch, ...(this.#views.get(touch.relation.name) ?? [])])
+    const read = [...touches, ...this.#through(touches)]
     if (!this.#isSettled && !read.every(({ relation }) => isCatalogue(relation.schema) || this.#made.has(keyOf(relation)))) throw UNSETTLED
     return { text: this.#text, touches: read, targets, params }
+  }
+
+  /** What the views among these read, and the views among that, each once: a view may name another twice, that one a third twice, and so on. */
+  #through(touches: readonly Touch[]): readonly Touch[] {
+    const read: Touch[] = []
+    const seen = new Set<string>()
+    const look = ({ relation: { name } }: Touch) => {
+      const view = this.#views.get(name)
+      if (view === undefined || seen.has(name)) return
+      seen.add(name)
+      this.#bring(view.weight)
+      for (const touch of view.touches) read.push(touch)
+    }
+    if (this.#views.size > 0) for (const touch of touches) look(touch)
+    // It grows meanwhile.
+    for (const touch of read) look(touch)
+    return read
+  }
+
+  #bring(weight: number): void {
+    this.#brought += weight
+    if (this.#brought > MOST_BROUGHT) throw TOO_COMPLEX
   }
 
   #define({ relation, view }: NonNullable<Act['defines']>): void {
     if (view !== undefined && !this.#isSettled) return
     this.#made.add(keyOf(relation))
-    if (view !== undefined) this.#views.set(relation.name, this.#wanted({ touches: view, targets: [] }, []).touches)
+    if (view === undefined) return
+    // Another of that name may be in another schema.
+    const known = this.#views.get(relation.name) ?? { touches: [], weight: 0 }
+    const touches = summed(view)
+    for (const touch of touches) known.touches.push(touch)
+    known.weight += weightOf({ touches, targets: [] })
+    this.#views.set(relation.name, known)
   }
 
   #unsettle(): void {
@@ -142,3 +188,24 @@ class Order {
 }
 
 const keyOf = ({ schema, name }: Relation) => JSON.stringify([schema, name])
+
+/** What a view reads: each relation once of which it may read any row. */
+function summed(touches: readonly Touch[]): Touch[] {
+  const whole = new Map<string, { relation: Relation; isWhole: boolean; fields: Set<string> }>()
+  for (const { relation, keys, isWhole = false, fields = [] } of touches) {
+    if (keys.size > 0) continue
+    const key = keyOf(relation)
+    const one = whole.get(key) ?? { relation, isWhole: false, fields: new Set() }
+    whole.set(key, one)
+    one.isWhole ||= isWhole
+    for (const field of fields) one.fields.add(field)
+  }
+  const any = [...whole.values()].map(({ relation, isWhole, fields }): Touch => ({ relation, keys: NO_KEYS, ...(isWhole && { isWhole }), ...(fields.size > 0 && { fields: [...fields] }) }))
+  return [...any, ...touches.filter(({ keys }) => keys.size > 0)]
+}
+
+/** How much there is to a statement: relations, and values of their columns. */
+function weightOf({ touches, targets }: Prepared): number {
+  const values = touches.flatMap(({ keys }) => [...keys.values()].flatMap((lists) => lists.map((terms) => terms.length)))
+  return values.reduce((sum, length) => sum + length, touches.length + targets.length)
+}
