@@ -23,7 +23,7 @@ describe('views of one text', () => {
 
   test('over each other are each looked through once, however often they are named', async () => {
     expect(lastOf(await ask(doubled(3)))).toEqual(['?.v0 *', '?.v1 *', '?.v2 *', '?.v3 *', 'deals *'])
-    const sizes = await Promise.all([250, 500, 1_000].map(async (n) => sizeOf(await ask(doubled(n)))))
+    const sizes = await Promise.all([200, 400, 800].map(async (n) => sizeOf(await ask(doubled(n)))))
     expect(sizes[2]! - sizes[1]!).toBe(2 * (sizes[1]! - sizes[0]!))
   })
 
@@ -55,4 +55,12 @@ describe('a statement prepared in one text', () => {
     expect(await codeOf(many(`select from hubspot.deals where id in (${ids(10_000)})`, 4_000))).toBe('54001')
     expect(await codeOf(many(`select from ${'t,'.repeat(20_000)}t`, 4_000))).toBe('54001')
   })
+})
+
+test('what names too many relations is refused, and one relation may be named as often as fits into a text', async () => {
+  const names = (n: number) => Array.from({ length: n }, (_, i) => `a${i}`).join()
+  expect(sizeOf(await ask(`select from ${names(1_000)}`))).toBe(1_000)
+  expect(await codeOf(`select from ${names(1_001)}`)).toBe('54001')
+  expect(await codeOf(Array.from({ length: 1_001 }, (_, i) => `delete from a${i}`).join(';'))).toBe('54001')
+  expect(sizeOf(await ask(`select from ${'a,'.repeat(30_000)}a`))).toBe(30_001)
 })

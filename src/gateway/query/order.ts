@@ -1,13 +1,15 @@
 import type { LiveSession, Statement } from '../live.ts'
 import { TOO_COMPLEX, UNREADABLE, UNSETTLED } from '../notices.ts'
 import type { Act, Prepared, Relation, Touch } from '../query.ts'
+import { MOST_NAMES } from './guess.ts'
 import type { Param } from './ids.ts'
 import type { Found } from './parser.ts'
 import { pinned } from './pinned.ts'
 import { preparedBefore } from './relations.ts'
+import { Words } from './words.ts'
 
-/** A read of one statement: which relations, and with which parameters bound. Whatever columns it reads, `text` names. */
-export type Wanted = { text: string; touches: readonly Touch[]; targets: Act['targets']; params: readonly Param[] }
+/** A read of one statement: which relations, and with which parameters bound. Whatever columns it reads, `words` name. */
+export type Wanted = { words: Words; touches: readonly Touch[]; targets: Act['targets']; params: readonly Param[] }
 
 /** Looks into a text. */
 type Look = (text: string) => Promise<Found>
@@ -26,7 +28,7 @@ export async function wantedOf(statement: Statement, session: LiveSession, look:
   if (found === 'too complex') throw TOO_COMPLEX
   // What came before is of no matter to it: of a thousand statements sent at once, each has all of those before it.
   if (found.every(({ touches, targets, executes }) => touches.length + targets.length === 0 && executes === undefined)) return []
-  const order = new Order(session, look, [...(statement.ahead ?? []), statement.text].join(';'))
+  const order = new Order(session, look, new Words(...(statement.ahead ?? []), statement.text))
   for (const text of statement.ahead ?? []) {
     const before = await look(text)
     for (const act of typeof before === 'string' || REREADS.test(text) ? [UNKNOWN] : before) await order.take(act, [])
@@ -36,7 +38,17 @@ export async function wantedOf(statement: Statement, session: LiveSession, look:
   const bound = params.map((value, at) => ({ value, isBinary: (formats.length === 1 ? formats[0] : formats[at]) === 1, type: types[at] }))
   const wanted: Wanted[] = []
   for (const act of found) wanted.push(...(await order.take(statement.isKept ? await kept(act, session) : act, bound)))
+  refuseMany(wanted)
   return wanted
+}
+
+/** Each name is looked up on the session's own server, for its views and policies too. */
+function refuseMany(wanted: readonly Prepared[]): void {
+  const names = new Set<string>()
+  for (const { touches, targets } of wanted) {
+    for (const { relation } of [...touches, ...targets]) if (!isCatalogue(relation.schema)) names.add(keyOf(relation))
+    if (names.size > MOST_NAMES) throw TOO_COMPLEX
+  }
 }
 
 // By rights of anyone: it is names alone.
@@ -50,6 +62,7 @@ const IN_PATH = pinned(`
 async function kept<One extends Prepared>(what: One, { inject, hasFailed }: LiveSession): Promise<One> {
   const names = new Set(what.touches.flatMap(({ relation: { schema, name } }) => (schema === undefined ? [name] : [])))
   if (names.size === 0 || hasFailed) return what
+  refuseMany([what])
   const all = await inject(IN_PATH, [JSON.stringify([...names])])
   const schemas = new Map<string, string[]>()
   for (const [schema, name] of all) schemas.set(name!, [...(schemas.get(name!) ?? []), schema!])
@@ -72,9 +85,9 @@ const NO_KEYS: Touch['keys'] = new Map()
 class Order {
   readonly #session: LiveSession
   readonly #look: Look
-  readonly #text: string
+  readonly #words: Words
   readonly #prepared = new Map<string, Prepared & { weight: number }>()
-  readonly #preparedBefore = new Map<string, (Prepared & { text: string; weight: number }) | undefined>()
+  readonly #preparedBefore = new Map<string, (Prepared & { weight: number }) | undefined>()
   /** Relations made so far, by their names as they were written; what views read, by name alone, whatever schema it is found in. */
   readonly #made = new Set<string>()
   readonly #views = new Map<string, { touches: Touch[]; weight: number }>()
@@ -83,8 +96,8 @@ class Order {
   /** In a transaction that failed, the first one ends that or is not run. */
   #isFailed: boolean
 
-  constructor(session: LiveSession, look: Look, text: string) {
-    this.#text = text
+  constructor(session: LiveSession, look: Look, words: Words) {
+    this.#words = words
     this.#session = session
     this.#look = look
     this.#isFailed = session.hasFailed
@@ -109,18 +122,18 @@ class Order {
     const { name, args } = executes
     const known = this.#prepared.get(name)
     if (known === undefined && !this.#isSettled) throw UNSETTLED
-    const what = known === undefined ? await this.#before(name) : { text: this.#text, ...known }
+    const what = known === undefined ? await this.#before(name) : known
     if (what === undefined) return []
     this.#bring(what.weight)
     const given = args.map((term) => (term === undefined || !('text' in term) ? undefined : { value: term.text === null ? null : Buffer.from(term.text), isBinary: false }))
     const params = (args.length === 0 ? bound : given).map((param, at) => param && { ...param, type: what.types?.[at] })
-    const wanted = { ...this.#wanted(what, params), text: what.text }
+    const wanted = this.#wanted(what, params)
     if (what.unsettles) this.#unsettle()
     return [wanted]
   }
 
   /** What a session prepared before: of a name that is executed again and again, the server is asked once. */
-  async #before(name: string): Promise<(Prepared & { text: string; weight: number }) | undefined> {
+  async #before(name: string): Promise<(Prepared & { weight: number }) | undefined> {
     if (!this.#preparedBefore.has(name)) {
       const what = await this.#askBefore(name)
       this.#preparedBefore.set(name, what && { ...what, weight: weightOf(what) })
@@ -129,7 +142,7 @@ class Order {
   }
 
   /** The server has the whole text that it was in. */
-  async #askBefore(name: string): Promise<(Prepared & { text: string }) | undefined> {
+  async #askBefore(name: string): Promise<Prepared | undefined> {
     const known = await preparedBefore(this.#session, name)
     if (known === undefined) return undefined
     const { text, types } = known
@@ -138,13 +151,14 @@ class Order {
     // The server has read it.
     if (found === 'unreadable') throw UNREADABLE
     const what = found.findLast(({ prepares }) => prepares?.name === name)?.prepares ?? found[0]
-    return what && { ...(await kept(what, this.#session)), text, types }
+    this.#words.add(text)
+    return what && { ...(await kept(what, this.#session)), types }
   }
 
   #wanted({ touches, targets }: Prepared, params: readonly Param[]): Wanted {
     const read = [...touches, ...this.#through(touches)]
     if (!this.#isSettled && !read.every(({ relation }) => isCatalogue(relation.schema) || this.#made.has(keyOf(relation)))) throw UNSETTLED
-    return { text: this.#text, touches: read, targets, params }
+    return { words: this.#words, touches: read, targets, params }
   }
 
   /** What the views among these read, and the views among that, each once: a view may name another twice, that one a third twice, and so on. */
