@@ -13,10 +13,11 @@ const columns = new Set(['id', 'firstname', ...filling].map((column) => `1.${col
 const itself: Meant['relations'][number] = { name: '"hubspot"."contacts"', itself: 'contacts', isFiltered: false, isStored: false, mayRead: true, tables: ['contacts'], columns: [] }
 
 function needs(text: string) {
-  const words = new Words(text)
+  const words = new Words()
+  words.add(text)
   const among = vi.spyOn(words, 'among')
-  const wanted = acts(text)!.map(({ touches, targets }) => ({ words, touches, targets, params: [] }))
-  const [need] = needsOf(wanted, { known: new Map([[itself.name, itself]]), hasPlainTypes: true, tables: new Map([['contacts', table]]), columns })
+  const wanted = acts(text)!.map(({ touches, targets }) => ({ touches, targets, params: [] }))
+  const [need] = needsOf(wanted, { words, known: new Map([[itself.name, itself]]), hasPlainTypes: true, tables: new Map([['contacts', table]]), columns })
   return { ...need!, asked: among.mock.calls.length }
 }
 

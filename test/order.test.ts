@@ -1,6 +1,6 @@
-import { beforeAll, describe, expect, test } from 'vitest'
+import { beforeAll, describe, expect, test, vi } from 'vitest'
 import { type LiveSession, Refusal, type Statement } from '../src/gateway/live.ts'
-import { wantedOf, type Wanted } from '../src/gateway/query/order.ts'
+import { MOST_PIPED, orderOf, type Wanted } from '../src/gateway/query/order.ts'
 import { acts, loadParser } from '../src/gateway/query.ts'
 import { shown } from './support/touched.ts'
 
@@ -11,7 +11,7 @@ const session = (): LiveSession => ({
   signal: new AbortController().signal, state: new Map(),
 })
 const look = async (text: string) => acts(text) ?? 'unreadable'
-const ask = async (text: string, more: Partial<Statement> = {}) => (await wantedOf({ text, params: undefined, ...more }, session(), look)) ?? []
+const ask = async (text: string) => await orderOf({ text, params: undefined }, session()).next({ text, params: undefined }, { session: session(), look })
 const ids = (n: number) => Array.from({ length: n }, (_, i) => i).join()
 /** The code that a text is refused with; else undefined. */
 const codeOf = (text: string) => ask(text).then(() => undefined, (error: unknown) => (error instanceof Refusal ? error.error.code : error))
@@ -63,4 +63,70 @@ test('what names too many relations is refused, and one relation may be named as
   expect(await codeOf(`select from ${names(1_001)}`)).toBe('54001')
   expect(await codeOf(Array.from({ length: 1_001 }, (_, i) => `delete from a${i}`).join(';'))).toBe('54001')
   expect(sizeOf(await ask(`select from ${'a,'.repeat(30_000)}a`))).toBe(30_001)
+})
+
+describe('a part of many statements', () => {
+  /** Comes with one after another, as a session does, and counts what is looked into. */
+  async function pipe(texts: readonly string[], by = session(), more: Partial<Statement> = {}, each = () => 0) {
+    const part: string[] = []
+    const wanted: Wanted[][] = []
+    let looked = 0
+    for (const text of texts) {
+      part.push(text)
+      const statement = { text, params: undefined, part, ...more }
+      wanted.push(await orderOf(statement, by).next(statement, { session: by, look: (one) => { looked += 1; each(); return look(one) } }))
+    }
+    return { wanted, looked }
+  }
+  const reads = (n: number) => Array.from({ length: n }, (_, i) => `select from t where id = ${i}`)
+
+  test('has each looked into once', async () => {
+    for (const n of [100, 2_000]) expect(await pipe(reads(n))).toMatchObject({ looked: n, wanted: { length: n } })
+  })
+
+  test('lets others have their turn meanwhile, and ends when its client is gone', async () => {
+    let turns = 0
+    const gone = new AbortController()
+    const count = () => {
+      turns += 1
+      if (turns === 20) gone.abort(new Error('gone'))
+      else setImmediate(count)
+    }
+    setImmediate(count)
+    let looked = 0
+    await expect(pipe(reads(5_000), { ...session(), signal: gone.signal }, {}, () => (looked += 1))).rejects.toThrow('gone')
+    expect(looked).toBeLessThan(2_000)
+  })
+
+  test('is refused where it is too long', async () => {
+    const part = Array.from({ length: MOST_PIPED + 1 }, () => 'select 1')
+    const statement = { text: 'select 1', params: undefined, part }
+    await expect(orderOf(statement, session()).next(statement, { session: session(), look })).rejects.toThrow('too many statements')
+  })
+
+  test('may execute what it prepared as often as it is long', async () => {
+    expect((await pipe(['prepare p as select from t where id in (1, 2, 3)', ...Array.from({ length: 3_000 }, () => 'execute p')])).wanted.at(-1)).toHaveLength(2)
+    const values = ids(15_000)
+    await expect(pipe([`prepare p as select from t where id in (${values})`, ...Array.from({ length: 3_000 }, () => 'execute p')])).rejects.toThrow('names too much')
+  })
+
+  test('asks once where on the search path a name is that was read before', async () => {
+    const inject = vi.fn<LiveSession['inject']>(async () => [['hubspot', 't'], ['mine', 't']])
+    const { wanted } = await pipe(reads(100), { ...session(), inject }, { isKept: true })
+    expect(inject).toHaveBeenCalledTimes(1)
+    expect(lastOf(wanted.at(-1)!)).toEqual(['?.t id=99', 'mine.t id=99', 't id=99'])
+  })
+
+  test('is as one text, with what Live was not asked of', async () => {
+    const by = { ...session(), hasFailed: true }
+    const rolledBack = { text: 'select from t', params: undefined, part: ['rollback', 'select from t'] }
+    await expect(orderOf(rolledBack, by).next(rolledBack, { session: by, look })).rejects.toMatchObject({ error: { code: '0A000' } })
+    for (const first of ['set search_path = hubspot', 'set client_encoding = latin1', 'selec']) await expect(pipe([first, 'select from t']), first).rejects.toMatchObject({ error: { code: '0A000' } })
+    await expect(pipe(['set names latin1', 'selec'])).rejects.toMatchObject({ error: { message: expect.stringContaining('cannot tell') as string } })
+    expect((await pipe(['create view v as select from hubspot.deals', 'select from v'])).wanted.at(-1)!.flatMap(({ touches }) => shown(touches, []))).toEqual(['?.v *', 'deals *'])
+    // The next part is another.
+    const one = session()
+    await pipe(['set search_path = hubspot'], one)
+    expect((await pipe(['select from t'], one)).wanted).toHaveLength(1)
+  })
 })

@@ -4,13 +4,13 @@ import type { Log } from '../lib/log.ts'
 import { sleep } from '../lib/time.ts'
 import type { LiveReads } from '../sync/live.ts'
 import { type Need, needsOf, refuseWrites } from './query/needs.ts'
-import { isCatalogue, type Wanted, wantedOf } from './query/order.ts'
+import { isCatalogue, type Order, orderOf, type Wanted } from './query/order.ts'
 import { guessed } from './query/guess.ts'
 import { type Found, Parser } from './query/parser.ts'
 import { type Live, type LiveSession, Refusal, type ServerNotice, type Statement, type Verdict } from './live.ts'
 import { heldRows, late, noteHeld, OLD_SNAPSHOT, someEmpty, stillFilling, stillLoading } from './notices.ts'
 import { GRAMMAR, type Relation } from './query.ts'
-import { columnsOf, lookUp, lookUpTables, type Meant } from './query/relations.ts'
+import { columnsOf, lookUp, lookUpTables, type Meant, nameOf } from './query/relations.ts'
 import { type Beginning, beginAgain, note, standOf } from './query/replay.ts'
 import { withoutSnapshot } from './query/snapshot.ts'
 import type { Asker } from './query/turns.ts'
@@ -35,28 +35,36 @@ export function createLive({ db, reads, log }: FreshenDeps): Live {
     const text = withoutSnapshot(statement.text, session)
     const by = state<Asker>(session, 'asker', () => ({ spentMs: 0, at: 0 }))
     by.signal = session.signal
-    const wanted = (await wantedOf(statement, session, (one) => looked(one, () => parser.acts(one, by), statement, session))) ?? []
-    const named = wanted.flatMap(({ touches, targets }) => [...touches, ...targets]).filter(({ relation }) => !isCatalogue(relation.schema))
-    const verdict = named.length === 0 ? undefined : await freshen({ db, reads, log }, wanted, session, { isPiped: statement.ahead !== undefined, begunAt })
+    const order = orderOf(statement, session)
+    const wanted = await order.next(statement, { session, look: (one) => looked(one, () => parser.acts(one, by), statement, session) })
+    const relations = wanted.flatMap(({ touches, targets }) => [...touches, ...targets]).flatMap(({ relation }) => (isStrange(relation, order) ? [] : [relation]))
+    const verdict = relations.length === 0 ? undefined : await freshen({ db, reads, log }, { wanted, relations, order }, session, begunAt)
     if (verdict?.do === 'refuse' || text === undefined) return verdict ?? { do: 'forward' }
     return { ...verdict, do: 'forward', text }
   }
 }
 
-async function freshen(deps: FreshenDeps, wanted: readonly Wanted[], session: LiveSession, { isPiped, begunAt }: { isPiped: boolean; begunAt: number }): Promise<Verdict> {
-  const { meant, tables } = await meaningOf(deps, wanted.flatMap(({ touches, targets }) => [...touches, ...targets].map(({ relation }) => relation)), session)
+/** It is known to be none of ours: nothing of the part has run, so what a name meant when it was looked up, it means. */
+const isStrange = (relation: Relation, { strange }: Order) => isCatalogue(relation.schema) || strange.has(nameOf(relation))
+
+/** `relations`: those of them that may be ours. */
+type Asked = { wanted: readonly Wanted[]; relations: readonly Relation[]; order: Order }
+
+async function freshen(deps: FreshenDeps, { wanted, relations, order }: Asked, session: LiveSession, begunAt: number): Promise<Verdict> {
+  const { meant, tables } = await meaningOf(deps, relations, session)
+  for (const { name, tables: { length } } of meant.relations) if (length === 0) order.strange.add(name)
   const known = new Map(meant.relations.map((one) => [one.name, one]))
   refuseWrites(wanted, known, tables)
   const filled = [...tables.values()].filter(({ filling }) => filling.length > 0)
   const columns = filled.length === 0 ? NONE : await columnsOf(session, filled.map(({ oid }) => oid))
-  const needs = needsOf(wanted, { known, hasPlainTypes: meant.hasPlainTypes, tables, columns })
+  const needs = needsOf(wanted, { words: order.words, known, hasPlainTypes: meant.hasPlainTypes, tables, columns })
   for (const need of needs) refuseHalf(need)
   const notices = needs.flatMap((need) => tellOnce(need, session))
   // What is looked up here, was looked up in the client's transaction: its snapshot is from before HubSpot is asked.
   const isKept = needs.length > 0 && meant.keepsSnapshot && session.isInTransaction
   const beginning = beginningOf(session)
   const stand = isKept ? await standOf(beginning, session) : undefined
-  const said = isPiped ? undefined : stand?.said
+  const said = order.part.length > 1 ? undefined : stand?.said
   if (stand !== undefined && said === undefined) {
     if (beginning.told !== stand.began) notices.push(OLD_SNAPSHOT)
     beginning.told = stand.began

@@ -11,6 +11,12 @@ export const TOO_COMPLEX = new Refusal({
   hint: "Give many ids as one array: id = any ('{1,2,3}'); what has nothing to do with live tables runs on a connection of the database itself.",
 })
 
+export const TOO_MANY = new Refusal({
+  code: '54001',
+  message: 'too many statements are sent at once for the gateway',
+  hint: 'Send a Sync after each thousand of them.',
+})
+
 export const BUSY = new Refusal({
   code: 'SH232',
   message: 'HubSpot could not be asked in time: the gateway is busy with the statements of others',

@@ -4,6 +4,7 @@ import type { Touch } from '../query.ts'
 import { idsOf, type Param } from './ids.ts'
 import type { Wanted } from './order.ts'
 import { type Meant, nameOf } from './relations.ts'
+import type { Words } from './words.ts'
 
 /** What of one table a statement needs: records by the values of each key column, or whatever changed, and of that which columns being filled; whether it shows only some rows of the table. */
 export type Need = { table: LiveTable; ids: Map<string, Set<string>>; all: boolean; filling: Set<string>; isFiltered: boolean }
@@ -23,12 +24,15 @@ export function refuseWrites(wanted: readonly Wanted[], known: Known, tables: Ta
   }
 }
 
-/** What must be read for a statement, table by table. Whoever may not read one spends no call on it. `columns`: of those that have some being filled. */
-export function needsOf(wanted: readonly Wanted[], { known, hasPlainTypes, tables, columns }: { known: Known; hasPlainTypes: boolean; tables: Tables; columns: ReadonlySet<string> }): Need[] {
+/** `words` name whatever columns are read; `columns`: of tables that have some being filled. */
+type Meaning = { words: Words; known: Known; hasPlainTypes: boolean; tables: Tables; columns: ReadonlySet<string> }
+
+/** What must be read for a statement, table by table. Whoever may not read one spends no call on it. */
+export function needsOf(wanted: readonly Wanted[], { words, known, hasPlainTypes, tables, columns }: Meaning): Need[] {
   const needs = new Map<string, Need>()
-  for (const { words, touches, params } of wanted) {
-    // A relation may be named thousands of times: what of its columns is read without an id, is asked once.
-    const seen = new Set<string>()
+  // A relation may be named thousands of times: what of its columns is read without an id, is asked once.
+  const seen = new Set<string>()
+  for (const { touches, params } of wanted) {
     for (const { relation, keys, isDefinition, isWhole, fields = [] } of touches) {
       const said = nameOf(relation)
       const one = known.get(said)

@@ -10,10 +10,6 @@ export class Words {
   #isOpaque = false
   readonly #words = new Set<string>()
 
-  constructor(...texts: readonly string[]) {
-    for (const text of texts) this.add(text)
-  }
-
   add(text: string): void {
     if (this.#isOpaque || this.#texts.has(text)) return
     this.#length += text.length
