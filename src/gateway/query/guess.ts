@@ -42,5 +42,5 @@ export function guessed(text: string, escapes: boolean): Act {
     isOver ||= said === ';'
   })
   if (mayRead && isOpaque) throw UNREADABLE
-  return { touches: mayRead ? [...relations.values()].map((relation) => ({ relation, keys: new Map() })) : [], targets: [], unsettles: true }
+  return { touches: mayRead ? [...relations.values()].map((relation) => ({ relation, keys: new Map(), isWhole: true as const })) : [], targets: [], unsettles: true }
 }

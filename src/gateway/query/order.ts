@@ -143,7 +143,7 @@ export class Order {
 
   async #executed({ executes }: Act, bound: readonly Param[], by: By): Promise<Wanted[]> {
     if (executes === undefined) return []
-    const { name, args } = executes
+    const { name, args, isStored } = executes
     const known = this.#prepared.get(name)
     // Of what was parsed by the protocol meanwhile, the server does not know yet.
     if ((known === undefined && !this.#isSettled) || by.parsed?.has(name) === true) throw UNSETTLED
@@ -152,7 +152,7 @@ export class Order {
     this.#bring(what.weight)
     const given = args.map((term) => (term === undefined || !('text' in term) ? undefined : { value: term.text === null ? null : Buffer.from(term.text), isBinary: false }))
     const params = (args.length === 0 ? bound : given).map((param, at) => param && { ...param, type: what.types?.[at] })
-    const wanted = this.#wanted(what, params)
+    const wanted = this.#wanted(isStored ? { ...what, touches: what.touches.map(asWhole) } : what, params)
     if (what.unsettles) this.#unsettle()
     return [wanted]
   }
@@ -190,8 +190,11 @@ export class Order {
   #through(touches: readonly Touch[]): readonly Touch[] {
     const read: Touch[] = []
     const seen = new Set<string>()
-    const look = ({ relation: { name } }: Touch) => {
+    let isWhole = false
+    const look = ({ relation: { name }, isWhole: isItself, fields }: Touch) => {
       const view = this.#views.get(name)
+      // Of a view's whole row nobody knows what is in it; what looks like a column of it may be that, as an argument.
+      if (view !== undefined) isWhole ||= isItself === true || fields !== undefined
       if (view === undefined || seen.has(name)) return
       seen.add(name)
       this.#bring(view.weight)
@@ -200,7 +203,7 @@ export class Order {
     if (this.#views.size > 0) for (const touch of touches) look(touch)
     // It grows meanwhile.
     for (const touch of read) look(touch)
-    return read
+    return isWhole ? read.map(asWhole) : read
   }
 
   #bring(weight: number): void {
@@ -242,6 +245,7 @@ export class Order {
   }
 }
 
+const asWhole = (touch: Touch): Touch => ({ ...touch, isWhole: true })
 const keyOf = ({ schema, name }: Relation) => JSON.stringify([schema, name])
 
 /** What a view reads: each relation once of which it may read any row. */
