@@ -72,6 +72,33 @@ describe('copying', () => {
     expect(await gate.db.query('select count(*)::int as n from ahead')).toEqual([{ n: 24 }])
   })
 
+  test('in by the extended protocol, which failed, passes over what comes up to the next Sync', async () => {
+    await gate.db.query('create table failed (n int)')
+    const begin = [parse('', 'copy failed from stdin'), bind('', '', []), execute(''), SYNC]
+    const fail = message('f', text('no'))
+    const said: string[][] = []
+    for (const url of [gate.db.url, gate.url]) {
+      const answers: string[] = []
+      for (const isSlow of [false, true]) {
+        for (const parts of [
+          [...begin, fail, query('select 1')], [...begin, data('x'), query('select 1')], [...begin, data('x'), query('select 1'), message('c'), query('copy failed from stdin'), message('d')],
+          [...begin, fail, ...begin.slice(0, 3), message('H'), query('select 1'), message('f', text('again'))],
+        ]) {
+          await using wire = await openWire(url)
+          for (const part of parts) {
+            wire.send(part)
+            if (isSlow) await sleep(10)
+          }
+          wire.send(SYNC, query('select 1'))
+          answers.push(`${await wire.answers()} ${await wire.answers()}`)
+        }
+      }
+      said.push(answers)
+    }
+    expect(said[1]).toEqual(said[0])
+    expect(said[0]).toEqual(Array.from({ length: 8 }, () => '12GEZI TDCZI'))
+  })
+
   test('in by a simple query goes past Sync and Flush between, and fails at anything else', async () => {
     await gate.db.query('create table between (n int)')
     const [begin, flush, end] = [query('copy between from stdin'), message('H'), message('c')]

@@ -111,6 +111,30 @@ describe('a column that is being filled', () => {
     for (const name of [reader, other]) await query(world.db.adminUrl, `drop owned by ${name} cascade`)
   })
 
+  test('is refused where columns are taken by their position, under another name or for another table', async () => {
+    await using world = await contacts(4)
+    await world.db.query('create table kept (n bigint, a text, b text, c text, d text, e text, f text)')
+    await world.db.query(`select hubspot.track('contacts', properties => '{firstname,lastname,email,jobtitle}')`)
+    await world.run('contacts', 'schema')
+    const client = await world.direct()
+    await client.query('prepare p as select * from hubspot.contacts')
+    const filling = { code: '55000', message: 'column hubspot.contacts.jobtitle is still being filled' }
+    for (const statement of [
+      'select count(*) filter (where e is null) from hubspot.contacts as f (a, b, c, d, e, f, g)', 'with x (a, b, c, d, e) as (select * from hubspot.contacts) select from x where e is null',
+      'with x as (table hubspot.contacts) select from x as y (a, b, c, d, e)', 'select from (select * from hubspot.contacts) x (a, b, c, d, e) where e is null',
+      'select from (hubspot.contacts c join (values (1)) v (n) on true) as j (a, b, c, d, e)', 'select e from (select 1, 2, 3, 4, 5 as e union all select * from hubspot.contacts) x',
+      'table hubspot.contacts order by 5 limit 1', 'select distinct * from hubspot.contacts', 'select from kept where (1, 2, 3, 4, 5, 6, 7) in (table hubspot.contacts)',
+      'copy hubspot.contacts to stdout', 'copy (table hubspot.contacts) to stdout', 'create table snap as select * from hubspot.contacts', 'select * into snap from hubspot.contacts', 'create table snap as execute p',
+      'insert into kept select * from hubspot.contacts', 'with y as (insert into kept table hubspot.contacts) select 1', 'create materialized view snap as select * from hubspot.contacts',
+      'create temp view v (a, b, c, d, e) as table hubspot.contacts; select e from v', 'create temp view v as table hubspot.contacts; select to_jsonb(v) from v', 'create temp view v as table hubspot.contacts; select from v as w (a, b, c, d, e)',
+    ]) await expect(client.query(statement), statement).rejects.toMatchObject(filling)
+    for (const statement of [
+      'execute p', 'select * from hubspot.contacts order by firstname, lower(lastname)', 'select firstname from hubspot.contacts, (values (1)) v (n), generate_series(1, 1) as g (i)', 'select from hubspot.contacts where exists (table hubspot.contacts)',
+      'create temp view v as select id, firstname from hubspot.contacts; select firstname from v', 'with x (a, b) as (select id, firstname from hubspot.contacts) select b from x', 'copy hubspot.contacts (id, firstname) to stdout',
+      'insert into kept (n, a) select id, firstname from hubspot.contacts', 'create temp table few as select id, firstname from hubspot.contacts', 'select firstname from hubspot.contacts union select lastname from hubspot.contacts',
+    ]) await client.query(statement)
+  })
+
   test('is read by id, however old an answer may be; and until it is filled', async () => {
     await using world = await contacts(4)
     const [id = '', other = ''] = idsOf(world)

@@ -3,13 +3,13 @@ import { type LiveTable, liveTables } from '../db/live-calls.ts'
 import type { Log } from '../lib/log.ts'
 import { sleep } from '../lib/time.ts'
 import type { LiveReads } from '../sync/live.ts'
-import { idsOf, type Param } from './query/ids.ts'
-import { isCatalogue, type Wanted, wantedOf } from './query/order.ts'
+import { type Need, needsOf, refuseWrites } from './query/needs.ts'
+import { isCatalogue, type Order, orderOf, type Wanted } from './query/order.ts'
 import { guessed } from './query/guess.ts'
 import { type Found, Parser } from './query/parser.ts'
 import { type Live, type LiveSession, Refusal, type ServerNotice, type Statement, type Verdict } from './live.ts'
-import { heldRows, late, noteHeld, OLD_SNAPSHOT, readOnly, someEmpty, stillFilling, stillLoading } from './notices.ts'
-import { GRAMMAR, type Relation, type Touch } from './query.ts'
+import { heldRows, late, noteHeld, OLD_SNAPSHOT, someEmpty, stillFilling, stillLoading } from './notices.ts'
+import { GRAMMAR, type Relation } from './query.ts'
 import { columnsOf, lookUp, lookUpTables, type Meant, nameOf } from './query/relations.ts'
 import { type Beginning, beginAgain, note, standOf } from './query/replay.ts'
 import { withoutSnapshot } from './query/snapshot.ts'
@@ -17,16 +17,6 @@ import type { Asker } from './query/turns.ts'
 
 /** What freshening needs. */
 export type FreshenDeps = { db: Database; reads: LiveReads; log: Log }
-
-/** What of one table a statement needs: records by the values of each key column, or whatever changed, and of that which columns being filled; whether it shows only some rows of the table. */
-type Need = { table: LiveTable; ids: Map<string, Set<string>>; all: boolean; filling: Set<string>; isFiltered: boolean }
-
-/** So many ids of one table and statement are read by id, a hundred a call; for more, what changed is. */
-const MOST_IDS = 5_000
-
-/** Longer texts are not searched for columns' names; characters. */
-const LONGEST_SEARCHED = 1_000_000
-const WORD = /[\w$\u0080-\uffff]+/g
 
 /** Makes what sessions ask before a statement is forwarded: HubSpot is asked for what it touches. */
 export function createLive({ db, reads, log }: FreshenDeps): Live {
@@ -45,26 +35,36 @@ export function createLive({ db, reads, log }: FreshenDeps): Live {
     const text = withoutSnapshot(statement.text, session)
     const by = state<Asker>(session, 'asker', () => ({ spentMs: 0, at: 0 }))
     by.signal = session.signal
-    const wanted = (await wantedOf(statement, session, (one) => looked(one, () => parser.acts(one, by), statement, session))) ?? []
-    const named = wanted.flatMap(({ touches, targets }) => [...touches, ...targets]).filter(({ relation }) => !isCatalogue(relation.schema))
-    const verdict = named.length === 0 ? undefined : await freshen({ db, reads, log }, wanted, session, { isPiped: statement.ahead !== undefined, begunAt })
+    const order = orderOf(statement, session)
+    const wanted = await order.next(statement, { session, look: (one) => looked(one, () => parser.acts(one, by), statement, session) })
+    const relations = wanted.flatMap(({ touches, targets }) => [...touches, ...targets]).flatMap(({ relation }) => (isStrange(relation, order) ? [] : [relation]))
+    const verdict = relations.length === 0 ? undefined : await freshen({ db, reads, log }, { wanted, relations, order }, session, begunAt)
     if (verdict?.do === 'refuse' || text === undefined) return verdict ?? { do: 'forward' }
     return { ...verdict, do: 'forward', text }
   }
 }
 
-async function freshen(deps: FreshenDeps, wanted: readonly Wanted[], session: LiveSession, { isPiped, begunAt }: { isPiped: boolean; begunAt: number }): Promise<Verdict> {
-  const { meant, tables } = await meaningOf(deps, wanted.flatMap(({ touches, targets }) => [...touches, ...targets].map(({ relation }) => relation)), session)
-  refuseWrites(wanted, meant, tables)
+/** It is known to be none of ours: nothing of the part has run, so what a name meant when it was looked up, it means. */
+const isStrange = (relation: Relation, { strange }: Order) => isCatalogue(relation.schema) || strange.has(nameOf(relation))
+
+/** `relations`: those of them that may be ours. */
+type Asked = { wanted: readonly Wanted[]; relations: readonly Relation[]; order: Order }
+
+async function freshen(deps: FreshenDeps, { wanted, relations, order }: Asked, session: LiveSession, begunAt: number): Promise<Verdict> {
+  const { meant, tables } = await meaningOf(deps, relations, session)
+  for (const { name, tables: { length } } of meant.relations) if (length === 0) order.strange.add(name)
+  const known = new Map(meant.relations.map((one) => [one.name, one]))
+  refuseWrites(wanted, known, tables)
   const filled = [...tables.values()].filter(({ filling }) => filling.length > 0)
-  const needs = needsOf(wanted, meant, tables, filled.length === 0 ? NONE : await columnsOf(session, filled.map(({ oid }) => oid)))
+  const columns = filled.length === 0 ? NONE : await columnsOf(session, filled.map(({ oid }) => oid))
+  const needs = needsOf(wanted, { words: order.words, known, hasPlainTypes: meant.hasPlainTypes, tables, columns })
   for (const need of needs) refuseHalf(need)
   const notices = needs.flatMap((need) => tellOnce(need, session))
   // What is looked up here, was looked up in the client's transaction: its snapshot is from before HubSpot is asked.
   const isKept = needs.length > 0 && meant.keepsSnapshot && session.isInTransaction
   const beginning = beginningOf(session)
   const stand = isKept ? await standOf(beginning, session) : undefined
-  const said = isPiped ? undefined : stand?.said
+  const said = order.part.length > 1 ? undefined : stand?.said
   if (stand !== undefined && said === undefined) {
     if (beginning.told !== stand.began) notices.push(OLD_SNAPSHOT)
     beginning.told = stand.began
@@ -75,6 +75,8 @@ async function freshen(deps: FreshenDeps, wanted: readonly Wanted[], session: Li
   if (said !== undefined) await beginAgain(said, session)
   return { do: 'forward', ...(notices.length > 0 && { notices }) }
 }
+
+const NONE: ReadonlySet<string> = new Set()
 
 const beginningOf = (session: LiveSession) => state<Beginning>(session, 'beginning', () => ({ transaction: -1, unasked: 0, texts: undefined, told: undefined }))
 
@@ -109,59 +111,6 @@ const byName = (tables: readonly LiveTable[]) => new Map(tables.map((table) => [
 function state<Kept>({ state: kept }: LiveSession, name: string, make: () => Kept): Kept {
   if (!kept.has(name)) kept.set(name, make())
   return kept.get(name) as Kept
-}
-
-/** Writes do not reach HubSpot yet: those of its tables are refused before they come to nothing. */
-function refuseWrites(wanted: readonly Wanted[], meant: Meant, tables: ReadonlyMap<string, LiveTable>): void {
-  for (const { relation, verb } of wanted.flatMap(({ targets }) => targets)) {
-    const name = meant.relations.find((one) => one.name === nameOf(relation))?.itself
-    if (name !== undefined && tables.has(name)) throw readOnly(name, verb)
-  }
-}
-
-const NONE: ReadonlySet<string> = new Set()
-
-/** What must be read for a statement, table by table. Whoever may not read one spends no call on it. `columns`: of those that have some being filled. */
-function needsOf(wanted: readonly Wanted[], meant: Meant, tables: ReadonlyMap<string, LiveTable>, columns: ReadonlySet<string>): Need[] {
-  const needs = new Map<string, Need>()
-  for (const { text, touches, params } of wanted) {
-    for (const { relation, keys, isDefinition, isWhole, fields = [] } of touches) {
-      const known = meant.relations.find(({ name }) => name === nameOf(relation))
-      if (known === undefined || !known.mayRead || (known.isStored && !isDefinition)) continue
-      for (const name of known.tables) {
-        const table = tables.get(name)
-        if (table === undefined) continue
-        const need = needs.get(name) ?? { table, ids: new Map(), all: false, filling: new Set(), isFiltered: false }
-        needs.set(name, need)
-        const isItself = known.itself === name
-        if (known.isFiltered || !isItself) need.isFiltered = true
-        // What a view's columns are is its own affair.
-        const by = isItself && meant.hasPlainTypes ? table.keys.map((key) => ({ key, ids: idsIn(keys.get(key), params) })).find(({ ids }) => ids !== undefined) : undefined
-        if (by?.ids === undefined) {
-          need.all = true
-          const takesRows = isWhole || fields.some((field) => !columns.has(`${table.oid}.${field}`))
-          const here = isItself ? (takesRows ? table.filling : namedIn(text, table.filling)) : []
-          const named = [...here, ...table.filling.filter((column) => [column, '*'].some((one) => known.columns.includes(`${name}.${one}`)))]
-          for (const column of named) need.filling.add(column)
-        } else need.ids.set(by.key, new Set([...(need.ids.get(by.key) ?? []), ...by.ids]))
-      }
-    }
-  }
-  return [...needs.values()]
-}
-
-/** The shortest of the lists of which a column must have a value. */
-function idsIn(lists: Touch['keys'] extends ReadonlyMap<string, infer Lists> ? Lists | undefined : never, params: readonly Param[]): string[] | undefined {
-  const known = (lists ?? []).map((list) => idsOf(list, params)).filter((ids) => ids !== undefined)
-  const [shortest] = known.toSorted((one, other) => one.length - other.length)
-  return shortest === undefined || shortest.length > MOST_IDS ? undefined : shortest
-}
-
-/** Columns whose name is anywhere in a text, or may be: one that is written by numbers, and of a text that is too long to be searched. */
-function namedIn(text: string, columns: readonly string[]): readonly string[] {
-  if (columns.length === 0 || text.length > LONGEST_SEARCHED || /u&"/i.test(text)) return columns
-  const words = new Set(text.toLowerCase().match(WORD))
-  return columns.filter((column) => (column.match(WORD) ?? []).every((word) => words.has(word)))
 }
 
 /** Nothing is answered from a part of the rows, or of a column's values. */

@@ -22,8 +22,10 @@ export type Statement = {
   types?: readonly number[]
   /** In its literals a backslash takes what follows it along: standard_conforming_strings was off when it was read. */
   escapes?: boolean
-  /** Texts sent along with it that run before it, and have not yet. */
-  ahead?: readonly string[]
+  /** Texts sent along with it that run one after another and have not yet, up to its own: one list, which grows with each. */
+  part?: readonly string[]
+  /** Names that were parsed, in that part. */
+  parsed?: { has(name: string): boolean }
   /** It was read before: what its names meant then, it may still mean. */
   isKept?: true
 }

@@ -7,8 +7,14 @@ import { Refusal, type ServerNotice } from './live.ts'
 
 export const TOO_COMPLEX = new Refusal({
   code: '54001',
-  message: 'the statement is too long or too deeply nested for the gateway',
+  message: 'the statement is too long, too deeply nested or names too much for the gateway',
   hint: "Give many ids as one array: id = any ('{1,2,3}'); what has nothing to do with live tables runs on a connection of the database itself.",
+})
+
+export const TOO_MANY = new Refusal({
+  code: '54001',
+  message: 'too many statements are sent at once for the gateway',
+  hint: 'Send a Sync after each thousand of them.',
 })
 
 export const BUSY = new Refusal({

@@ -3,8 +3,8 @@ import type { Act, Relation } from '../query.ts'
 import { lex, nameIn } from './lex.ts'
 import { isReading } from './measure.ts'
 
-/** A text with more names than this is not guessed at, nor one with more words. */
-const MOST_NAMES = 1_000
+/** What names more relations than this is not looked into; nor is one with more words guessed at. */
+export const MOST_NAMES = 1_000
 const MOST_WORDS = 20_000
 
 /**
@@ -42,5 +42,5 @@ export function guessed(text: string, escapes: boolean): Act {
     isOver ||= said === ';'
   })
   if (mayRead && isOpaque) throw UNREADABLE
-  return { touches: mayRead ? [...relations.values()].map((relation) => ({ relation, keys: new Map() })) : [], targets: [], unsettles: true }
+  return { touches: mayRead ? [...relations.values()].map((relation) => ({ relation, keys: new Map(), isWhole: true as const })) : [], targets: [], unsettles: true }
 }

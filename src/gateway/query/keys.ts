@@ -82,4 +82,5 @@ function columnOf(node: Node | undefined, range: RangeVar, isAlone: boolean): st
   return isOurs ? column : undefined
 }
 
-const renames = (alias: Alias | undefined) => (alias?.colnames ?? []).length > 0
+/** Whether it gives columns other names, by their position. */
+export const renames = (alias: Alias | undefined): boolean => (alias?.colnames ?? []).length > 0

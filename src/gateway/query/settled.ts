@@ -23,11 +23,11 @@ export function isSettled(node: Node): boolean {
 
 const isTelling = ({ kind, name = '' }: VariableSetStmt) => kind === 'VAR_RESET_ALL' || TELLING.has(name.toLowerCase())
 
-/** The relation that a statement makes: a view with its query, anything else without. */
-export function definedBy(node: Node): { relation: RangeVar; view?: Node } | undefined {
+/** The relation that a statement makes: a view with its query, and whether that gives its columns other names; anything else without. */
+export function definedBy(node: Node): { relation: RangeVar; view?: Node; isRenamed?: boolean } | undefined {
   if ('ViewStmt' in node && node.ViewStmt.view) {
-    const { view: relation, query } = node.ViewStmt
-    return { relation, ...(query && { view: query }) }
+    const { view: relation, query, aliases = [] } = node.ViewStmt
+    return { relation, isRenamed: aliases.length > 0, ...(query && { view: query }) }
   }
   // One that is there already may be anything.
   if ('CreateStmt' in node && node.CreateStmt.relation && !node.CreateStmt.if_not_exists) return { relation: node.CreateStmt.relation }

@@ -27,8 +27,17 @@ export class Copying {
     this.goOn()
   }
 
+  /** The server has failed: it awaits no more of it, but a Sync. */
+  fail(): void {
+    if (this.#isExtended) this.goOn()
+  }
+
   end(): void {
     this.#state = 'no'
+  }
+
+  get #isExtended(): boolean {
+    return this.#state === 'extended' || this.#state === 'ended'
   }
 
   /** Sends on what is next of it. Where the server copies nothing, it passes over it. */
@@ -43,6 +52,11 @@ export class Copying {
   }
 
   #isOf({ kind }: Message): boolean {
+    // After an error the server passes over whatever comes up to a Sync: the one before, it took for part of what was copied.
+    if (this.#isExtended && this.#server.isBusy && this.#server.hasFailed) {
+      if (kind === 'S') this.#state = 'no'
+      return kind !== 'X'
+    }
     if ('dcf'.includes(kind)) {
       if (kind !== 'd' && this.#state !== 'no') this.#state = this.#state === 'simple' ? 'no' : 'ended'
       return true
@@ -54,7 +68,7 @@ export class Copying {
     }
     // In the extended protocol a Sync after it ends it; the server passes over one before.
     if (this.#state === 'no' || !this.#server.isBusy || !'SH'.includes(kind)) return false
-    if (kind === 'S' && (this.#state === 'ended' || this.#server.hasFailed)) this.#state = 'no'
+    if (kind === 'S' && this.#state === 'ended') this.#state = 'no'
     return true
   }
 }

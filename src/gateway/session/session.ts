@@ -161,6 +161,7 @@ export class Session {
   #see(message: Message): Fate {
     const { kind, bytes } = message
     if (kind === 'G') this.#copying?.begin(this.#isSimple)
+    if (kind === 'E') this.#copying?.fail()
     if (this.#phase !== 'signing on') return 'pass'
     if (this.#lastWords !== undefined) return 'drop'
     if (kind === 'K') {

@@ -26,12 +26,16 @@ export class Statements {
   #unnamed: Kept | undefined
   /** What the server has not done yet, and may pass over after an error; in order. */
   #coming: Change[] = []
+  /** How much of that it has done. */
+  #done = 0
+  /** Those that give a name a text. */
+  readonly #given = new Map<string, NonNullable<Change>[]>()
   /** What names mean once it has, as what is sent after it finds them. */
   #next = new Map<string, Kept | undefined>()
   /** Where in the part under way a statement is parsed: what goes to the server, and the place in it. */
   #here = new Map<string, { out: Buffer[]; at: number }>()
-  /** And what is run in that part. Of a text that is sent twice, the last time counts. */
-  #ahead = new Set<string>()
+  /** And what is run in that part. */
+  #part: string[] = []
   #out: Buffer[] | undefined
 
   /** What a message asks to be run, if anything; a Parse and a Close are noted. `out`: what goes to the server before it, of its part. */
@@ -39,7 +43,7 @@ export class Statements {
     if (this.#out !== out) {
       this.#out = out
       this.#here = new Map()
-      this.#ahead = new Set()
+      this.#part = []
     }
     if (kind === 'Q') {
       const text = readQuery(bytes, encoding)
@@ -65,8 +69,9 @@ export class Statements {
 
   /** The server says that a Parse or a Close is done, the next of what came; false: none came. */
   done(): boolean {
-    if (this.#coming.length === 0) return false
-    const change = this.#coming.shift()
+    if (this.#done === this.#coming.length) return false
+    const change = this.#coming[this.#done]
+    this.#done += 1
     if (change?.statement !== undefined) this.#keep(change.name, change.statement)
     else if (change !== undefined) this.#forget(change.name)
     return true
@@ -75,6 +80,8 @@ export class Statements {
   /** The server waits: what it has not done by now, it passed over. */
   settle(): void {
     this.#coming = []
+    this.#done = 0
+    this.#given.clear()
     this.#next.clear()
   }
 
@@ -90,30 +97,35 @@ export class Statements {
 
   #run(statement: Statement): Statement {
     const { text } = statement
-    const ahead = [...this.#ahead]
-    this.#ahead.delete(text)
-    this.#ahead.add(text)
+    this.#part.push(text)
     this.#deallocate(text)
-    return ahead.length === 0 ? statement : { ...statement, ahead }
+    return { ...statement, part: this.#part, parsed: this.#here }
   }
 
   /** What SQL lets go of may be another's name by the next Bind: the server is asked again. */
   #deallocate(text: string): void {
     const [, quoted, bare] = text.length < LONGEST_PLAIN ? (DEALLOCATE.exec(text) ?? []) : []
     const name = quoted?.replaceAll('""', '"') ?? bare?.toLowerCase()
-    if (name !== undefined && name !== 'all') this.#letGo((one) => one === name)
-    else if (/\b(?:deallocate|discard)\b/i.test(text)) this.#letGo((one) => one !== '')
+    if (name !== undefined && name !== 'all') this.#letGo(name)
+    else if (/\b(?:deallocate|discard)\b/i.test(text)) for (const one of [...this.#texts.keys(), ...this.#given.keys()]) this.#letGo(one)
   }
 
-  #letGo(isSuch: (name: string) => boolean): void {
-    for (const name of [...this.#texts.keys()].filter(isSuch)) this.#forget(name)
-    for (const change of this.#coming) if (change !== undefined && isSuch(change.name)) change.statement = undefined
-    for (const name of [...this.#next.keys()].filter(isSuch)) this.#next.set(name, undefined)
+  #letGo(name: string): void {
+    if (name === '') return
+    this.#forget(name)
+    for (const change of this.#given.get(name) ?? []) change.statement = undefined
+    if (this.#given.delete(name)) this.#next.set(name, undefined)
   }
 
   #change(change: Change): void {
     this.#coming.push(change)
-    if (change !== undefined) this.#next.set(change.name, change.statement)
+    if (change === undefined) return
+    const { name, statement } = change
+    this.#next.set(name, statement)
+    if (statement === undefined) return
+    const given = this.#given.get(name)
+    if (given === undefined) this.#given.set(name, [change])
+    else given.push(change)
   }
 
   #keptOf(name: string): Kept | undefined {
@@ -150,7 +162,7 @@ export function isParsing({ kind, bytes }: Message): boolean {
 const sizeOf = ({ text, types = [] }: Kept) => text.length + 8 * types.length
 
 /** Whether a statement is surely one, and nothing else was sent before it. */
-export const isSingle = ({ text, ahead }: Statement): boolean => ahead === undefined && !/;\s*\S/.test(text)
+export const isSingle = ({ text, part = [] }: Statement): boolean => part.length < 2 && !/;\s*\S/.test(text)
 
 /** Whether a text is a COMMIT and nothing else. */
 export function isCommit(text: string): boolean {
