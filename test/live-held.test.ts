@@ -92,6 +92,28 @@ test('many rows that a trigger refuses are told of, and do not fail the scans', 
   expect(await scan()).toEqual({ rows: 40, told: [] })
 })
 
+test('many rows that a trigger refuses do not fail queries by id, nor keep those asked for with them old', async () => {
+  await using world = await contacts(60)
+  const ids = idsOf(world)
+  const refused = ids.slice(0, 25)
+  await world.db.query(REFUSE)
+  await world.db.query(`create trigger no before update on hubspot.contacts for each row when (new.id = any ('{${refused.join()}}')) execute function no()`)
+  const client = await world.direct()
+  const told: string[] = []
+  client.on('notice', ({ message }) => told.push(message ?? ''))
+  const byId = async (those: readonly string[], firstname: string) => (await client.query(`select from hubspot.contacts where firstname = '${firstname}' and id in (${those.join()})`)).rowCount
+  for (const firstname of ['edited', 'twice', 'a third time']) {
+    world.store.edit('contacts', ids, { firstname })
+    await world.advance(2_000)
+    expect(await byId(ids, firstname)).toBe(35)
+    expect(told.splice(0)).toEqual([expect.stringContaining(`for ${refused.slice(0, 10).join(', ')}, …:`)])
+  }
+  expect(await byId(refused, 'a third time')).toBe(0)
+  world.store.edit('contacts', ids[30]!, { firstname: 'fourth' })
+  await world.advance(2_000)
+  expect((await client.query(`select from hubspot.contacts where firstname = 'fourth'`)).rowCount).toBe(1)
+})
+
 test('a row that the list was to write, where HubSpot does not search an object, and a trigger refuses, is told of', async () => {
   await using world = await contacts(3)
   const [id = ''] = idsOf(world)

@@ -110,6 +110,15 @@ describe('a part of many statements', () => {
     await expect(pipe([`prepare p as select from t where id in (${values})`, ...Array.from({ length: 3_000 }, () => 'execute p')])).rejects.toThrow('names too much')
   })
 
+  test('may not keep more than a limit of what it defines and prepares', async () => {
+    const view = `create view v as select from ${'t,'.repeat(15_000)}t where t.id = 1`
+    expect((await pipe([view, view, view])).wanted).toHaveLength(3)
+    await expect(pipe([view, view, view, view])).rejects.toThrow('names too much')
+    const prepared = (name: string) => `prepare ${name} as select from ${'t,'.repeat(30_000)}t`
+    expect((await pipe(Array.from({ length: 10 }, () => prepared('p')))).wanted).toHaveLength(10)
+    await expect(pipe(['p', 'q', 'r', 's'].map(prepared))).rejects.toThrow('names too much')
+  })
+
   test('asks once where on the search path a name is that was read before', async () => {
     const inject = vi.fn<LiveSession['inject']>(async () => [['hubspot', 't'], ['mine', 't']])
     const { wanted } = await pipe(reads(100), { ...session(), inject }, { isKept: true })

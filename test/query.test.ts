@@ -157,6 +157,7 @@ describe('what others send', () => {
     expect(whole('select (select x::text) from (select * from hubspot.contacts) x')).toEqual(['contacts'])
     expect(whole('with x as (select * from hubspot.contacts) select x from x')).toEqual(['contacts'])
     expect(whole('select id from hubspot.contacts natural join hubspot.deals')).toEqual(['contacts', 'deals'])
+    for (const xml of ['xmlforest(c.*)', 'xmlelement(name a, xmlattributes(c.*))']) expect(whole(`select ${xml} from hubspot.contacts c`)).toEqual(['contacts'])
     for (const plain of ['select * from hubspot.contacts', 'select c.* from hubspot.contacts c', 'select count(*) from hubspot.contacts', 'select id from hubspot.contacts', 'table hubspot.contacts']) expect(whole(plain)).toEqual([])
   })
 

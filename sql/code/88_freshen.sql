@@ -159,6 +159,15 @@ declare
   v_since constant timestamptz := hubspot_private.clock();
   v_apart bigint[] := hubspot_private.apart_ids(object, ids);
 begin
+  -- As live_hasten has it: ten that are refused, those asked longest ago first. The others wait for their turn.
+  ids := array(
+    select i from unnest(ids) i
+    where i <> all (array(
+      select q.id from hubspot_private.fetch_queue q
+      where q.object = object and q.id = any (ids) and q.id <> all (v_apart) and exists (
+        select from hubspot_private.problems p
+        where coalesce(p.object, '') = q.object and coalesce(p.record_id, 0) = q.id and p.code = 'SH213' and p.resolved_at is null)
+      order by q.asked_at nulls first, q.id offset 10)));
   perform hubspot_private.live_wanted(object, 'fetch', 0, most_ms);
   perform hubspot_private.fetch_enqueue(object, array(select i from unnest(ids) i where i <> all (v_apart)), 'refresh', v_since);
   -- Once a second at most: each time a session may end.

@@ -1,7 +1,7 @@
 import type { LiveTable } from '../../db/live-calls.ts'
 import { readOnly } from '../notices.ts'
 import type { Touch } from '../query.ts'
-import { idsOf, type Param } from './ids.ts'
+import { idsOf, type Param, type Term } from './ids.ts'
 import type { Wanted } from './order.ts'
 import { type Meant, nameOf } from './relations.ts'
 import type { Words } from './words.ts'
@@ -32,7 +32,9 @@ export function needsOf(wanted: readonly Wanted[], { words, known, hasPlainTypes
   const needs = new Map<string, Need>()
   // A relation may be named thousands of times: what of its columns is read without an id, is asked once.
   const seen = new Set<string>()
+  const added = new Map<readonly string[], Set<string>>()
   for (const { touches, params } of wanted) {
+    const lists: Lists = new Map()
     for (const { relation, keys, isDefinition, isWhole, fields = [] } of touches) {
       const said = nameOf(relation)
       const one = known.get(said)
@@ -45,11 +47,14 @@ export function needsOf(wanted: readonly Wanted[], { words, known, hasPlainTypes
         const isItself = one.itself === name
         if (one.isFiltered || !isItself) need.isFiltered = true
         // What a view's columns are is its own affair.
-        const by = isItself && hasPlainTypes ? table.keys.map((key) => ({ key, ids: idsIn(keys.get(key), params) })).find(({ ids }) => ids !== undefined) : undefined
+        const by = isItself && hasPlainTypes ? table.keys.map((key) => ({ key, ids: idsIn(keys.get(key), params, lists) })).find(({ ids }) => ids !== undefined) : undefined
         if (by?.ids !== undefined) {
           const ids = need.ids.get(by.key) ?? new Set()
           need.ids.set(by.key, ids)
-          for (const id of by.ids) ids.add(id)
+          const to = added.get(by.ids) ?? new Set()
+          added.set(by.ids, to)
+          if (!to.has(`${by.key} ${name}`)) for (const id of by.ids) ids.add(id)
+          to.add(`${by.key} ${name}`)
           continue
         }
         need.all = true
@@ -68,9 +73,26 @@ export function needsOf(wanted: readonly Wanted[], { words, known, hasPlainTypes
   return [...needs.values()]
 }
 
+/** The ids of parameters, which a statement may name thousands of times; null: they are none, or too many. */
+type Lists = Map<string, string[] | null>
+
 /** The shortest of the lists of which a column must have a value. */
-function idsIn(lists: Touch['keys'] extends ReadonlyMap<string, infer Lists> ? Lists | undefined : never, params: readonly Param[]): string[] | undefined {
-  const known = (lists ?? []).map((list) => idsOf(list, params)).filter((ids) => ids !== undefined)
-  const [shortest] = known.toSorted((one, other) => one.length - other.length)
-  return shortest === undefined || shortest.length > MOST_IDS ? undefined : shortest
+function idsIn(conditions: Touch['keys'] extends ReadonlyMap<string, infer Conditions> ? Conditions | undefined : never, params: readonly Param[], lists: Lists): string[] | undefined {
+  let shortest: string[] | undefined
+  for (const terms of conditions ?? []) {
+    const ids = listOf(terms, params, lists)
+    if (ids !== null && (shortest === undefined || ids.length < shortest.length)) shortest = ids
+  }
+  return shortest
+}
+
+function listOf(terms: readonly Term[], params: readonly Param[], lists: Lists): string[] | null {
+  const [term] = terms
+  const name = terms.length === 1 && term !== undefined && 'param' in term ? `${term.param} ${term.isArray} ${term.isUnsure}` : undefined
+  const known = name === undefined ? undefined : lists.get(name)
+  if (known !== undefined) return known
+  const ids = idsOf(terms, params) ?? null
+  const list = ids === null || ids.length > MOST_IDS ? null : ids
+  if (name !== undefined) lists.set(name, list)
+  return list
 }

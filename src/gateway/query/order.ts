@@ -18,12 +18,13 @@ type Look = (text: string) => Promise<Found>
 /** Where nothing of ours is. */
 export const isCatalogue = (schema: string | undefined): boolean => schema === 'pg_catalog' || schema === 'information_schema'
 
+// They go with their parts.
+const orders = new WeakMap<readonly string[], Order>()
+
 /** What a statement is sent along with, up to its Sync: a part has one order, to which each of its statements comes in turn. */
-export function orderOf({ part = [] }: Statement, session: LiveSession): Order {
-  const known = session.state.get('order') as Order | undefined
-  if (known?.part === part) return known
-  const order = new Order(part, session.hasFailed)
-  session.state.set('order', order)
+export function orderOf({ part = [] }: Statement, { hasFailed }: LiveSession): Order {
+  const order = orders.get(part) ?? new Order(part, hasFailed)
+  orders.set(part, order)
   return order
 }
 
@@ -47,7 +48,7 @@ const IN_PATH = pinned(`
 const REREADS = /\b(?:client_encoding|names|standard_conforming_strings)\b/i
 const UNKNOWN: Act = { touches: [], targets: [], unsettles: true }
 
-/** Relations and values that views and prepared statements of a text bring again where they are read, all in all; of those of a part, some more for each statement. */
+/** Relations and values that views and prepared statements of a part have, all in all, and bring again where they are read; of what is read, some more for each statement. */
 const MOST_BROUGHT = 100_000
 const BROUGHT_BY_EACH = 1_000
 /** So many statements are looked into without a Sync between them. */
@@ -76,6 +77,7 @@ export class Order {
   /** In which schemas of the search path there is something of a name. */
   readonly #schemas = new Map<string, string[]>()
   #brought = 0
+  #held = 0
   #isSettled = true
   /** In a transaction that failed, the first one ends that or is not run. */
   #isFailed: boolean
@@ -134,7 +136,7 @@ export class Order {
       return []
     }
     const wanted = [this.#wanted(act, params), ...(await this.#executed(act, params, by))]
-    if (act.prepares !== undefined) this.#prepared.set(act.prepares.name, { ...act.prepares, weight: weightOf(act.prepares) })
+    if (act.prepares !== undefined) this.#prepare(act.prepares)
     if (act.defines !== undefined) this.#define(act.defines)
     if (act.unsettles) this.#unsettle()
     // Nothing can be looked up there; what is left is made here, or no read: writes are refused by the tables themselves too.
@@ -211,6 +213,17 @@ export class Order {
     if (this.#brought > MOST_BROUGHT) throw TOO_COMPLEX
   }
 
+  #hold(weight: number): void {
+    this.#held += weight
+    if (this.#held > MOST_BROUGHT) throw TOO_COMPLEX
+  }
+
+  #prepare(what: NonNullable<Act['prepares']>): void {
+    const weight = weightOf(what)
+    this.#hold(weight - (this.#prepared.get(what.name)?.weight ?? 0))
+    this.#prepared.set(what.name, { ...what, weight })
+  }
+
   #define({ relation, view }: NonNullable<Act['defines']>): void {
     if (view !== undefined && !this.#isSettled) return
     this.#made.add(keyOf(relation))
@@ -218,8 +231,10 @@ export class Order {
     // Another of that name may be in another schema.
     const known = this.#views.get(relation.name) ?? { touches: [], weight: 0 }
     const touches = summed(view)
+    const weight = weightOf({ touches, targets: [] })
+    this.#hold(weight)
     for (const touch of touches) known.touches.push(touch)
-    known.weight += weightOf({ touches, targets: [] })
+    known.weight += weight
     this.#views.set(relation.name, known)
   }
 

@@ -1,10 +1,10 @@
 import type {
-  ColumnRef, DeleteStmt, FuncCall, JoinExpr, Node, ParamRef, RangeSubselect, RangeVar, ResTarget, SelectStmt, TypeCast, UpdateStmt, WithClause,
+  ColumnRef, DeleteStmt, FuncCall, JoinExpr, Node, ParamRef, RangeSubselect, RangeVar, ResTarget, SelectStmt, TypeCast, UpdateStmt, WithClause, XmlExpr,
 } from 'libpg-query'
 import type { Act, Relation, Touch } from '../query.ts'
 import { isHarmless, type Term } from './ids.ts'
 import { conjuncts, keyOf, renames } from './keys.ts'
-import { hasStar, isByPosition, isOfRows } from './stars.ts'
+import { hasStar, isByPosition, isOfRows, isStar } from './stars.ts'
 
 /** Kinds of statements that read or write relations as a walk finds them. */
 export const QUERIES = new Set(['SelectStmt', 'InsertStmt', 'UpdateStmt', 'DeleteStmt', 'MergeStmt'])
@@ -78,6 +78,7 @@ export class Reading {
       if (kind === 'ColumnRef') this.#refer((inner as ColumnRef).fields)
       if (kind === 'RangeSubselect') this.#derive(inner)
       if (kind === 'SubLink') this.#takesRows ||= isOfRows(inner)
+      if (kind === 'XmlExpr') this.#takesRows ||= ((inner as XmlExpr).named_args ?? []).some(isStar)
       if (kind === 'SelectStmt') this.#select(inner, names)
       else if (kind === 'RangeVar') this.#touch(inner, names, [], false)
       else if (QUERIES.has(kind)) this.#write(kind, inner, names)

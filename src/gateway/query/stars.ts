@@ -28,7 +28,8 @@ function selectsStar(select: SelectStmt): boolean {
   return false
 }
 
-function isStar(node: Node): boolean {
+/** `*` or `name.*` as it stands in a list. */
+export function isStar(node: Node): boolean {
   const { val } = 'ResTarget' in node ? node.ResTarget : {}
   return val !== undefined && 'ColumnRef' in val && (val.ColumnRef.fields ?? []).some((field) => 'A_Star' in field)
 }

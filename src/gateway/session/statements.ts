@@ -83,6 +83,9 @@ export class Statements {
     this.#done = 0
     this.#given.clear()
     this.#next.clear()
+    // What is known of a part goes with it.
+    this.#part = []
+    this.#out = undefined
   }
 
   /** Puts another text in the place of the statement's that this message, the last of `out`, runs, if it is parsed in this part. */
