@@ -11,6 +11,8 @@ export type Load = { columnSet: number; commit(body: Buffer): Promise<void> }
 /** Tracks an object with made-up properties, makes its table, and claims its first load. */
 export async function startLoad(db: Database, object: string, properties: readonly MadeProperty[]): Promise<Load> {
   await db.pool.query(`update hubspot_private.account set is_connected = true, portal_id = 1`)
+  // In one part: who commits here is one.
+  await db.pool.query(`select hubspot.configure('max_ranges', 1)`)
   await db.pool.query('select hubspot.track($1)', [object])
   await db.pool.query('select hubspot_private.properties_apply($1, $2), hubspot_private.selection_apply($1), hubspot_private.load_begin($1)', [
     object, asJsonb(propertiesAnswer(properties)),
