@@ -148,41 +148,6 @@ $$;
 comment on function hubspot_private.live_look(text, text, integer, bigint, timestamptz) is
   'Whether what someone waits for has been read: a run of the poll (null: it was stopped), ids queued, or associations, asked since then. Where the stream failed, when it is next tried, why, and what to do.';
 
-create or replace function hubspot_private.live_queue(object text, ids bigint[], most_ms double precision)
-returns timestamptz
-language plpgsql
-volatile
-set search_path = pg_catalog, pg_temp
-as $$
-#variable_conflict use_variable
-declare
-  v_since constant timestamptz := hubspot_private.clock();
-  v_apart bigint[] := hubspot_private.apart_ids(object, ids);
-begin
-  -- As live_hasten has it: ten that are refused, those asked longest ago first. The others wait for their turn.
-  ids := array(
-    select i from unnest(ids) i
-    where i <> all (array(
-      select q.id from hubspot_private.fetch_queue q
-      where q.object = object and q.id = any (ids) and q.id <> all (v_apart) and exists (
-        select from hubspot_private.problems p
-        where coalesce(p.object, '') = q.object and coalesce(p.record_id, 0) = q.id and p.code = 'SH213' and p.resolved_at is null)
-      order by q.asked_at nulls first, q.id offset 10)));
-  perform hubspot_private.live_wanted(object, 'fetch', 0, most_ms);
-  perform hubspot_private.fetch_enqueue(object, array(select i from unnest(ids) i where i <> all (v_apart)), 'refresh', v_since);
-  -- Once a second at most: each time a session may end.
-  v_apart := array(
-    select i from unnest(v_apart) i
-    where not exists (
-      select from hubspot_private.fetch_queue q where q.object = object and q.id = i and q.asked_at > v_since - interval '1 second'));
-  perform hubspot_private.fetch_enqueue(object, v_apart, 'alone', v_since);
-  update hubspot_private.fetch_queue q set reason = 'alone' where q.object = object and q.id = any (v_apart);
-  return v_since;
-end;
-$$;
-comment on function hubspot_private.live_queue(text, bigint[], double precision) is
-  'Puts ids that a query waits for on the list of those to read: the slower way, which gets round whatever refuses a page.';
-
 create or replace function hubspot_private.live_doubtful(object text, ids bigint[])
 returns bigint[]
 language sql
